@@ -1,0 +1,239 @@
+"""Training batches, composed from the pool on the fly.
+
+An utterance is one or more pool items with pauses between them, never cut short at its
+end: the model must learn to guess beyond the end of the audio, as the real ones do. The
+front may start at a later word; the words before it then go to the system prompt, which
+is how a stream is decoded once the front of its buffer has been dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+
+from .network import CHUNK_FRAMES, audio_token_count, log_mel
+from .speech import SAMPLE_RATE
+
+HOP = 160
+NOTHING_SHARE, DIGIT_SHARE, JOINED_SHARE = 0.03, 0.12, 0.35
+SHORTEST_MAX_S, LONGEST_S = 3.5, 16.0
+FULL_LENGTH_AT = 0.35  # progress at which the curriculum lets every length in
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance: `samples` float32 [n], its text, the context before it, the language."""
+
+    samples: np.ndarray
+    text: str
+    context: str = ""
+    language: str = "English"
+    language_is_given: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors for `TinyASR.forward`, the next tokens, and the CTC targets."""
+
+    mel: torch.Tensor
+    counts: torch.Tensor
+    tokens: torch.Tensor
+    select: torch.Tensor
+    targets: torch.Tensor
+    ctc_targets: torch.Tensor
+    ctc_lengths: torch.Tensor
+
+
+class Pool:
+    """The corpus on disk, by kind and speaker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.samples = np.load(folder / "samples.npy", mmap_mode="r")
+        lines = (folder / "index.jsonl").read_text().splitlines()
+        self.entries = [json.loads(line) for line in lines]
+        self.synthetic, self.by_voice, self.by_speaker = [], {}, {}
+        for i, entry in enumerate(self.entries):
+            group = self.by_voice if entry["kind"] == "synthetic" else self.by_speaker
+            group.setdefault(entry["speaker"], []).append(i)
+            if entry["kind"] == "synthetic":
+                self.synthetic.append(i)
+
+    def seconds(self, i: int) -> float:
+        return self.entries[i]["length"] / SAMPLE_RATE
+
+    def audio(self, i: int) -> np.ndarray:
+        start = self.entries[i]["offset"]
+        part = self.samples[start : start + self.entries[i]["length"]]
+        return part.astype(np.float32) / 32768.0
+
+    def text(self, i: int) -> str:
+        return " ".join(word for word, _, _ in self.entries[i]["words"])
+
+
+def compose(pool: Pool, rng: np.random.Generator, max_s: float) -> Example:
+    """One random utterance of at most `max_s` seconds."""
+    kind = rng.random()
+    if kind < NOTHING_SHARE:
+        return _nothing(rng, max_s)
+    if kind < NOTHING_SHARE + DIGIT_SHARE:
+        return _augmented(rng, *_digits(pool, rng, max_s))
+    if kind < NOTHING_SHARE + DIGIT_SHARE + JOINED_SHARE:
+        return _augmented(rng, *_joined(pool, rng, max_s))
+    while pool.seconds(i := pool.synthetic[rng.integers(len(pool.synthetic))]) > max_s:
+        pass
+    return _augmented(rng, [pool.audio(i)], pool.text(i), "")
+
+
+def _nothing(rng: np.random.Generator, max_s: float) -> Example:
+    samples = np.zeros(int(rng.uniform(0.5, max_s) * SAMPLE_RATE), np.float32)
+    kind = rng.random()
+    if kind < 0.7:
+        samples += rng.standard_normal(len(samples)).astype(np.float32)
+        if kind < 0.25:  # brown-ish: a room, not a hiss
+            samples = np.cumsum(samples - samples.mean()).astype(np.float32)
+            samples /= np.abs(samples).max() + 1e-9
+        samples *= 10 ** rng.uniform(-4, -1)
+    given = rng.random() < 0.4
+    return Example(samples, "", "", "English" if given else "None", given)
+
+
+def _digits(pool: Pool, rng: np.random.Generator, max_s: float):
+    speakers = list(pool.by_speaker)
+    speaker = speakers[rng.integers(len(speakers))]
+    pieces, words, total = [], [], 0.0
+    # Real speech of one voice at one distance: one speed for the whole string.
+    speed = rng.uniform(0.88, 1.14) if rng.random() < 0.6 else 1.0
+    for _ in range(int(rng.integers(1, 15))):
+        if rng.random() < 0.05:
+            speaker = speakers[rng.integers(len(speakers))]
+        i = pool.by_speaker[speaker][rng.integers(len(pool.by_speaker[speaker]))]
+        piece = pool.audio(i)
+        if speed != 1.0:
+            piece = soxr.resample(piece, speed * SAMPLE_RATE, SAMPLE_RATE, quality="QQ")
+        gap = np.zeros(int(rng.uniform(0.03, 0.6) * SAMPLE_RATE), np.float32)
+        if total + (len(piece) + len(gap)) / SAMPLE_RATE > max_s and pieces:
+            break
+        total += (len(piece) + len(gap)) / SAMPLE_RATE
+        pieces += [piece, gap]
+        words.append(pool.text(i))
+    return pieces[:-1], " ".join(words), ""
+
+
+def _joined(pool: Pool, rng: np.random.Generator, max_s: float):
+    target = rng.uniform(3.0, max_s)
+    voices = list(pool.by_voice)
+    group = pool.by_voice[voices[rng.integers(len(voices))]]
+    pieces, texts, context, total = [], [], "", 0.0
+    for attempt in range(8):
+        if rng.random() < 0.15:
+            group = pool.by_voice[voices[rng.integers(len(voices))]]
+        i = group[rng.integers(len(group))]
+        audio, words = pool.audio(i), pool.entries[i]["words"]
+        if attempt == 0 and len(words) > 3 and rng.random() < 0.3:
+            first = int(rng.integers(1, len(words) - 1))
+            audio = audio[int(words[first][1] * SAMPLE_RATE) :]
+            if rng.random() < 0.7:
+                context = " ".join(w for w, _, _ in words[:first])
+            words = words[first:]
+        gap = np.zeros(int(rng.choice([0.05, 0.3, 0.8]) * rng.uniform(0.5, 1.5) * SAMPLE_RATE))
+        if total + (len(audio) + len(gap)) / SAMPLE_RATE > max_s:
+            continue
+        total += (len(audio) + len(gap)) / SAMPLE_RATE
+        pieces += [audio, gap.astype(np.float32)]
+        texts.append(" ".join(w for w, _, _ in words))
+        if total > target:
+            break
+    if not pieces:
+        return _digits(pool, rng, max_s)
+    return pieces[:-1], " ".join(texts), context
+
+
+def _augmented(rng: np.random.Generator, pieces: list[np.ndarray], text: str, context: str):
+    if rng.random() < 0.5:
+        before, after = (rng.uniform(0.0, 0.9, 2) * SAMPLE_RATE).astype(int)
+        pieces = [np.zeros(before, np.float32), *pieces, np.zeros(after, np.float32)]
+    samples = np.concatenate(pieces) * np.float32(10 ** (rng.uniform(-14, 4) / 20))
+    if rng.random() < 0.5:
+        level = np.sqrt(np.mean(samples**2)) * 10 ** (-rng.uniform(20, 35) / 20)
+        samples = samples + (rng.standard_normal(len(samples)) * level).astype(np.float32)
+    samples = np.clip(samples, -1, 1)
+    return Example(samples.astype(np.float32), text, context, "English", rng.random() < 0.5)
+
+
+class Collator:
+    """Examples to tensors, with the tokenizer of the checkpoint."""
+
+    def __init__(self, tokenizer, special: dict[str, int]) -> None:
+        self.tokenizer, self.special = tokenizer, special
+
+    def prompt(self, count: int, context: str) -> list[int]:
+        """The chat template of Qwen3-ASR with `count` audio placeholders."""
+        s, encode = self.special, self.tokenizer.encode
+        head = [s["<|im_start|>"], *encode("system\n"), *encode(context), s["<|im_end|>"]]
+        user = [*encode("\n"), s["<|im_start|>"], *encode("user\n"), s["<|audio_start|>"]]
+        audio = [s["<|audio_pad|>"]] * count
+        tail = [s["<|audio_end|>"], s["<|im_end|>"], *encode("\n"), s["<|im_start|>"]]
+        return [*head, *user, *audio, *tail, *encode("assistant\n")]
+
+    def __call__(self, examples: list[Example]) -> Batch:
+        longest = max(len(e.samples) for e in examples)
+        samples_per_chunk = CHUNK_FRAMES * HOP
+        padded = -(-longest // samples_per_chunk) * samples_per_chunk
+        audio = torch.zeros(len(examples), padded)
+        for row, example in zip(audio, examples, strict=True):
+            row[: len(example.samples)] = torch.from_numpy(example.samples)
+        lengths = torch.tensor([len(e.samples) for e in examples])
+        mel = log_mel(audio, lengths)
+        counts = audio_token_count(lengths // HOP)
+
+        rows, scored, ctc, ctc_lengths = [], [], [], []
+        for example, count in zip(examples, counts.tolist(), strict=True):
+            prompt = self.prompt(count, example.context)
+            language = self.tokenizer.encode(f"language {example.language}<asr_text>")
+            words = self.tokenizer.encode(example.text)
+            answer = [*language, *words, self.special["<|im_end|>"]]
+            skip = len(language) if example.language_is_given else 0
+            rows.append(prompt + answer)
+            scored.append((len(prompt) + skip, len(prompt) + len(answer)))
+            ctc += words
+            ctc_lengths.append(len(words))
+        width = max(map(len, rows))
+        tokens = torch.full((len(rows), width), self.special["<|endoftext|>"])
+        wanted = torch.zeros(len(rows), width, dtype=torch.bool)
+        for i, (row, (start, end)) in enumerate(zip(rows, scored, strict=True)):
+            tokens[i, : len(row)] = torch.tensor(row)
+            wanted[i, start:end] = True
+        select = torch.zeros_like(wanted)
+        select[:, :-1] = wanted[:, 1:]
+        return Batch(mel, counts, tokens, select, tokens[wanted],
+                     torch.tensor(ctc, dtype=torch.long), torch.tensor(ctc_lengths))  # fmt: skip
+
+
+def batches(
+    pool: Pool, collate: Collator, seed: int, seconds: float, progress
+) -> Iterator[Batch]:
+    """Endless batches of about `seconds` of padded audio each, of similar lengths.
+
+    `progress()` gives the share of the training done, for the curriculum by length.
+    """
+    rng = np.random.default_rng(seed)
+    while True:
+        open_to = min(1.0, progress() / FULL_LENGTH_AT)
+        max_s = SHORTEST_MAX_S + (LONGEST_S - SHORTEST_MAX_S) * open_to
+        examples = [compose(pool, rng, max_s) for _ in range(400)]
+        examples = [e for e in examples if len(e.samples) <= LONGEST_S * SAMPLE_RATE]
+        examples.sort(key=lambda e: len(e.samples))
+        groups, group = [], []
+        for example in examples:
+            if group and (len(group) + 1) * len(example.samples) > seconds * SAMPLE_RATE:
+                groups.append(group)
+                group = []
+            group.append(example)
+        for i in rng.permutation(len(groups)):
+            yield collate(groups[i])

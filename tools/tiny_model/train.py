@@ -1,0 +1,149 @@
+"""Train the tiny checkpoint.
+
+    python -m tools.tiny_model.train --pool work/ --out work/tiny --minutes 90
+
+Two processes of one thread each share the gradient: at this size that is faster than two
+threads in one process, which spend their time waiting for each other. The schedule follows
+the clock (`--minutes`), so that a run ends when it was meant to on any machine.
+A checkpoint is written every 500 steps; `--resume` goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mlx_qwen3_asr.tokenizer import _NativeQwenBPETokenizer
+from torch.nn import functional as F
+
+from .batches import Batch, Collator, Pool, batches
+from .export import export
+from .network import AudioShape, TextShape, TinyASR
+from .tokenizer import train as train_tokenizer
+
+PEAK_RATE, WARM_UP_STEPS = 2e-3, 200
+CTC_WEIGHT, LABEL_SMOOTHING = 0.3, 0.02
+CLIP_NORM, WEIGHT_DECAY, BETAS = 1.0, 0.05, (0.9, 0.98)
+SAVE_EVERY, LOG_EVERY = 500, 100
+
+
+def learning_rate(step: int, progress: float) -> float:
+    """Linear warm-up, then a cosine to zero over the training time."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    return PEAK_RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * max(cosine, 1e-3)
+
+
+def loss_of(model: TinyASR, batch: Batch, ctc_weight: float) -> tuple[torch.Tensor, float]:
+    """The loss to descend, and the share of next tokens that are right."""
+    logits, ctc = model(batch.mel, batch.counts, batch.tokens, batch.select)
+    loss = F.cross_entropy(logits, batch.targets, label_smoothing=LABEL_SMOOTHING)
+    right = (logits.argmax(-1) == batch.targets).float().mean().item()
+    blank = model.ctc.out_features - 1  # a padding row of the vocabulary
+    loss = loss + ctc_weight * F.ctc_loss(
+        ctc, batch.ctc_targets, batch.counts, batch.ctc_lengths, blank, zero_infinity=True
+    )
+    return loss, right
+
+
+def work(rank: int, world: int, args: argparse.Namespace, port: int) -> None:
+    """One training process."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(args.seed)
+    dist.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world
+    )
+    tokenizer = _NativeQwenBPETokenizer(str(args.out))
+    special = tokenizer._added_tokens_encoder
+    shapes = AudioShape(), TextShape(vocab_size=args.vocab_size)
+    model = TinyASR(*shapes, audio_token_id=special["<|audio_pad|>"])
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        betas=BETAS,
+        foreach=True,
+    )
+    checkpoint, step, spent = args.pool / "checkpoint.pt", 0, 0.0
+    if args.resume:
+        state = torch.load(checkpoint)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent = state["step"], state["spent"]
+    started, progress = time.monotonic() - spent, spent / (60 * args.minutes)
+    stream = batches(
+        Pool(args.pool), Collator(tokenizer, special), 1000 * args.seed + 10 * step + rank,
+        args.batch_seconds / world, lambda: progress,
+    )  # fmt: skip
+
+    total_loss = total_right = 0.0
+    while progress < 1.0:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, progress)
+        loss, right = loss_of(model, next(stream), CTC_WEIGHT * (1.0 - progress))
+        optimizer.zero_grad()
+        loss.backward()
+        # The clock travels with the gradient: every process must leave the loop together.
+        clock = torch.tensor([(time.monotonic() - started) / (60 * args.minutes)])
+        shared = torch.cat([*(p.grad.flatten() for p in parameters), clock])
+        dist.all_reduce(shared)
+        shared /= world
+        progress = shared[-1].item()
+        norm = shared[:-1].norm().item()
+        if math.isfinite(norm):
+            scale, position = min(1.0, CLIP_NORM / (norm + 1e-6)), 0
+            for p in parameters:
+                p.grad.copy_(shared[position : position + p.numel()].view_as(p)).mul_(scale)
+                position += p.numel()
+            optimizer.step()
+        step += 1
+        total_loss, total_right = total_loss + loss.item(), total_right + right
+        if rank == 0 and step % LOG_EVERY == 0:
+            minutes = (time.monotonic() - started) / 60
+            print(
+                f"step {step}  {minutes:.1f} min  loss {total_loss / LOG_EVERY:.3f}  "
+                f"next token right {100 * total_right / LOG_EVERY:.1f} %  norm {norm:.2f}",
+                flush=True,
+            )
+            total_loss = total_right = 0.0
+        if rank == 0 and (step % SAVE_EVERY == 0 or progress >= 1.0):
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                     "step": step, "spent": time.monotonic() - started}  # fmt: skip
+            torch.save(state, checkpoint.with_suffix(".tmp"))
+            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            export(model, *shapes, special, args.out)
+    dist.destroy_process_group()
+
+
+def main() -> None:
+    """Train a tokenizer (unless one is there), then the network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pool", type=Path, default=Path("work"))
+    parser.add_argument("--out", type=Path, default=Path("work/tiny"))
+    parser.add_argument("--minutes", type=float, default=90.0)
+    parser.add_argument("--batch-seconds", type=float, default=160.0, help="padded audio a step")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    size_file = args.pool / "vocab_size.json"
+    if not args.resume:
+        size_file.write_text(json.dumps(train_tokenizer(args.out)))
+    args.vocab_size = json.loads(size_file.read_text())
+    print(json.dumps(asdict(TextShape(vocab_size=args.vocab_size))), flush=True)
+    port = 29_500 + os.getpid() % 1000
+    mp.spawn(work, (args.workers, args, port), nprocs=args.workers)
+
+
+if __name__ == "__main__":
+    main()
