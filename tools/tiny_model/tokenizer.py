@@ -22,7 +22,7 @@ SPECIAL_TOKENS = (
 TEXT_MARKER = "<asr_text>"
 
 
-def train(out: Path, merges: int = 420, sentences: int = 20_000) -> int:
+def train(out: Path, merges: int = 600, sentences: int = 20_000) -> int:
     """Write `vocab.json`, `merges.txt` and `tokenizer_config.json`; return the padded size."""
     random = Random("tokenizer")
     lines = [grammar.sentence(random, random.randint(1, 3)) for _ in range(sentences)]

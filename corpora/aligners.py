@@ -1,0 +1,223 @@
+"""Forced aligners: word times from audio and its transcript, behind one small protocol."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from .audio import SAMPLE_RATE
+from .pronunciation import english_spelling, pronounce
+from .utterance import WordTime
+
+ALIGNERS = ("gold", "qwen3", "pocketsphinx")
+QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
+
+
+class AlignmentFailed(Exception):
+    """One utterance cannot be aligned; the others may. The message says why."""
+
+
+class Aligner(Protocol):
+    """What an aligner is.
+
+    `name` and `version` go into results and cache keys: a `version` names all that changes them.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in `make_aligner`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Library and model."""
+        ...
+
+    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+        """The words of `text` in its order, as the transcript writes them.
+
+        Words without a letter or digit, or that the aligner cannot pronounce, are left out.
+
+        Args:
+            samples: [n] float32, 16 kHz.
+            text: the transcript.
+            language: as the model names it, or None.
+
+        Raises:
+            AlignmentFailed: this utterance cannot be aligned.
+            InputError: the aligner cannot be used at all.
+        """
+        ...
+
+
+def make_aligner(name: str) -> Aligner:
+    """The aligner called `gold`, `qwen3` or `pocketsphinx`.
+
+    Weights are loaded, and if need be fetched, when the first utterance is aligned.
+
+    Raises:
+        InputError: an unknown name, or a library that is not installed.
+    """
+    makers = {"gold": GoldAligner, "qwen3": Qwen3Aligner, "pocketsphinx": PocketsphinxAligner}
+    if name not in makers:
+        raise InputError(f"no aligner {name!r}; known are {', '.join(ALIGNERS)}")
+    return makers[name]()
+
+
+class GoldAligner:
+    """The word times that came with the corpus; `align_utterances` takes them as they are."""
+
+    name = "gold"
+    version = "1"
+
+    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+        """Refused: gold times belong to an utterance, not to samples and text."""
+        raise InputError("gold word times come with the corpus; for others choose qwen3")
+
+
+class Qwen3Aligner:
+    """`Qwen3-ForcedAligner-0.6B` on MLX: eleven languages, times on a grid of 80 ms."""
+
+    name = "qwen3"
+
+    def __init__(self, model: str = QWEN3_ALIGNER) -> None:
+        import mlx_qwen3_asr
+
+        self._model = model
+        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}"
+        self._aligner: Any = None
+
+    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+        """See `Aligner`. The language matters for Japanese and Korean, which have no spaces."""
+        if not text.strip():
+            return []
+        aligner = self._loaded()
+        try:
+            items = aligner.align(samples, text, language or "")
+        except (RuntimeError, ValueError) as error:
+            raise AlignmentFailed(f"qwen3 aligner: {error}") from error
+        timed = [WordTime(item.text, item.start_time, item.end_time) for item in items]
+        # It drops punctuation; where words are still one to one the transcript's are kept.
+        written = [word for word in text.split() if any(c.isalnum() or c == "'" for c in word)]
+        if len(written) != len(timed):
+            return timed
+        pairs = zip(written, timed, strict=True)
+        return [WordTime(word, time.start_s, time.end_s) for word, time in pairs]
+
+    def _loaded(self) -> Any:
+        if self._aligner is None:
+            from mlx_qwen3_asr import ForcedAligner
+
+            aligner = ForcedAligner(self._model)
+            try:
+                aligner._ensure_loaded()
+            except Exception as error:
+                # The engine wraps whatever the hub, the disk or the checkpoint raises.
+                reason = " ".join(str(error).split())[:120]
+                raise InputError(
+                    f"the qwen3 aligner cannot load the weights of {self._model}: if they are not "
+                    "on this machine, run it once with a network, or choose --aligner "
+                    f"pocketsphinx (English) or a corpus with word times ({reason})"
+                ) from error
+            self._aligner = aligner
+        return self._aligner
+
+
+class PocketsphinxAligner:
+    """CMU PocketSphinx and its US English model: offline, a hundred times real time, 10 ms grid.
+
+    Words that are not in its dictionary are given a pronunciation by rule (`pronunciation.py`);
+    words without a Latin letter or digit are aligned around.
+    """
+
+    name = "pocketsphinx"
+    # Without room after the last word it is stretched to the end of the audio.
+    _PADDING_S = 0.3
+    _FRAMES_PER_S = 100
+
+    def __init__(self) -> None:
+        try:
+            import pocketsphinx
+        except ImportError as error:
+            raise InputError(
+                "the pocketsphinx aligner is not installed: pip install 'alignheads[pocketsphinx]'"
+            ) from error
+        from importlib.metadata import version
+
+        self.version = f"pocketsphinx {version('pocketsphinx')} en-us, rules 1"
+        # Beams wider than the defaults: a path that is pruned is an utterance lost.
+        self._decoder: Any = pocketsphinx.Decoder(
+            hmm=pocketsphinx.get_model_path("en-us/en-us"),
+            dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"),
+            lm=None,
+            cmn="batch",
+            beam=1e-100,
+            pbeam=1e-100,
+            wbeam=1e-80,
+            loglevel="FATAL",
+        )
+        self._by_rule: set[str] = set()
+
+    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+        """See `Aligner`. No language given is taken for English, the only one it knows."""
+        if language and language.lower() not in ("english", "en"):
+            raise AlignmentFailed(f"the pocketsphinx aligner knows English, not {language}")
+        words = [(word, parts) for word in text.split() if (parts := self._parts(word))]
+        if not words:
+            return []
+        spans = self._spans(samples, [part for _, parts in words for part in parts])
+        timed, used = [], 0
+        for word, parts in words:
+            start_s, end_s = spans[used][0], spans[used + len(parts) - 1][1]
+            timed.append(WordTime(word, start_s, end_s))
+            used += len(parts)
+        return timed
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of `text` whose pronunciation is not from the dictionary but by rule."""
+        return [w for w in text.split() if self._by_rule.intersection(self._parts(w))]
+
+    def _parts(self, word: str) -> list[str]:
+        """Dictionary entries of a word: one, or one for each part between hyphens."""
+        entries = []
+        for part in re.split(r"[-‐‑–—/]", word):
+            spelling = english_spelling(part)
+            if spelling and self._decoder.lookup_word(spelling) is None:
+                phones = pronounce(spelling)
+                if phones is None:
+                    continue
+                self._decoder.add_word(spelling, phones)
+                self._by_rule.add(spelling)
+            if spelling:
+                entries.append(spelling)
+        return entries
+
+    def _spans(self, samples: np.ndarray, entries: list[str]) -> list[tuple[float, float]]:
+        """Start and end of each dictionary entry, in seconds."""
+        decoder = self._decoder
+        decoder.reinit_feat()  # forget the last utterance: results must not depend on the order
+        try:
+            decoder.set_align_text(" ".join(entries))
+            decoder.start_utt()
+            decoder.process_raw(self._padded(samples), full_utt=True)
+            decoder.end_utt()
+        except RuntimeError as error:
+            raise AlignmentFailed(f"pocketsphinx: {error}") from error
+        found = [
+            (re.sub(r"\(\d+\)$", "", item.word), item.start_frame, item.end_frame + 1)
+            for item in decoder.seg() or ()
+            if item.word[0] not in "<["
+        ]
+        if [word for word, _, _ in found] != entries:
+            raise AlignmentFailed("pocketsphinx found no path of the transcript through the audio")
+        return [(start / self._FRAMES_PER_S, end / self._FRAMES_PER_S) for _, start, end in found]
+
+    def _padded(self, samples: np.ndarray) -> bytes:
+        # Digital silence has no spectrum to compare; faint noise, always the same, has.
+        quiet = np.random.default_rng(0).normal(0, 3, math.ceil(self._PADDING_S * SAMPLE_RATE))
+        scaled = np.concatenate([samples * 32767, quiet])
+        return np.clip(scaled, -32768, 32767).astype("<i2").tobytes()

@@ -1,0 +1,218 @@
+"""Word times for a whole corpus: aligned or gold, cached, repaired, and counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .aligners import Aligner, AlignmentFailed
+from .audio import part_duration_s
+from .corpus import Corpus, Skipped, file_hash
+from .utterance import Utterance, WordTime
+from .words import Repairs, bare, repair
+
+
+@dataclass(frozen=True)
+class AlignmentCounts:
+    """What aligning a corpus came to."""
+
+    utterances: int = 0
+    words: int = 0
+    from_cache: int = 0  # utterances
+    untimed_words: int = 0  # words of the transcript to which the aligner gave no time
+    by_rule: int = 0  # words whose pronunciation is not from the aligner's dictionary
+    repairs: Repairs = field(default_factory=Repairs)
+
+    def __add__(self, other: AlignmentCounts) -> AlignmentCounts:
+        names = [one.name for one in fields(self)]
+        return AlignmentCounts(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def lines(self) -> list[str]:
+        """The counts for a person, the zeros left out."""
+        found = [
+            (self.untimed_words, "words of the transcripts have no time"),
+            (self.by_rule, "words are not in the dictionary and were pronounced by rule"),
+            (self.repairs.out_of_order_dropped, "words out of order were dropped"),
+            (self.repairs.overlaps_trimmed, "words overlapped the next one and were trimmed"),
+            (self.repairs.zero_length_widened, "words of no length were widened"),
+            (self.repairs.zero_length_dropped, "words of no length were dropped"),
+            (self.repairs.past_end_trimmed, "words ran past the end of the audio and were trimmed"),
+            (self.repairs.past_end_dropped, "words past the end of the audio were dropped"),
+        ]
+        cached = f", {self.from_cache} of them from the cache" if self.from_cache else ""
+        first = f"{self.words} words of {self.utterances} utterances have times{cached}"
+        return [first, *(f"{count} {what}" for count, what in found if count)]
+
+
+@dataclass(frozen=True)
+class AlignedCorpus(Corpus):
+    """A corpus whose utterances all have word times, with where they come from."""
+
+    aligner: str = ""  # name and version
+    counts: AlignmentCounts = field(default_factory=AlignmentCounts)
+
+
+def default_aligner(corpus: Corpus) -> str:
+    """`gold` when every utterance has word times, else `qwen3`."""
+    return "gold" if corpus.has_word_times else "qwen3"
+
+
+def align_utterances(
+    corpus: Corpus,
+    aligner: Aligner,
+    cache: Path | None = None,
+    progress: Callable[[], object] | None = None,
+) -> AlignedCorpus:
+    """`corpus` with the `words` of every utterance filled in by `aligner`.
+
+    Utterances that cannot be read or aligned are skipped by name. Words come out in order, longer
+    than nothing and within the audio; what had to be repaired is counted.
+
+    Args:
+        corpus: what to align.
+        aligner: from `make_aligner`; `gold` keeps the corpus's own times, repaired in the same way.
+        cache: a JSONL file to take earlier results from and to append new ones to, each as soon as
+            it is there. Keyed by audio, text, language, aligner and version.
+        progress: called after each utterance.
+
+    Raises:
+        InputError: the aligner cannot be used, the cache cannot be read or written, or no
+            utterance is left.
+    """
+    known = _Cache(cache, aligner) if cache and aligner.name != "gold" else None
+    kept: list[Utterance] = []
+    skipped: list[Skipped] = []
+    counts = AlignmentCounts()
+    for utterance in corpus.utterances:
+        try:
+            aligned, more = _align(utterance, aligner, known)
+            kept.append(aligned)
+            counts += more
+        except AlignmentFailed as error:
+            skipped.append(Skipped(utterance.id, str(error)))
+        if progress:
+            progress()
+    return AlignedCorpus(
+        name=corpus.name,
+        utterances=tuple(kept),
+        skipped=corpus.skipped + tuple(skipped),
+        aligner=f"{aligner.name} ({aligner.version})",
+        counts=counts,
+    )
+
+
+def _align(
+    utterance: Utterance, aligner: Aligner, cache: _Cache | None
+) -> tuple[Utterance, AlignmentCounts]:
+    part = (utterance.audio_path, utterance.offset_s, utterance.duration_s)
+    try:
+        duration_s = part_duration_s(*part)
+    except InputError as error:
+        raise AlignmentFailed(str(error)) from error
+    found = cache.get(utterance) if cache else None
+    entry = found or _ask(utterance, aligner)
+    if cache and not found:
+        cache.put(utterance, entry)
+    words, repairs = repair(entry.words, duration_s)
+    wanted = sum(bool(bare(word)) for word in utterance.text.split())
+    if wanted and not words:
+        raise AlignmentFailed(f"{aligner.name} gives no usable word time")
+    counts = AlignmentCounts(
+        utterances=1,
+        words=len(words),
+        from_cache=int(found is not None),
+        untimed_words=max(0, wanted - len(entry.words)),
+        by_rule=entry.by_rule,
+        repairs=repairs,
+    )
+    return replace(utterance, words=words), counts
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What an aligner said of an utterance, before repair."""
+
+    words: tuple[WordTime, ...]
+    by_rule: int = 0
+
+
+def _ask(utterance: Utterance, aligner: Aligner) -> _Entry:
+    if aligner.name == "gold":
+        if utterance.words is None:
+            raise AlignmentFailed("it has no gold word times")
+        return _Entry(utterance.words)
+    try:
+        samples = utterance.read()
+    except InputError as error:
+        raise AlignmentFailed(str(error)) from error
+    words = aligner.align(samples, utterance.text, utterance.language)
+    # Only an aligner with a dictionary has words that it does not know.
+    unknown = getattr(aligner, "unknown_words", lambda text: ())(utterance.text)
+    return _Entry(tuple(words), len(unknown))
+
+
+class _Cache:
+    """Results of one aligner, in a JSONL file that may hold those of others."""
+
+    def __init__(self, path: Path, aligner: Aligner) -> None:
+        self._path = path
+        self._aligner = aligner
+        self._entries: dict[str, _Entry] = {}
+        self._hashes: dict[Path, str] = {}
+        try:
+            content = path.read_bytes() if path.exists() else b""
+            for line in content.splitlines():
+                self._take(line)
+            if b"\n" in content and not self._entries:
+                raise InputError(f"{path} is not an alignment cache; give another name for --cache")
+            with path.open("ab") as file:
+                # A run that was killed may have left half a line: close it, and do it again.
+                if content and not content.endswith(b"\n"):
+                    file.write(b"\n")
+        except OSError as error:
+            raise InputError(
+                f"cannot use {path} as alignment cache: {error.strerror or error}"
+            ) from error
+
+    def _take(self, line: bytes) -> None:
+        try:
+            row: dict[str, Any] = json.loads(line)
+            words = tuple(WordTime(str(w[0]), float(w[1]), float(w[2])) for w in row["words"])
+            key, entry = str(row["key"]), _Entry(words, int(row["by_rule"]))
+        except (ValueError, TypeError, KeyError, IndexError):
+            return
+        self._entries[key] = entry
+
+    def get(self, utterance: Utterance) -> _Entry | None:
+        return self._entries.get(self._key(utterance))
+
+    def put(self, utterance: Utterance, entry: _Entry) -> None:
+        row = {
+            "key": self._key(utterance),
+            "aligner": self._aligner.name,
+            "version": self._aligner.version,
+            "id": utterance.id,
+            "text": utterance.text,
+            "by_rule": entry.by_rule,
+            "words": [[w.text, round(w.start_s, 4), round(w.end_s, 4)] for w in entry.words],
+        }
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InputError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+    def _key(self, utterance: Utterance) -> str:
+        path = utterance.audio_path
+        if path not in self._hashes:
+            self._hashes[path] = file_hash(path)
+        what = [
+            self._hashes[path], utterance.offset_s, utterance.duration_s,
+            utterance.text, utterance.language, self._aligner.name, self._aligner.version,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()

@@ -1,0 +1,153 @@
+"""Audio files and arrays as the engine wants them: mono, 16 kHz, float32."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import soundfile
+
+SAMPLE_RATE = 16_000
+MIN_SAMPLES = 201  # the engine's feature extraction refuses 200 samples or fewer
+ROUNDING_S = 0.05  # durations and word times in text files are rounded; no more is forgiven
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+
+
+def read_audio(path: Path, offset_s: float = 0.0, duration_s: float | None = None) -> np.ndarray:
+    """The samples of an audio file, or of `duration_s` seconds of it from `offset_s`.
+
+    Returns:
+        [n] float32, mono (channels averaged), 16 kHz (resampled by soxr).
+
+    Raises:
+        InputError: the file is missing, unreadable, cut off, shorter than the part asked for,
+            or its samples are refused by `as_mono_16k`.
+    """
+    import soundfile
+
+    with _opened(path) as file:
+        rate = file.samplerate
+        start, wanted = _part(file, path, offset_s, duration_s)
+        try:
+            file.seek(start)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise InputError(
+                f"{path} is cut off or corrupt ({_reason(error)}); fetch or convert it again"
+            ) from error
+    if len(samples) < wanted:
+        raise InputError(
+            f"{path} is cut off: {len(samples) / rate:.2f} s can be read of {wanted / rate:.2f} s"
+        )
+    return as_mono_16k(samples, rate, name=str(path))
+
+
+def audio_duration_s(path: Path) -> float:
+    """Length of an audio file in seconds, from its header: nothing is decoded.
+
+    Raises:
+        InputError: the file is missing or is not audio.
+    """
+    with _opened(path) as file:
+        return file.frames / file.samplerate
+
+
+def part_duration_s(path: Path, offset_s: float, duration_s: float | None) -> float:
+    """Length of a part of an audio file in seconds: never more than the file has.
+
+    Raises:
+        InputError: the file is missing or is not audio.
+    """
+    left_s = audio_duration_s(path) - offset_s
+    return min(left_s, duration_s or left_s)
+
+
+def as_mono_16k(samples: np.ndarray, sample_rate: float, name: str = "the audio") -> np.ndarray:
+    """An array of samples as the engine wants it.
+
+    Args:
+        samples: [n] or [n, channels]; integers are scaled by their type to -1 to 1.
+        sample_rate: in Hz.
+        name: what to call the audio in an error.
+
+    Returns:
+        [n] float32, mono, 16 kHz.
+
+    Raises:
+        InputError: another shape or type, NaN or infinite samples, a sample rate that is not a
+            positive number, or 200 samples or fewer at 16 kHz.
+    """
+    samples = np.asarray(samples)
+    if not (math.isfinite(sample_rate) and sample_rate > 0):
+        raise InputError(f"{name}: a sample rate of {sample_rate} Hz; expected a positive number")
+    if samples.ndim not in (1, 2):
+        raise InputError(f"{name} has shape {samples.shape}; expected [n] or [n, channels]")
+    if samples.ndim == 2 and samples.shape[1] > max(1, samples.shape[0]):
+        raise InputError(f"{name} has shape {samples.shape}; expected [n, channels]: transpose it")
+    mono = _as_float(samples, name)
+    if mono.ndim == 2:
+        mono = mono.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise InputError(f"{name} has NaN or infinite samples; convert it again from its source")
+    mono = np.ascontiguousarray(mono, dtype=np.float32)
+    if len(mono) and sample_rate != SAMPLE_RATE:
+        import soxr
+
+        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE)
+    if len(mono) < MIN_SAMPLES:
+        raise InputError(
+            f"{name} has {len(mono)} samples at 16 kHz; the engine needs {MIN_SAMPLES} or more"
+        )
+    return mono
+
+
+def _as_float(samples: np.ndarray, name: str) -> np.ndarray:
+    if samples.dtype.kind == "f":
+        return samples
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    raise InputError(f"{name} has samples of type {samples.dtype}; expected floats or integers")
+
+
+def _opened(path: Path) -> soundfile.SoundFile:
+    import soundfile
+
+    if not path.is_file():
+        raise InputError(f"audio file not found: {path}")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as audio ({_reason(error)}); expected FLAC, WAV, OGG or MP3"
+        ) from error
+
+
+def _part(
+    file: soundfile.SoundFile, path: Path, offset_s: float, duration_s: float | None
+) -> tuple[int, int]:
+    """First frame and number of frames of the part asked for."""
+    total_s = file.frames / file.samplerate
+    if file.frames == 0:
+        raise InputError(f"{path} is empty: it holds no samples")
+    if not 0 <= offset_s < total_s:
+        raise InputError(f"{path}: offset {offset_s} s is outside of its {total_s:.2f} s of audio")
+    start = round(offset_s * file.samplerate)
+    left = file.frames - start
+    if duration_s is None:
+        return start, left
+    if not duration_s > 0 or offset_s + duration_s > total_s + ROUNDING_S:
+        raise InputError(
+            f"{path}: {duration_s} s from {offset_s} s were asked for, of {total_s:.2f} s of audio"
+        )
+    return start, min(left, round(duration_s * file.samplerate))
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return text.removeprefix("Error : ").strip(" .") or type(error).__name__

@@ -1,0 +1,79 @@
+"""`align-corpus`: word times for a corpus, as TextGrids and a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..commandline import run, say
+
+
+def align_corpus(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="demo, demo:dev, librispeech:dev-clean, a .jsonl manifest, a .ctm or a folder."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the TextGrids and manifest.jsonl.")],
+    aligner: Annotated[
+        str | None,
+        typer.Option(
+            help="gold, qwen3 or pocketsphinx. Default: gold if the corpus has word times, "
+            "else qwen3."
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of results to reuse and add to. Default: in OUT."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help='Where the corpus does not say it, as in "English".')
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="Align so many utterances only, drawn over the speakers.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail instead of skipping.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite TextGrids.")] = False,
+) -> None:
+    """Give every utterance of a corpus word times.
+
+    Writes one TextGrid an utterance (tier "words"), laid out as the audio is, and manifest.jsonl,
+    which is a corpus again: discover-heads --corpus OUT/manifest.jsonl.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from .aligners import make_aligner
+    from .alignment import align_utterances, default_aligner
+    from .export import export_plan, write_alignment
+    from .load import load_corpus
+
+    loaded = load_corpus(corpus, strict=strict, language=language)
+    if clips is not None:
+        loaded = loaded.sample(clips, seed)
+    name = aligner or default_aligner(loaded)
+    plan = export_plan(loaded, out, root=Path(corpus), force=force)
+    say(f"aligning {len(loaded)} utterances of {loaded.name} with {name}")
+    worker = make_aligner(name)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("aligning", total=len(loaded))
+        aligned = align_utterances(
+            loaded, worker, cache or out / "alignments.jsonl", lambda: bar.advance(task)
+        )
+    manifest = write_alignment(aligned, plan, out, strict=strict)
+    for line in aligned.counts.lines():
+        say(line)
+    if aligned.skipped:
+        say(f"{len(aligned.skipped)} utterances were skipped:")
+        for one in aligned.skipped:
+            say(f"  {one.id}: {one.reason}")
+    print(manifest)
+
+
+def main() -> None:
+    """Entry point of `align-corpus`."""
+    run(align_corpus)

@@ -1,0 +1,230 @@
+"""LibriSpeech's small splits, fetched from OpenSLR once, checked, and unpacked safely."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tarfile
+import tempfile
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..commandline import say
+from ..errors import InputError
+
+BASE_URL = "https://www.openslr.org/resources/12"
+_TIMEOUT_S = 30
+_CHUNK_BYTES = 1 << 20
+_IDLE_ATTEMPTS = 3  # in a row without a byte received
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A `NAME.tar.gz` that holds `LibriSpeech/NAME/`."""
+
+    name: str
+    size_bytes: int
+    md5: str
+
+
+# MD5s: published in https://www.openslr.org/resources/12/md5sum.txt; PaddlePaddle's LibriSpeech
+# downloader lists the same. Sizes: the final release, as in Kaldi's download_and_untar.sh.
+LIBRISPEECH = {
+    archive.name: archive
+    for archive in (
+        Archive("dev-clean", 337_926_286, "42e2234ba48799c1f50f24a7926300a1"),
+        Archive("dev-other", 314_305_928, "c8d0bcc9cca99d4f8b62fcc847357931"),
+        Archive("test-clean", 346_663_984, "32fa31d27d2e1cad72775fee3f4849a9"),
+        Archive("test-other", 328_757_843, "fb5a50374b501bb3bac4815ee91d3135"),
+    )
+}
+
+
+def fetch_librispeech(split: str, cache_dir: Path | None = None, base_url: str = BASE_URL) -> Path:
+    """The folder of a LibriSpeech split, fetched when it is not in the cache.
+
+    Raises:
+        InputError: an unknown split, or what `fetch_archive` raises.
+    """
+    if split not in LIBRISPEECH:
+        raise InputError(f"no LibriSpeech split {split!r}; known are {', '.join(LIBRISPEECH)}")
+    return fetch_archive(LIBRISPEECH[split], cache_dir, base_url)
+
+
+def fetch_archive(archive: Archive, cache_dir: Path | None, base_url: str = BASE_URL) -> Path:
+    """Fetch, check and unpack an archive into `cache_dir`/librispeech/NAME, unless it is there.
+
+    An interrupted download leaves a `.part` file and is continued by the next call. The archive
+    is deleted once it is unpacked.
+
+    Args:
+        archive: what to fetch.
+        cache_dir: where to keep it (None: the user's cache folder for alignheads).
+        base_url: the folder of the archive on the server.
+
+    Raises:
+        InputError: no connection, an interrupted download, a wrong checksum, an archive that
+            would write outside of its folder, or a cache that cannot be written.
+    """
+    import pooch
+
+    root = (cache_dir or Path(pooch.os_cache("alignheads"))) / "librispeech"
+    target = root / archive.name
+    if target.is_dir():
+        return target
+    url = f"{base_url.rstrip('/')}/{archive.name}.tar.gz"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        packed = _fetch(url, archive, root)
+        _unpack(packed, archive.name, target)
+        packed.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {root}: {error.strerror or error}") from error
+    return target
+
+
+def _fetch(url: str, archive: Archive, root: Path) -> Path:
+    import pooch
+    import requests
+    import urllib3
+
+    file = root / f"{archive.name}.tar.gz"
+    part = root / f"{archive.name}.tar.gz.part"
+    if not file.exists():
+        had = part.stat().st_size if part.exists() else 0
+        more = f", of which {had / 1e6:.0f} MB are there" if had else ""
+        say(f"fetching {archive.size_bytes / 1e6:.0f} MB{more}, once: {url} -> {root}")
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        # pooch's type for downloaders names the arguments otherwise than its documentation does.
+        downloader: Any = ResumingDownloader(part)
+        pooch.retrieve(url, f"md5:{archive.md5}", file.name, root, downloader=downloader)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        got = part.stat().st_size if part.exists() else 0
+        raise InputError(
+            f"the download of {url} was interrupted after {got / 1e6:.0f} of "
+            f"{archive.size_bytes / 1e6:.0f} MB ({_reason(error)}); "
+            "check the connection and run the command again: it goes on from there"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{url} has not the published MD5 {archive.md5}: it was changed on the way and is "
+            "thrown away; run the command again"
+        ) from error
+    return file
+
+
+class ResumingDownloader:
+    """A downloader for pooch that continues a partial file with an HTTP Range request.
+
+    pooch checks the checksum of the whole, so a part of another version cannot slip through. A
+    connection that breaks is taken up again as long as bytes keep coming.
+    """
+
+    def __init__(self, part: Path) -> None:
+        self._part = part
+
+    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        """Fetch `url` to `output_file`."""
+        import requests
+        import urllib3
+
+        done, flowing, idle = False, False, 0
+        while not done:
+            before = self._size()
+            try:
+                done = self._continue(url)
+            except requests.HTTPError:
+                raise
+            except (requests.RequestException, urllib3.exceptions.HTTPError):
+                flowing = flowing or self._size() > before
+                idle = 0 if self._size() > before else idle + 1
+                # Without a byte yet, there is no network or no such server: say so at once.
+                if not flowing or idle >= _IDLE_ATTEMPTS:
+                    raise
+                time.sleep(idle)
+        self._part.replace(output_file)
+
+    def _size(self) -> int:
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def _continue(self, url: str) -> bool:
+        """Whether the file is complete; False when it has to be begun anew."""
+        import requests
+
+        had = self._size()
+        # Some servers call a .tar.gz a gzip-encoded tar and would have it unpacked on the way.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
+            if response.status_code == 416:
+                total = response.headers.get("Content-Range", "").rpartition("/")[2]
+                if had and total != str(had):
+                    self._part.unlink()
+                    return False
+                if had:
+                    return True
+            response.raise_for_status()
+            # A server that knows no ranges answers 200 with the whole file.
+            resumed = response.status_code == 206
+            sent = response.headers.get("Content-Range", "")
+            if resumed and not sent.startswith(f"bytes {had}-"):
+                raise requests.ConnectionError(f"bytes from {had} on were asked for, not {sent}")
+            self._receive(response, had if resumed else 0)
+            return True
+
+    def _receive(self, response: Any, start: int) -> None:
+        import requests
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn())
+        bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        with bar, self._part.open("ab" if start else "wb") as file:
+            task = bar.add_task(self._part.stem, total=total, completed=start)
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                file.write(chunk)
+                bar.advance(task, len(chunk))
+        if total is not None and self._size() < total:
+            raise requests.ConnectionError("the connection was closed early")
+
+
+def _unpack(packed: Path, name: str, target: Path) -> None:
+    """Unpack `LibriSpeech/NAME` of a .tar.gz to `target`, which appears when it is complete."""
+    if not hasattr(tarfile, "data_filter"):
+        raise InputError("this Python cannot unpack archives safely; use Python 3.11.4 or later")
+    say(f"unpacking {packed.name} to {target}")
+    scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    try:
+        with tarfile.open(packed, "r:gz") as archive:
+            archive.extractall(scratch, filter="data")
+        inside = scratch / "LibriSpeech" / name
+        if not inside.is_dir():
+            raise InputError(f"{packed} holds no folder LibriSpeech/{name}")
+        inside.replace(target)
+    except tarfile.FilterError as error:
+        raise InputError(f"{packed} is refused: {error}; delete it") from error
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{packed} is not a complete .tar.gz ({error}); delete it") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answered {response.status_code} {response.reason}"
+    text = str(error).lower()
+    for sign, meaning in (
+        ("resolve", "the name of the server cannot be resolved"),
+        ("timed out", "no answer in time"),
+        ("refused", "connection refused"),
+        ("proxy", "the proxy refuses"),
+    ):
+        if sign in text:
+            return meaning
+    return "the connection broke"

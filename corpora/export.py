@@ -1,0 +1,89 @@
+"""Writes word times: one TextGrid an utterance, and a manifest that is a corpus again."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path, PurePosixPath
+
+from ..commandline import replacing
+from ..errors import InputError
+from .alignment import AlignedCorpus
+from .audio import part_duration_s
+from .corpus import Corpus
+from .textgrids import write_words
+from .utterance import Utterance
+
+
+def export_plan(corpus: Corpus, out: Path, root: Path, force: bool = False) -> dict[str, Path]:
+    """Where the TextGrid of each utterance goes, by id; folders are made.
+
+    Below `root` the layout of the audio is kept, so that `out` = `root` puts each TextGrid beside
+    its audio; elsewhere, and for parts of a file, the id is the name.
+
+    Raises:
+        InputError: a TextGrid or manifest is in the way and `force` is off, `out` cannot be
+            written, or an id is no file name.
+    """
+    plan = {u.id: out / _relative(u, root).with_suffix(".TextGrid") for u in corpus.utterances}
+    for path in [*plan.values(), out / "manifest.jsonl"]:
+        if path.exists() and not force:
+            raise InputError(f"{path} exists; give --force to overwrite it, or another --out")
+    try:
+        for folder in {out, *(path.parent for path in plan.values())}:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
+    return plan
+
+
+def write_alignment(
+    corpus: AlignedCorpus, plan: dict[str, Path], out: Path, strict: bool = False
+) -> Path:
+    """Write the TextGrids of `plan` and `out`/manifest.jsonl; the manifest's path.
+
+    Raises:
+        InputError: a file cannot be written, or (`strict`) utterances were skipped.
+    """
+    if strict and corpus.skipped:
+        first = corpus.skipped[0]
+        raise InputError(
+            f"{len(corpus.skipped)} utterances cannot be aligned, the first one ({first.id}): "
+            f"{first.reason}; mend it, or run without --strict"
+        )
+    manifest = out / "manifest.jsonl"
+    rows = []
+    for utterance in corpus.utterances:
+        duration_s = part_duration_s(utterance.audio_path, utterance.offset_s, utterance.duration_s)
+        write_words(plan[utterance.id], utterance.words or (), duration_s)
+        rows.append(_row(utterance, out, duration_s))
+    with replacing(manifest) as temporary:
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return manifest
+
+
+def _row(utterance: Utterance, out: Path, duration_s: float) -> dict[str, object]:
+    row = {
+        "id": utterance.id,
+        "audio_filepath": os.path.relpath(utterance.audio_path.resolve(), out.resolve()),
+        "text": utterance.text,
+        "offset": utterance.offset_s,
+        "duration": duration_s,
+        "language": utterance.language,
+        "speaker": utterance.speaker,
+        "words": [
+            [word.text, round(word.start_s, 4), round(word.end_s, 4)]
+            for word in utterance.words or ()
+        ],
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _relative(utterance: Utterance, root: Path) -> PurePosixPath:
+    whole = utterance.offset_s == 0 and utterance.duration_s is None
+    if whole and root.is_dir() and utterance.audio_path.is_relative_to(root):
+        return PurePosixPath(utterance.audio_path.relative_to(root).as_posix())
+    name = PurePosixPath(utterance.id + ".x")
+    if name.is_absolute() or ".." in name.parts or "\\" in utterance.id or "\0" in utterance.id:
+        raise InputError(f"the id {utterance.id!r} is no file name; give the utterance another")
+    return name

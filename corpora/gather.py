@@ -1,0 +1,134 @@
+"""What every loader does with what it finds: check it, keep it or skip it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import InputError
+from . import words
+from .audio import AUDIO_SUFFIXES, ROUNDING_S, audio_duration_s
+from .corpus import Corpus, Skipped
+from .utterance import Utterance
+
+
+class Gathering:
+    """Collects utterances for a corpus.
+
+    Only headers of audio files are read here: samples that cannot be decoded come to light in
+    `Utterance.read`.
+    """
+
+    def __init__(self, name: str, strict: bool = False) -> None:
+        self.name = name
+        self._strict = strict
+        self._utterances: list[Utterance] = []
+        self._skipped: list[Skipped] = []
+
+    def skip(self, id: str, reason: str) -> None:
+        """Leave an utterance out.
+
+        Raises:
+            InputError: the loader is strict.
+        """
+        if self._strict:
+            raise InputError(f"{self.name}: {id}: {reason}; mend it, or load without --strict")
+        self._skipped.append(Skipped(id, reason))
+
+    def add(self, utterance: Utterance, partial: bool = False) -> None:
+        """Keep an utterance whose audio is there, or skip it.
+
+        Skipped are: missing or unreadable audio; a part beyond the end of the file; word times
+        beyond the end of the audio, or other words than those of the transcript (with `partial`,
+        words of the transcript may lack a time).
+
+        Raises:
+            InputError: the loader is strict, and the utterance would be skipped.
+        """
+        reason = _fault(utterance, partial)
+        if reason:
+            self.skip(utterance.id, reason)
+        else:
+            self._utterances.append(utterance)
+
+    def corpus(self, where: Path, looked_for: str) -> Corpus:
+        """The corpus.
+
+        Raises:
+            InputError: nothing was found in `where`, nothing of it is left, or ids repeat.
+        """
+        if not self._utterances and not self._skipped:
+            raise InputError(f"no utterance in {where}: looked for {looked_for}")
+        return Corpus(self.name, tuple(self._utterances), tuple(self._skipped))
+
+
+def _fault(utterance: Utterance, partial: bool) -> str | None:
+    try:
+        total_s = audio_duration_s(utterance.audio_path)
+    except InputError as error:
+        return str(error)
+    end_s = utterance.offset_s + (utterance.duration_s or 0.0)
+    if utterance.offset_s >= total_s or end_s > total_s + ROUNDING_S:
+        return (
+            f"{end_s:g} s of {utterance.audio_path} are asked for, which is {total_s:.2f} s long: "
+            "cut off, or another file"
+        )
+    if utterance.words is None:
+        return None
+    if not words.agree(utterance.text, utterance.words, partial):
+        timed = " ".join(word.text for word in utterance.words)
+        return f"transcript and word times disagree: {_short(utterance.text)} / {_short(timed)}"
+    left_s = total_s - utterance.offset_s
+    return words.fault(utterance.words, min(left_s, utterance.duration_s or left_s))
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def files_with(folder: Path, *suffixes: str) -> Iterator[Path]:
+    """Files below `folder`, hidden ones left out, whose lower-case names end so; sorted."""
+    for path in sorted(folder.rglob("*")):
+        if (
+            path.name.lower().endswith(suffixes)
+            and not path.name.startswith(".")
+            and path.is_file()
+        ):
+            yield path
+
+
+def audio_files(folder: Path) -> Iterator[Path]:
+    """Audio files below `folder`, sorted."""
+    return files_with(folder, *AUDIO_SUFFIXES)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers from 1 and lines of a UTF-8 text file, blank ones left out.
+
+    Raises:
+        InputError: the file cannot be read, or a line is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from error
+        if text:
+            yield number, text
+
+
+def transcript_beside(audio: Path) -> str | None:
+    """The text of the .lab or .txt file of the same name, or None.
+
+    Raises:
+        InputError: the file is not UTF-8 text.
+    """
+    for suffix in (".lab", ".txt"):
+        path = audio.with_suffix(suffix)
+        if path.is_file():
+            return " ".join(line for _, line in numbered_lines(path))
+    return None

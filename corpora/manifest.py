@@ -1,0 +1,119 @@
+"""JSONL manifests, as NeMo and its kin write them: one utterance a line.
+
+    {"audio_filepath": "a.wav", "text": "two words", "duration": 1.9, "words": [["two", 0.2, 0.5]]}
+
+`audio_filepath` (from the folder of the manifest, or absolute) and `text` are required;
+`duration` and `offset` in seconds choose a part of the file; `language`, `speaker`, `id` and
+`words` are optional. Word times are in seconds from the start of the utterance:
+`[text, start, end]` or `{"word": text, "start": s, "end": s}`; words of the text may lack a time.
+Other keys are left alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
+
+from ..errors import InputError
+from .corpus import Corpus
+from .gather import Gathering, numbered_lines
+from .utterance import Utterance, WordTime
+
+LOOKED_FOR = "JSON lines with audio_filepath, text and duration"
+
+
+class _Word(BaseModel):
+    text: str = Field(validation_alias=AliasChoices("text", "word"))
+    start: Annotated[FiniteFloat, Field(ge=0)]
+    end: FiniteFloat
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            if len(value) != 3:
+                raise ValueError(f"a word is [text, start, end], not {value}")
+            return dict(zip(("text", "start", "end"), value, strict=True))
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> _Word:
+        if self.end < self.start:
+            raise ValueError(f"the word {self.text!r} ends before it starts")
+        return self
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    audio_filepath: str = Field(min_length=1)
+    text: str
+    duration: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    offset: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    language: str | None = None
+    speaker: str | None = None
+    id: Annotated[str, Field(min_length=1)] | None = None
+    words: list[_Word] | None = None
+
+
+def load_manifest(
+    path: Path, name: str, *, language: str | None = None, strict: bool = False
+) -> Corpus:
+    """The utterances of a JSONL manifest.
+
+    Without an `id` the name of the audio file is the id; with its line number where several
+    lines have the same name. Utterances without usable audio are skipped by name.
+
+    Raises:
+        InputError: a line is malformed (file and line number are named), an id comes twice,
+            nothing is found, or (`strict`) something would be skipped.
+    """
+    lines = [(number, _parse(text, f"{path}:{number}")) for number, text in numbered_lines(path)]
+    stems = Counter(Path(line.audio_filepath).stem for _, line in lines if line.id is None)
+    gathering = Gathering(name, strict)
+    seen: dict[str, int] = {}
+    for number, line in lines:
+        stem = Path(line.audio_filepath).stem
+        id = line.id or (stem if stems[stem] == 1 else f"{stem}-{number}")
+        if id in seen:
+            raise InputError(f"{path}:{number}: the id {id!r} was already used on line {seen[id]}")
+        seen[id] = number
+        words = None
+        if line.words is not None:
+            words = tuple(WordTime(word.text, word.start, word.end) for word in line.words)
+        gathering.add(
+            Utterance(
+                id=id,
+                audio_path=path.parent / line.audio_filepath,
+                text=line.text,
+                language=line.language or language,
+                words=words,
+                speaker=line.speaker,
+                offset_s=line.offset,
+                duration_s=line.duration,
+            ),
+            partial=True,
+        )
+    return gathering.corpus(path, LOOKED_FOR)
+
+
+def _parse(text: str, place: str) -> _Line:
+    try:
+        return _Line.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        what = f"{key}: {message}" if key else message
+        raise InputError(f"{place}: {what}; expected {LOOKED_FOR}") from error

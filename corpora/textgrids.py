@@ -1,0 +1,118 @@
+"""TextGrids: reading and writing their words tier, and folders of audio + TextGrid (MFA layout).
+
+A folder may have one folder per speaker, as the Montreal Forced Aligner wants it. A .lab or
+.txt file beside the audio gives the transcript; without one it is made of the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..commandline import replacing
+from ..errors import InputError
+from .corpus import Corpus
+from .gather import Gathering, audio_files, files_with, transcript_beside
+from .utterance import Utterance, WordTime
+from .words import is_silence
+
+LOOKED_FOR = "audio files with a .TextGrid of the same name beside them"
+
+
+def load_textgrids(
+    folder: Path, name: str, *, language: str | None = None, strict: bool = False
+) -> Corpus:
+    """The utterances of a folder of audio + TextGrid; ids are paths in it, without the suffix.
+
+    Audio without a TextGrid and the reverse, TextGrids without a words tier, and TextGrids that
+    do not fit the transcript or the length of the audio are skipped by name.
+
+    Raises:
+        InputError: nothing is found, two audio files differ in the suffix only, or (`strict`)
+            something would be skipped.
+    """
+    gathering = Gathering(name, strict)
+    used = set()
+    for audio in audio_files(folder):
+        relative = audio.relative_to(folder)
+        id = relative.with_suffix("").as_posix()
+        textgrid = textgrid_beside(audio)
+        if textgrid is None:
+            gathering.skip(id, f"no TextGrid beside {audio}")
+            continue
+        used.add(textgrid)
+        try:
+            words = read_words(textgrid)
+            text = transcript_beside(audio)
+        except InputError as error:
+            gathering.skip(id, str(error))
+            continue
+        if text is None:
+            text = " ".join(word.text for word in words)
+        speaker = relative.parent.name or None
+        gathering.add(Utterance(id, audio, text, language, words, speaker))
+    for textgrid in files_with(folder, ".textgrid"):
+        if textgrid not in used:
+            id = textgrid.relative_to(folder).with_suffix("").as_posix()
+            gathering.skip(id, f"no audio file beside {textgrid}")
+    return gathering.corpus(folder, LOOKED_FOR)
+
+
+def textgrid_beside(audio: Path) -> Path | None:
+    """The TextGrid of the same name, or None."""
+    for suffix in (".TextGrid", ".textgrid"):
+        path = audio.with_suffix(suffix)
+        if path.is_file():
+            return path
+    return None
+
+
+def read_words(path: Path) -> tuple[WordTime, ...]:
+    """The words of a TextGrid's words tier, silences left out; `<unk>` is kept as it is.
+
+    The tier is called `words` or `word`, in any case, or `SPEAKER - words` as MFA writes it.
+
+    Raises:
+        InputError: the file is not a TextGrid, or has no such tier, or several.
+    """
+    from praatio import textgrid
+
+    try:
+        content = textgrid.openTextgrid(
+            str(path), includeEmptyIntervals=False, reportingMode="silence"
+        )
+    except Exception as error:
+        # praatio meets a malformed file with whatever its parser stumbles over.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as a TextGrid: {reason}") from error
+    names = [name for name in content.tierNames if _is_words_tier(name)]
+    found = ", ".join(content.tierNames) or "none"
+    tier = content.getTier(names[0]) if len(names) == 1 else None
+    if not isinstance(tier, textgrid.IntervalTier):
+        raise InputError(f"{path}: expected one interval tier `words`, found the tiers: {found}")
+    return tuple(
+        WordTime(entry.label.strip(), float(entry.start), float(entry.end))
+        for entry in tier.entries
+        if not is_silence(entry.label)
+    )
+
+
+def write_words(path: Path, words: Sequence[WordTime], duration_s: float) -> None:
+    """Write a TextGrid with one tier, `words`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from praatio import textgrid
+    from praatio.utilities.constants import Interval
+
+    content = textgrid.Textgrid(0, duration_s)
+    entries = [Interval(word.start_s, word.end_s, word.text) for word in words]
+    content.addTier(textgrid.IntervalTier("words", entries, 0, duration_s))
+    with replacing(path) as temporary:
+        content.save(str(temporary), "long_textgrid", includeBlankSpaces=True)
+
+
+def _is_words_tier(name: str) -> bool:
+    name = name.strip().lower()
+    return name in ("words", "word") or name.endswith(" - words")

@@ -1,0 +1,152 @@
+"""Word times: what is not a word, whether they fit a transcript, and their repair."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from .audio import ROUNDING_S
+from .utterance import WordTime
+
+UNKNOWN_WORD = "<unk>"
+WIDENING_S = 0.04  # on each side of a word of no length: half of the qwen3 aligner's grid
+_SILENCES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<s>", "</s>", "<p:>", "<silence>"})
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """How many words were changed or dropped, by what was wrong with them."""
+
+    out_of_order_dropped: int = 0
+    overlaps_trimmed: int = 0
+    zero_length_widened: int = 0
+    zero_length_dropped: int = 0
+    past_end_trimmed: int = 0
+    past_end_dropped: int = 0
+
+    def __add__(self, other: Repairs) -> Repairs:
+        names = [field.name for field in fields(self)]
+        return Repairs(*(getattr(self, name) + getattr(other, name) for name in names))
+
+
+def is_silence(label: str) -> bool:
+    """Whether a label of a TextGrid or CTM stands for no word."""
+    return label.strip().lower() in _SILENCES
+
+
+def bare(text: str) -> str:
+    """Letters and digits of `text`, in one case: what a comparison of words looks at."""
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def agree(text: str, words: Sequence[WordTime], partial: bool = False) -> bool:
+    """Whether `words` are those of the transcript, punctuation, case and spacing aside.
+
+    `<unk>`, which aligners write for a word that is not in their dictionary, fits any one word.
+    With `partial`, words of the transcript may lack a time.
+    """
+    written = [bare(word) for word in text.split()]
+    timed = [w.text.strip() if w.text.strip() == UNKNOWN_WORD else bare(w.text) for w in words]
+    written, timed = [w for w in written if w], [w for w in timed if w]
+    if "".join(written) == "".join(timed):
+        return True
+    if partial:
+        return _in_turn("".join(written), [word for word in timed if word != UNKNOWN_WORD])
+    pairs = zip(written, timed, strict=False)
+    return len(written) == len(timed) and all(a == b or b == UNKNOWN_WORD for a, b in pairs)
+
+
+def _in_turn(text: str, words: Sequence[str]) -> bool:
+    position = 0
+    for word in words:
+        found = text.find(word, position)
+        if found < 0:
+            return False
+        position = found + len(word)
+    return True
+
+
+def fault(words: Sequence[WordTime], duration_s: float) -> str | None:
+    """What makes gold word times unusable, or None. 50 ms past the end are forgiven as rounding."""
+    for word in words:
+        span = f"{word.text!r} at {word.start_s:g} to {word.end_s:g} s"
+        if not (math.isfinite(word.start_s) and math.isfinite(word.end_s)):
+            return f"the time of the word {span} is not a number"
+        if word.start_s < 0 or word.end_s < word.start_s:
+            return f"the word {span} starts before the audio or ends before it starts"
+        if word.end_s > duration_s + ROUNDING_S:
+            return f"the word {span} ends after the audio, which is {duration_s:.2f} s long"
+    return None
+
+
+def repair(words: Sequence[WordTime], duration_s: float) -> tuple[tuple[WordTime, ...], Repairs]:
+    """Words in order, each longer than nothing, none past the end; and what was done for it.
+
+    In this order: ends past the audio are trimmed and words that start past it dropped; of words
+    out of order the longest run that is in order stays; an end that overlaps the next start is
+    trimmed to it; a word of no length takes up to 40 ms on each side where its neighbours leave
+    room, and is dropped where they leave none.
+    """
+    heard, repairs = _within(words, duration_s)
+    ordered = [heard[i] for i in _longest_rise([word.start_s for word in heard])]
+    repairs = replace(repairs, out_of_order_dropped=len(heard) - len(ordered))
+    trimmed = list(ordered)
+    for i, following in enumerate(ordered[1:]):
+        if trimmed[i].end_s > following.start_s:
+            trimmed[i] = replace(trimmed[i], end_s=following.start_s)
+            # Up to a millisecond is float rounding of the writer, not an overlap.
+            overlap = ordered[i].end_s - following.start_s > 1e-3
+            repairs = replace(repairs, overlaps_trimmed=repairs.overlaps_trimmed + overlap)
+    return _widened(trimmed, duration_s, repairs)
+
+
+def _within(words: Sequence[WordTime], duration_s: float) -> tuple[list[WordTime], Repairs]:
+    kept, late, dropped = [], 0, 0
+    for word in words:
+        start_s, end_s = max(0.0, word.start_s), min(word.end_s, duration_s)
+        if not (math.isfinite(word.start_s) and math.isfinite(word.end_s) and start_s < duration_s):
+            dropped += 1
+            continue
+        late += word.end_s > duration_s + ROUNDING_S
+        kept.append(WordTime(word.text, start_s, max(start_s, end_s)))
+    return kept, Repairs(past_end_trimmed=late, past_end_dropped=dropped)
+
+
+def _widened(
+    words: list[WordTime], duration_s: float, repairs: Repairs
+) -> tuple[tuple[WordTime, ...], Repairs]:
+    kept: list[WordTime] = []
+    for i, word in enumerate(words):
+        if word.end_s > word.start_s:
+            kept.append(word)
+            continue
+        floor_s = kept[-1].end_s if kept else 0.0
+        ceiling_s = words[i + 1].start_s if i + 1 < len(words) else duration_s
+        start_s = max(floor_s, word.start_s - WIDENING_S)
+        end_s = min(ceiling_s, word.start_s + WIDENING_S)
+        if end_s > start_s:
+            kept.append(WordTime(word.text, start_s, end_s))
+            repairs = replace(repairs, zero_length_widened=repairs.zero_length_widened + 1)
+        else:
+            repairs = replace(repairs, zero_length_dropped=repairs.zero_length_dropped + 1)
+    return tuple(kept), repairs
+
+
+def _longest_rise(values: Sequence[float]) -> list[int]:
+    """Indices of a longest non-decreasing subsequence (patience sorting)."""
+    tails: list[float] = []
+    tail_index: list[int] = []
+    before: list[int] = []
+    for i, value in enumerate(values):
+        length = bisect_right(tails, value)
+        before.append(tail_index[length - 1] if length else -1)
+        tails[length : length + 1] = [value]
+        tail_index[length : length + 1] = [i]
+    rise: list[int] = []
+    i = tail_index[-1] if tail_index else -1
+    while i >= 0:
+        rise.append(i)
+        i = before[i]
+    return rise[::-1]

@@ -1,0 +1,175 @@
+"""The command `discover-heads`: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..commandline import output_path, progress_bar, run, say
+
+if TYPE_CHECKING:
+    from ..heads import HeadsFile
+    from .measure import Measurement
+
+
+def discover_heads_command(
+    model: Annotated[
+        str, typer.Option(help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder")
+    ] = "tiny",
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="demo[:dev|:test|:all], librispeech:dev-clean|dev-other|test-clean|test-other, "
+            "a JSONL manifest, a .ctm file, or a folder (LibriSpeech, TextGrid, CTM). "
+            "Default: demo for tiny, librispeech:dev-clean for other models"
+        ),
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="score a seeded, speaker-balanced sample of this many")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="language given to the model; default: the corpus's own")
+    ] = None,
+    text: Annotated[
+        str, typer.Option(help="score the model's own hypothesis, or the forced reference")
+    ] = "hypothesis",
+    rank_by: Annotated[
+        str, typer.Option(help="hit_rate, monotonicity, time_error, mass, border_auc or set")
+    ] = "hit_rate",
+    cuts: Annotated[
+        int, typer.Option(help="cut versions of each clip, for the border scores; 0: none")
+    ] = 3,
+    aligner: Annotated[
+        str | None,
+        typer.Option(help="gold, qwen3 or pocketsphinx; default: gold where the corpus has it"),
+    ] = None,
+    alignments: Annotated[
+        Path | None, typer.Option(help="JSONL file that keeps what the aligner found")
+    ] = None,
+    top: Annotated[int, typer.Option(help="how many of the best heads to print")] = 20,
+    seed: Annotated[int, typer.Option(help="of the sample of clips")] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="K/N: score only the K-th of N parts, and keep the sums for --merge"),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(help="heads files of shards to pool, instead of scoring; repeat it"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="default: alignment_heads_<model>.json")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="the heatmap; default: alignment_heads_<model>.png")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="folder for every figure, as PNG and SVG")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, float16 or bfloat16; default: by backend")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="fail where an utterance would be skipped")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
+) -> None:
+    """Find the attention heads of a Qwen3-ASR model that follow the audio.
+
+    Scores every (layer, head) of the text decoder against word times and writes a heads file
+    (JSON) and a heatmap (PNG). Without options: the bundled tiny model on the bundled speech.
+    """
+    from . import discover, shards
+
+    discover.check_options(text, rank_by, top, cuts)
+    part = shards.parse_shard(shard) if shard else None
+    found = shards.merge(merge) if merge else None
+    if found is None:
+        from ..runtime.model import SpeechModel
+
+        loaded = SpeechModel.load(model, dtype)
+        label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")
+    else:
+        loaded, label = None, found.subject.label
+    out = output_path(out or Path(f"alignment_heads_{label}.json"), force)
+    figure = output_path(figure or out.with_suffix(".png"), force)
+    if part:
+        output_path(shards.sums_path(out), force)
+    if found is None:
+        assert loaded is not None
+        prepared = discover.prepare_corpus(
+            loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
+            strict=strict,
+        )  # fmt: skip
+        with progress_bar("discovering heads") as progress:
+            found = discover.measure_corpus(
+                loaded, prepared, language, text, cuts, shard=part, progress=progress
+            )
+    heads = discover.heads_file(found, rank_by, top)
+    heads.save(out)
+    if part:
+        shards.save_sums(found, part, shards.sums_path(out))
+    _draw(heads, top, figure, figures)
+    _report(heads, found, top)
+    say(f"wrote {out} and {figure}")
+
+
+def _draw(heads: HeadsFile, top: int, figure: Path, folder: Path | None) -> None:
+    from ..reports import heads_figures as draw
+    from ..reports.style import save_figure
+
+    metric = heads.ranking.metric if heads.ranking else "hit_rate"
+    save_figure(draw.score_heatmap(draw.score_heatmap_info(heads, metric, top)), figure)
+    if folder is None:
+        return
+    pages = {"heads_scores": draw.score_heatmaps(draw.score_heatmaps_info(heads, top))}
+    if "border_auc" in heads.scores:
+        info = draw.hit_rate_against_border_auc_info(heads, top)
+        pages["heads_hit_rate_against_border_auc"] = draw.hit_rate_against_border_auc(info)
+    for name, page in pages.items():
+        for suffix in ("png", "svg"):
+            save_figure(page, folder / f"{name}.{suffix}")
+
+
+def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = {
+        "hit_rate": ("hit rate", "{:.3f}"),
+        "border_auc": ("border AUC", "{:.3f}"),
+        "monotonicity": ("monotone", "{:.3f}"),
+        "time_error_p50_ms": ("error p50, ms", "{:.0f}"),
+        "mass": ("mass", "{:.2f}"),
+    }
+    present = [metric for metric in columns if metric in heads.scores]
+    table = Table("rank", "layer", "head", *(columns[metric][0] for metric in present), "in top")
+    for rank, (layer, head) in enumerate(heads.compact[:top], start=1):
+        scores = (heads.scores[metric][layer][head] for metric in present)
+        cells = [
+            "-" if score is None else columns[metric][1].format(score)
+            for metric, score in zip(present, scores, strict=True)
+        ]
+        sure = heads.ranking.top_probability[layer][head]  # type: ignore[union-attr, index]
+        table.add_row(str(rank), str(layer), str(head), *cells, f"{100 * sure:.0f} %")
+    Console().print(table)
+    for clip_id, reason in found.skipped.items():
+        say(f"skipped {clip_id}: {reason}")
+    ranking = heads.ranking
+    assert ranking is not None and ranking.top_stability is not None
+    say(
+        f"{heads.num_samples} clips scored, {len(found.skipped)} skipped, "
+        f"{heads.total_alignable_tokens} tokens; another sample of clips would keep "
+        f"{100 * ranking.top_stability:.0f} % of the best {ranking.top}"
+    )
+    if ranking.clips_needed:
+        say(f"for a stable best {ranking.top} score about {ranking.clips_needed} clips")
+    for name, score in ranking.baselines.items():
+        values = ", ".join(f"{key} {value:.3g}" for key, value in score.items())
+        say(f"  {name}: {values}")
+
+
+def main() -> None:
+    """Entry point of `discover-heads`."""
+    run(discover_heads_command)

@@ -1,0 +1,237 @@
+"""From a model and a corpus to a heads file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ..corpora import Corpus, load_corpus
+from ..corpora.aligners import make_aligner
+from ..corpora.alignment import align_utterances, default_aligner
+from ..errors import InputError
+from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
+from ..heads.compare import spearman
+from ..runtime.model import SpeechModel
+from .measure import Measurement, Progress, Subject, measure
+from .ranking import RANKINGS, HeadRanking, rank_heads
+
+TS_THRESHOLD = 0.1
+"""Hit rate from which a head is listed, as in the published files: only the order means anything."""
+
+
+def discover_heads(
+    model: SpeechModel | str | Path = "tiny",
+    corpus: Corpus | str | Path | None = None,
+    *,
+    clips: int | None = None,
+    language: str | None = None,
+    text: str = "hypothesis",
+    rank_by: str = "hit_rate",
+    top: int = 20,
+    cuts: int = 3,
+    seed: int = 0,
+    aligner: str | None = None,
+    progress: Progress | None = None,
+) -> HeadsFile:
+    """Score every (layer, head) of a model's text decoder and rank them.
+
+    Args:
+        model: a `SpeechModel`, or what `SpeechModel.load` takes.
+        corpus: a `Corpus`, or what `load_corpus` takes; None: `demo` for the tiny model,
+            `librispeech:dev-clean` for others.
+        clips: score a seeded, speaker-balanced sample of this many; None: all.
+        language: given to the model; None: the utterance's own, or detected.
+        text: `hypothesis` (the model's own greedy text) or `reference` (forced).
+        rank_by: `hit_rate`, `monotonicity`, `time_error`, `mass`, `border_auc` or `set`.
+        top: how many of the best heads the uncertainty is about.
+        cuts: cut versions of each clip, for the border scores; 0: none.
+        seed: of the sample.
+        aligner: `gold`, `qwen3` or `pocketsphinx`; None: gold where the corpus has it.
+        progress: called with clips done and clips in all.
+
+    Raises:
+        InputError: bad input of any kind, or nothing that could be scored.
+    """
+    check_options(text, rank_by, top, cuts)
+    if not isinstance(model, SpeechModel):
+        model = SpeechModel.load(model)
+    prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
+    found = measure_corpus(model, prepared, language, text, cuts, progress=progress)
+    return heads_file(found, rank_by, top)
+
+
+def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
+    """Refuse options that cannot work, before anything is loaded.
+
+    Raises:
+        InputError: which, and what is expected.
+    """
+    if text not in ("hypothesis", "reference"):
+        raise InputError(f"cannot score the text {text!r}; known: hypothesis, reference")
+    if rank_by not in RANKINGS:
+        raise InputError(f"cannot rank by {rank_by!r}; known: {', '.join(RANKINGS)}")
+    if top < 1:
+        raise InputError(f"--top is {top}; expected 1 or more")
+    if cuts < 0:
+        raise InputError(f"--cuts is {cuts}; expected 0 or more")
+    if rank_by == "border_auc" and cuts == 0:
+        raise InputError("--rank-by border_auc needs --cuts 1 or more")
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus whose utterances have word times, and the name of the aligner they are from."""
+
+    corpus: Corpus
+    aligner: str
+
+
+def prepare_corpus(
+    model: SpeechModel,
+    corpus: Corpus | str | Path | None,
+    *,
+    clips: int | None = None,
+    seed: int = 0,
+    aligner: str | None = None,
+    alignments: Path | None = None,
+    strict: bool = False,
+) -> PreparedCorpus:
+    """The corpus to score: loaded, sampled, and with word times.
+
+    Raises:
+        InputError: no such corpus, nothing in it, or no way to word times.
+    """
+    if corpus is None:
+        corpus = "demo" if model.label == "tiny" else "librispeech:dev-clean"
+    if not isinstance(corpus, Corpus):
+        corpus = load_corpus(corpus, strict=strict)
+    if clips is not None:
+        corpus = corpus.sample(clips, seed)
+    if aligner in (None, "gold") and corpus.has_word_times:
+        return PreparedCorpus(corpus, "gold")
+    chosen = make_aligner(aligner or default_aligner(corpus))
+    return PreparedCorpus(align_utterances(corpus, chosen, alignments).corpus, chosen.name)
+
+
+def measure_corpus(
+    model: SpeechModel,
+    prepared: PreparedCorpus,
+    language: str | None,
+    text: str,
+    cuts: int,
+    *,
+    shard: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Measure `model` on a corpus, or on the `shard` (k, n): every n-th utterance from the k-th.
+
+    Raises:
+        InputError: nothing could be scored, or a language the model does not know.
+    """
+    corpus = prepared.corpus
+    languages = {u.language for u in corpus.utterances if u.language}
+    spoken = language or (languages.pop() if len(languages) == 1 else None)
+    subject = Subject(
+        model=model.name,
+        label=model.label,
+        num_layers=model.num_layers,
+        num_heads=model.num_heads,
+        num_kv_heads=model.num_kv_heads,
+        language=model.language_name(spoken),
+        corpus=corpus.name,
+        fingerprint=corpus.fingerprint,
+        aligner=prepared.aligner,
+        text=text,
+        cuts=cuts,
+    )
+    if shard is not None:
+        part = corpus.utterances[shard[0] - 1 :: shard[1]]
+        if not part:
+            raise InputError(
+                f"shard {shard[0]}/{shard[1]} is empty: {corpus.name} has {len(corpus)} utterances"
+            )
+        skipped = corpus.skipped if shard[0] == 1 else ()
+        corpus = replace(corpus, utterances=part, skipped=skipped)
+    return measure(model, corpus, subject, language, progress)
+
+
+def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> HeadsFile:
+    """The heads file of a measurement.
+
+    Raises:
+        InputError: the ranking needs what was not measured.
+    """
+    subject, scores = found.subject, found.totals.scores()
+    ranking = rank_heads(found.totals, scores, found.sample, rank_by, top)
+    return HeadsFile(
+        model=subject.model,
+        language=subject.language,
+        num_layers=subject.num_layers,
+        num_heads=subject.num_heads,
+        num_kv_heads=subject.num_kv_heads,
+        num_samples=found.totals.clips,
+        total_alignable_tokens=found.totals.tokens,
+        ts_threshold=TS_THRESHOLD,
+        ts_matrix=_rows(scores["hit_rate"][0]),
+        alignment_heads=_listed(ranking, scores["hit_rate"][0]),
+        scores={name: _rows(values[0]) for name, values in scores.items()},
+        intervals={name: _interval(values[1:]) for name, values in scores.items()},
+        ranking=_ranking(ranking, found),
+        corpus=CorpusInfo(
+            name=subject.corpus,
+            fingerprint=subject.fingerprint,
+            utterances=found.totals.clips,
+            skipped=len(found.skipped),
+        ),
+        aligner=subject.aligner,
+        query="predicting",
+        text=subject.text,  # type: ignore[arg-type]
+        created_with=f"alignheads {version('alignheads')}",
+    )
+
+
+def _listed(ranking: HeadRanking, hit_rate: np.ndarray) -> list[AlignmentHead]:
+    heads = []
+    for index in ranking.order:
+        layer, head = divmod(index, hit_rate.shape[1])
+        ts = float(hit_rate[layer, head])
+        if ts >= TS_THRESHOLD:
+            heads.append(AlignmentHead(layer=layer, head=head, ts=ts))
+    return heads
+
+
+def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
+    validation = {}
+    if found.other_totals.clips:
+        ours = found.totals.scores()["hit_rate"][0]
+        other = found.other_totals.scores()["hit_rate"][0]
+        rho = spearman(ours, other)
+        if rho is not None:
+            validation["hit_rate_rho_hypothesis_reference"] = rho
+    return Ranking(
+        method="set" if ranking.method == "set" else "score",
+        metric=ranking.metric,
+        top=ranking.top,
+        top_probability=_rows(ranking.top_probability),  # type: ignore[arg-type]
+        top_stability=ranking.top_stability,
+        clips_needed=ranking.clips_needed,
+        baselines={
+            name: {key: value for key, value in asdict(score).items() if np.isfinite(value)}
+            for name, score in ranking.baselines.items()
+        },
+        set_error_curve=ranking.set_error_curve,
+        validation=validation,
+    )
+
+
+def _rows(matrix: np.ndarray) -> list[list[float | None]]:
+    return [[float(v) if np.isfinite(v) else None for v in row] for row in matrix]
+
+
+def _interval(replicates: np.ndarray) -> Interval:
+    """The middle 95 % of the replicates; a head undefined in one has no interval."""
+    low, high = np.quantile(replicates, [0.025, 0.975], axis=0)
+    return Interval(low=_rows(low), high=_rows(high))

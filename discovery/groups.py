@@ -1,0 +1,133 @@
+"""Heads as a group: what the runtime uses is the median of several heads' attended frames.
+
+A head can be good alone and add nothing to others that miss the same tokens. Greedy forward
+selection grows the group whose median has the least error, on half of the clips; the other
+half says how good the choice is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..runtime.frames import FRAMES_PER_SECOND
+from .statistics import border_counts
+from .totals import roc_auc
+
+MAX_CLIPS = 256
+MAX_GROUP = 20
+MAX_CANDIDATES = 64
+ERROR_CAP_S = 1.0
+"""A lost head may point anywhere: errors are capped, so that one token cannot decide."""
+
+
+@dataclass(frozen=True)
+class ClipFrames:
+    """Attended frames of one clip: [layers x heads, tokens] int16, and what they should be.
+
+    `cut_frames`, `cut_length` and `heard` are the same for its cut versions: frames of the
+    cut audio, [cut tokens].
+    """
+
+    frames: np.ndarray
+    centre_s: np.ndarray
+    cut_frames: np.ndarray
+    cut_length: np.ndarray
+    heard: np.ndarray
+
+
+@dataclass
+class FrameSample:
+    """The frames of at most `MAX_CLIPS` clips, chosen by their ids: memory stays bounded.
+
+    Shards keep the clips that one run over everything would have kept.
+    """
+
+    clips: dict[str, ClipFrames] = field(default_factory=dict)
+
+    def add(self, clip_id: str, clip: ClipFrames) -> None:
+        """Keep a clip, if it is among those to keep."""
+        self.clips[clip_id] = clip
+        if len(self.clips) > MAX_CLIPS:
+            del self.clips[max(self.clips, key=_order)]
+
+    def add_cut(
+        self, clip_id: str, frames: np.ndarray, length: int, heard: np.ndarray
+    ) -> None:
+        """Add a cut version of a kept clip: frames [layers x heads, tokens] of `length` frames."""
+        clip = self.clips.get(clip_id)
+        if clip is None:
+            return
+        self.clips[clip_id] = replace(
+            clip,
+            cut_frames=np.concatenate([clip.cut_frames, frames.astype(np.int16)], axis=1),
+            cut_length=np.concatenate([clip.cut_length, np.full(len(heard), length)]),
+            heard=np.concatenate([clip.heard, heard]),
+        )
+
+    def halves(self) -> tuple[list[ClipFrames], list[ClipFrames]]:
+        """The clips in two halves: to choose on, and to validate on."""
+        kept = [self.clips[clip_id] for clip_id in sorted(self.clips, key=_order)]
+        return kept[::2], kept[1::2]
+
+
+def _order(clip_id: str) -> bytes:
+    return hashlib.sha256(f"sample {clip_id}".encode()).digest()
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """How well the median of a group follows the audio.
+
+    `time_error_ms`: mean absolute distance from the token's gold centre, capped at 1 s.
+    `border_auc`: as the single-head score, for the median; NaN without cuts.
+    """
+
+    time_error_ms: float
+    border_auc: float
+
+
+def score_group(clips: Sequence[ClipFrames], heads: Sequence[int]) -> GroupScore:
+    """Score the group of `heads` (indices layer x heads + head) over `clips`."""
+    rows = list(heads)
+    errors = [
+        _errors_s(np.median(clip.frames[rows], axis=0), clip.centre_s) for clip in clips
+    ]
+    counts = sum(
+        border_counts((c.cut_length - np.round(np.median(c.cut_frames[rows], axis=0)))[None]
+                      .astype(int), c.heard)
+        for c in clips
+        if len(c.heard)
+    )  # fmt: skip
+    with np.errstate(invalid="ignore", divide="ignore"):
+        auc = roc_auc(counts[0, 0], counts[0, 1]) if np.ndim(counts) else np.nan
+    return GroupScore(1000 * float(np.concatenate(errors).mean()), float(auc))
+
+
+def forward_selection(
+    clips: Sequence[ClipFrames], candidates: Sequence[int], size: int = MAX_GROUP
+) -> tuple[list[int], list[float]]:
+    """Grow a group by the head whose addition gives the median the least error.
+
+    Returns:
+        Heads in the order chosen, and the error in ms after each.
+    """
+    frames = np.concatenate([clip.frames for clip in clips], axis=1).astype(np.float32)
+    centre_s = np.concatenate([clip.centre_s for clip in clips])
+    left, chosen, curve = list(candidates)[:MAX_CANDIDATES], [], []
+    while left and len(chosen) < size:
+        errors = [
+            _errors_s(np.median(frames[[*chosen, head]], axis=0), centre_s).mean()
+            for head in left
+        ]
+        best = int(np.argmin(errors))
+        chosen.append(left.pop(best))
+        curve.append(1000 * float(errors[best]))
+    return chosen, curve
+
+
+def _errors_s(frames: np.ndarray, centre_s: np.ndarray) -> np.ndarray:
+    return np.minimum(np.abs((frames + 0.5) / FRAMES_PER_SECOND - centre_s), ERROR_CAP_S)

@@ -1,0 +1,246 @@
+"""Measure every head of a model on a corpus: the one loop over clips.
+
+For each clip: encode, prefill, greedy decoding (several clips together), and one pass over
+the answer that shows the attention of every layer and head. Cut versions of the clip go the
+same way, for the border scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..corpora import Corpus, Utterance, WordTime
+from ..errors import InputError
+from ..runtime.frames import FRAMES_PER_SECOND
+from ..runtime.model import SAMPLE_RATE, Prefix, SpeechModel
+from ..runtime.words import TokenWord, split_words
+from .borders import cut_points_s, heard_tokens
+from .groups import ClipFrames, FrameSample
+from .mapping import token_targets
+from .statistics import border_counts, layer_statistics
+from .totals import HeadTotals
+
+MAX_BATCH = 16
+CACHE_BUDGET_BYTES = 96_000_000
+_ANSWER_POSITIONS = 200
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a measurement is of: two can be added if their subjects are equal.
+
+    `fingerprint` is that of the whole corpus, also where only a shard of it was measured;
+    `text` is the one scored, `hypothesis` or `reference`.
+    """
+
+    model: str
+    label: str
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    language: str | None
+    corpus: str
+    fingerprint: str
+    aligner: str
+    text: str
+    cuts: int
+
+
+@dataclass
+class Measurement:
+    """What was measured, all of it additive.
+
+    `totals` are over the tokens of the subject's text; `other_totals` over those of the other
+    text, for the comparison of the two. `skipped` is {utterance: reason}.
+    """
+
+    subject: Subject
+    totals: HeadTotals
+    other_totals: HeadTotals
+    sample: FrameSample = field(default_factory=FrameSample)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A clip that has been read, or a cut version of one (`cut_s`)."""
+
+    utterance: Utterance
+    words: Sequence[WordTime]
+    samples: np.ndarray
+    cut_s: float | None = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A decoded clip: all tokens after the prompt, of which text starts at `text_start`."""
+
+    clip: _Clip
+    prefix: Prefix
+    ids: list[int]
+    text_start: int
+    words: list[TokenWord]
+    language: str
+
+
+def measure(
+    model: SpeechModel,
+    corpus: Corpus,
+    subject: Subject,
+    language: str | None = None,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Measure all heads of `model` on `corpus`, whose utterances need word times.
+
+    Args:
+        model: the checkpoint.
+        corpus: utterances; one that cannot be read or matches nothing is skipped by name.
+        subject: says what is measured; its `text` and `cuts` decide how.
+        language: given to the model; None: the utterance's own, or detected.
+        progress: called with clips done and clips in all.
+
+    Raises:
+        InputError: nothing could be scored, or a language the model does not know.
+    """
+    shape = (model.num_layers, model.num_heads)
+    found = Measurement(subject, HeadTotals(*shape), HeadTotals(*shape))
+    found.skipped.update({skip.id: skip.reason for skip in corpus.skipped})
+    model.language_name(language)
+    done, total = 0, len(corpus.utterances)
+    for batch in _batches(model, _read(corpus.utterances, found)):
+        answers = _decode(model, batch, language)
+        scored = [answer for answer in answers if _score(model, answer, found)]
+        cut = [clip for answer in scored for clip in _cut_versions(answer.clip, subject.cuts)]
+        _score_cuts(model, cut, language, found)
+        done += len(batch)
+        if progress is not None:
+            progress(min(total, done + len(found.skipped)), total)
+    if not found.totals.clips:
+        reasons = "; ".join(f"{i}: {reason}" for i, reason in list(found.skipped.items())[:3])
+        raise InputError(
+            f"no utterance of {corpus.name} could be scored ({len(found.skipped)} skipped: "
+            f"{reasons}); check that its audio, transcripts and word times belong together"
+        )
+    return found
+
+
+def _read(utterances: Sequence[Utterance], found: Measurement) -> Iterator[_Clip]:
+    for utterance in utterances:
+        if not utterance.words:
+            found.skipped[utterance.id] = "no word times"
+            continue
+        try:
+            yield _Clip(utterance, utterance.words, utterance.read())
+        except InputError as error:
+            found.skipped[utterance.id] = str(error)
+
+
+def _batches(model: SpeechModel, clips: Iterator[_Clip] | Sequence[_Clip]) -> Iterator[list[_Clip]]:
+    """Clips to decode together: as many as their keys and values leave memory for."""
+    batch: list[_Clip] = []
+    longest = 0
+    for clip in clips:
+        frames = FRAMES_PER_SECOND * len(clip.samples) // SAMPLE_RATE
+        longest = max(longest, frames + _ANSWER_POSITIONS)
+        over = model.cache_bytes(longest * (len(batch) + 1)) > CACHE_BUDGET_BYTES
+        if batch and (over or len(batch) >= MAX_BATCH):
+            yield batch
+            batch, longest = [], frames + _ANSWER_POSITIONS
+        batch.append(clip)
+    if batch:
+        yield batch
+
+
+def _decode(model: SpeechModel, clips: Sequence[_Clip], language: str | None) -> list[_Answer]:
+    languages = [language or clip.utterance.language for clip in clips]
+    prefixes = [
+        model.prefill(clip.samples, given) for clip, given in zip(clips, languages, strict=True)
+    ]
+    answers = []
+    for clip, prefix, ids, given in zip(
+        clips, prefixes, model.generate(prefixes), languages, strict=True
+    ):
+        transcript = model.transcript(ids, given)
+        spoken = transcript.language or "None"
+        answers.append(_answer(model, clip, prefix, ids, len(ids) - len(transcript.token_ids),
+                               spoken))  # fmt: skip
+    return answers
+
+
+def _answer(
+    model: SpeechModel, clip: _Clip, prefix: Prefix, ids: list[int], text_start: int, language: str
+) -> _Answer:
+    parts = [model.vocabulary.token_bytes(i) for i in ids[text_start:]]
+    return _Answer(clip, prefix, ids, text_start, split_words(parts, language), language)
+
+
+def _forced(model: SpeechModel, answer: _Answer) -> _Answer:
+    """The same clip with the reference transcript in place of the model's own text."""
+    text = answer.clip.utterance.text
+    text = text.lower() if text.isupper() else text  # LibriSpeech shouts; no model does
+    head = answer.ids[: answer.text_start]
+    return _answer(model, answer.clip, answer.prefix, [*head, *model.vocabulary.encode(text)],
+                   answer.text_start, answer.language)  # fmt: skip
+
+
+def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
+    """Add one clip to the totals; False, and a reason in `skipped`, if nothing matches."""
+    clip_id, text = answer.clip.utterance.id, found.subject.text
+    both = {"hypothesis": answer, "reference": _forced(model, answer)}
+    for name, version in both.items():
+        targets = token_targets(version.words, answer.clip.words)
+        if not len(targets):
+            if name == text:
+                found.skipped[clip_id] = "no word of the transcript is recognised"
+                return False
+            continue
+        layers = []
+
+        def on_layer(_: int, weights: np.ndarray, version=version, targets=targets, layers=layers):
+            layers.append(layer_statistics(weights[:, version.text_start :], targets))
+
+        model.attention(version.prefix, version.ids, on_layer)
+        totals = found.totals if name == text else found.other_totals
+        totals.add(clip_id, targets, layers)
+        if name == text:
+            frames = np.concatenate([layer.frames for layer in layers]).astype(np.int16)
+            none = np.zeros(0, int)
+            found.sample.add(clip_id, ClipFrames(frames, targets.centre_s,
+                             np.zeros((len(frames), 0), np.int16), none, none.astype(bool)))  # fmt: skip
+    return True
+
+
+def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:
+    return [
+        _Clip(clip.utterance, clip.words, clip.samples[: int(cut_s * SAMPLE_RATE)], cut_s)
+        for cut_s in cut_points_s(clip.utterance.id, clip.words, cuts)
+    ]
+
+
+def _score_cuts(
+    model: SpeechModel, clips: Sequence[_Clip], language: str | None, found: Measurement
+) -> None:
+    for batch in _batches(model, sorted(clips, key=lambda clip: len(clip.samples))):
+        for answer in _decode(model, batch, language):
+            clip = answer.clip
+            assert clip.cut_s is not None
+            tokens, heard = heard_tokens(answer.words, clip.words, clip.cut_s)
+            if not len(tokens):
+                continue
+            layers: list[np.ndarray] = []
+
+            def on_layer(layer: int, weights: np.ndarray, answer=answer, tokens=tokens,
+                         heard=heard, layers=layers, clip_id=clip.utterance.id):  # fmt: skip
+                frames = weights[:, answer.text_start :][:, tokens].argmax(-1)
+                distances = weights.shape[-1] - frames
+                found.totals.add_border(clip_id, layer, border_counts(distances, heard))
+                layers.append(frames)
+
+            model.attention(answer.prefix, answer.ids, on_layer)
+            found.sample.add_cut(clip.utterance.id, np.concatenate(layers),
+                                 answer.prefix.frames, heard)  # fmt: skip

@@ -1,0 +1,123 @@
+"""Which heads come first, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from .groups import MAX_GROUP, FrameSample, GroupScore, forward_selection, score_group
+from .totals import LOWER_IS_BETTER, HeadTotals
+
+RANKINGS = {
+    "hit_rate": "hit_rate",
+    "monotonicity": "monotonicity",
+    "time_error": "time_error_p50_ms",
+    "mass": "mass",
+    "border_auc": "border_auc",
+    "set": "hit_rate",
+}
+"""What `--rank-by` takes, and the metric behind it (for `set`, of the heads not chosen)."""
+
+STABLE = 0.9
+"""Share of the top heads that another sample of clips should name again."""
+
+
+@dataclass(frozen=True)
+class HeadRanking:
+    """Heads best first, with the evidence.
+
+    Attributes:
+        method: a key of `RANKINGS`; `metric`: its metric.
+        order: indices layer x heads + head, best first.
+        top: the k of the two figures that follow.
+        top_probability: [layers, heads], share of bootstrap replicates with the head in the
+            top k.
+        top_stability: mean share of the top k that a replicate has too.
+        clips_needed: clips at which the stability should reach `STABLE`; None: it has.
+        set_error_curve: for `set`, error in ms after each head chosen (choosing half).
+        baselines: group scores on the validation half, by name.
+    """
+
+    method: str
+    metric: str
+    order: list[int]
+    top: int
+    top_probability: np.ndarray
+    top_stability: float
+    clips_needed: int | None
+    set_error_curve: list[float] | None
+    baselines: dict[str, GroupScore]
+
+
+def rank_heads(
+    totals: HeadTotals, scores: dict[str, np.ndarray], sample: FrameSample, method: str, top: int
+) -> HeadRanking:
+    """Rank all heads by `method`.
+
+    Raises:
+        InputError: an unknown method, or one whose metric was not measured.
+    """
+    if method not in RANKINGS:
+        raise InputError(f"cannot rank by {method!r}; known: {', '.join(RANKINGS)}")
+    metric = RANKINGS[method]
+    if metric not in scores:
+        raise InputError(f"cannot rank by {method}: {metric} was not measured; use --cuts 1 or more")
+    goodness = _goodness(scores[metric], metric)
+    order = list(np.argsort(-goodness[0], kind="stable"))
+    top = min(top, len(order))
+    probability, stability = _top_stability(goodness, top)
+    curve = None
+    choosing, validating = sample.halves()
+    if method == "set":
+        if not validating:
+            raise InputError("cannot rank by set: it needs two clips or more, to validate on")
+        chosen, curve = forward_selection(choosing, order)
+        order = [*chosen, *(head for head in order if head not in chosen)]
+    return HeadRanking(
+        method, metric, [int(head) for head in order], top,
+        probability.reshape(totals.shape), stability, _clips_needed(stability, totals.clips),
+        curve, _baselines(validating, order, _goodness(scores["hit_rate"], "hit_rate")[0], curve),
+    )  # fmt: skip
+
+
+def _goodness(scores: np.ndarray, metric: str) -> np.ndarray:
+    """[runs, layers, heads] -> [runs, heads], higher is better, undefined last."""
+    flat = scores.reshape(len(scores), -1)
+    return np.nan_to_num(-flat if metric in LOWER_IS_BETTER else flat, nan=-np.inf)
+
+
+def _top_stability(goodness: np.ndarray, top: int) -> tuple[np.ndarray, float]:
+    best = np.argsort(-goodness, axis=1, kind="stable")[:, :top]
+    inside = np.zeros(goodness.shape, bool)
+    np.put_along_axis(inside, best, True, axis=1)
+    shared = (inside[1:] & inside[0]).sum(1) / top
+    return inside[1:].mean(0), float(shared.mean())
+
+
+def _clips_needed(stability: float, clips: int) -> int | None:
+    """Clips for a stability of `STABLE`: the unstable share falls as 1 / sqrt(clips)."""
+    if stability >= STABLE:
+        return None
+    return int(np.ceil(clips * ((1 - stability) / (1 - STABLE)) ** 2))
+
+
+def _baselines(clips, order: list[int], hit_rate: np.ndarray, curve) -> dict[str, GroupScore]:
+    """This ranking's groups beside all heads, the published way, and the single best head."""
+    if not clips:
+        return {}
+    by_hits = [int(head) for head in np.argsort(-hit_rate, kind="stable")]
+    groups = {
+        "this ranking, best 1": order[:1],
+        "this ranking, best 4": order[:4],
+        "this ranking, best 8": order[:8],
+        "all heads": by_hits,
+        "hit rate, best 20": by_hits[:MAX_GROUP],
+        "hit rate, best 8": by_hits[:8],
+        "hit rate, best 1": by_hits[:1],
+    }
+    if curve:
+        size = int(np.argmin(curve)) + 1
+        groups[f"this set, best size ({size})"] = order[:size]
+    return {name: score_group(clips, heads) for name, heads in groups.items()}

@@ -1,0 +1,128 @@
+"""Measurements on disk, so that several machines can measure one corpus.
+
+A shard's sums lie beside its heads file, as `<name>.sums.npz`. Pooled, they give the heads
+file that one run over all clips would have written.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+
+from ..commandline import replacing
+from ..errors import InputError
+from .groups import ClipFrames, FrameSample
+from .measure import Measurement, Subject
+from .totals import HeadTotals
+
+FORMAT = 1
+
+
+def sums_path(heads_path: Path) -> Path:
+    """Where the sums behind a heads file lie."""
+    return heads_path.with_suffix(".sums.npz")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/8` -> (2, 8).
+
+    Raises:
+        InputError: not K/N with 1 <= K <= N.
+    """
+    left, _, right = text.partition("/")
+    if not (left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
+        raise InputError(f"--shard is {text!r}; expected K/N with K from 1 to N, as 2/8")
+    return int(left), int(right)
+
+
+def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
+    """Write the sums of a shard.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    header = {
+        "format": FORMAT,
+        "shard": shard,
+        "subject": asdict(found.subject),
+        "skipped": found.skipped,
+        "clips": list(found.sample.clips),
+    }
+    arrays = {f"totals.{name}": a for name, a in found.totals.arrays.items()}
+    arrays |= {f"other.{name}": a for name, a in found.other_totals.arrays.items()}
+    for i, clip in enumerate(found.sample.clips.values()):
+        arrays |= {f"clip.{i}.{f.name}": getattr(clip, f.name) for f in fields(clip)}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+
+
+def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
+    try:
+        with np.load(path) as file:
+            header = json.loads(str(file["header"]))
+            arrays = {name: file[name] for name in file.files if name != "header"}
+        if header["format"] != FORMAT:
+            raise InputError(f"{path} has format {header['format']}, expected {FORMAT}")
+        subject = Subject(**header["subject"])
+        shape = subject.num_layers, subject.num_heads
+        found = Measurement(subject, HeadTotals(*shape), HeadTotals(*shape))
+        for totals, prefix in ((found.totals, "totals."), (found.other_totals, "other.")):
+            totals.arrays = {name: arrays[prefix + name] for name in totals.arrays}
+        for i, clip_id in enumerate(header["clips"]):
+            parts = {f.name: arrays[f"clip.{i}.{f.name}"] for f in fields(ClipFrames)}
+            found.sample.add(clip_id, ClipFrames(**parts))
+        found.skipped = header["skipped"]
+        shard = header["shard"]
+        return (int(shard[0]), int(shard[1])), found
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there are no sums {path}; --merge pools what discover-heads --shard K/N wrote"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged ({error}); run that shard again") from error
+
+
+def merge(heads_paths: Sequence[Path]) -> Measurement:
+    """Pool the shards whose heads files these are.
+
+    Raises:
+        InputError: sums missing or damaged, of different subjects, or a shard twice.
+    """
+    if len(heads_paths) < 2:
+        raise InputError("--merge needs two files or more: give it once for each")
+    loaded = [(path, *_load(sums_path(path))) for path in heads_paths]
+    first_path, first_shard, pooled = loaded[0]
+    seen = {first_shard: first_path}
+    pooled = Measurement(pooled.subject, pooled.totals, pooled.other_totals,
+                         FrameSample(dict(pooled.sample.clips)), dict(pooled.skipped))  # fmt: skip
+    for path, shard, found in loaded[1:]:
+        _check_same(first_path, pooled.subject, path, found.subject)
+        if shard in seen or shard[1] != first_shard[1]:
+            raise InputError(
+                f"{path} is shard {shard[0]}/{shard[1]}, which does not go with "
+                f"{seen.get(shard, first_path)}, shard {first_shard[0]}/{first_shard[1]}"
+            )
+        seen[shard] = path
+        pooled.totals = pooled.totals + found.totals
+        pooled.other_totals = pooled.other_totals + found.other_totals
+        for clip_id, clip in found.sample.clips.items():
+            pooled.sample.add(clip_id, clip)
+        pooled.skipped |= found.skipped
+    return pooled
+
+
+def _check_same(path: Path, subject: Subject, other_path: Path, other: Subject) -> None:
+    for f in fields(Subject):
+        ours, theirs = getattr(subject, f.name), getattr(other, f.name)
+        if ours != theirs:
+            raise InputError(
+                f"cannot pool {path} and {other_path}: {f.name} is {ours!r} in one and "
+                f"{theirs!r} in the other"
+            )

@@ -1,0 +1,139 @@
+"""Running sums over clips, with bootstrap replicates, and the scores they give.
+
+Every array has the replicates on its first axis: index 0 is the plain sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from .mapping import TokenTargets
+from .statistics import (
+    ERROR_EDGES_S,
+    MAX_DISTANCE_FRAMES,
+    REPLICATES,
+    LayerStatistics,
+    replicate_weights,
+)
+
+_PER_HEAD = ("hits", "forward", "rho", "mass", "entropy", "sinks", "error_counts")
+METRICS = (
+    "hit_rate", "monotonicity", "rho", "time_error_p50_ms", "time_error_p90_ms",
+    "mass", "entropy_nats", "sink_share", "border_auc",
+)  # fmt: skip
+LOWER_IS_BETTER = frozenset({"time_error_p50_ms", "time_error_p90_ms", "entropy_nats", "sink_share"})
+
+
+class HeadTotals:
+    """Additive statistics of every head. `add` clips, `+` shards, read scores."""
+
+    def __init__(self, num_layers: int, num_heads: int) -> None:
+        self.shape = (num_layers, num_heads)
+        runs = 1 + REPLICATES
+        self.arrays: dict[str, np.ndarray] = {
+            name: np.zeros(runs) for name in ("clips", "tokens", "pairs")
+        }
+        for name in _PER_HEAD[:-1]:
+            self.arrays[name] = np.zeros((runs, *self.shape))
+        self.arrays["error_counts"] = np.zeros((runs, *self.shape, len(ERROR_EDGES_S)), np.float32)
+        self.arrays["border"] = np.zeros(
+            (runs, *self.shape, 2, MAX_DISTANCE_FRAMES), np.float32
+        )
+
+    def add(self, clip_id: str, targets: TokenTargets, layers: Sequence[LayerStatistics]) -> None:
+        """Add one clip, whose id decides its weight in each replicate."""
+        weights = replicate_weights(clip_id)
+        self.arrays["clips"] += weights
+        self.arrays["tokens"] += weights * len(targets)
+        self.arrays["pairs"] += weights * (len(targets) - 1)
+        for layer, statistics in enumerate(layers):
+            for name in _PER_HEAD:
+                self._add(name, layer, weights, getattr(statistics, name))
+
+    def add_border(self, clip_id: str, layer: int, counts: np.ndarray) -> None:
+        """Add a cut of a clip: [heads, 2, distances] of `border_counts`, for one layer."""
+        self._add("border", layer, replicate_weights(clip_id), counts)
+
+    def _add(self, name: str, layer: int, weights: np.ndarray, counts: np.ndarray) -> None:
+        target = self.arrays[name]
+        weights = weights.astype(target.dtype).reshape(-1, *(1,) * counts.ndim)
+        target[:, layer] += weights * counts.astype(target.dtype)
+
+    def __add__(self, other: HeadTotals) -> HeadTotals:
+        """The totals of both, as if one run had seen all clips."""
+        if self.shape != other.shape:
+            raise InputError(
+                f"cannot add scores of {self.shape} (layers, heads) and {other.shape}: "
+                "they are of different models"
+            )
+        both = HeadTotals(*self.shape)
+        both.arrays = {name: array + other.arrays[name] for name, array in self.arrays.items()}
+        return both
+
+    @property
+    def clips(self) -> int:
+        """Clips added."""
+        return int(self.arrays["clips"][0])
+
+    @property
+    def tokens(self) -> int:
+        """Alignable tokens scored."""
+        return int(self.arrays["tokens"][0])
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Every metric, [1 + replicates, layers, heads]; NaN where a metric is undefined.
+
+        - hit_rate: share of tokens whose attended frame lies in the word's gold span, widened
+          on both sides by max(3 frames, half the word). The published `ts`.
+        - monotonicity: share of consecutive tokens whose attended frame does not go back.
+        - rho: Spearman's rank correlation of attended frame and gold time, mean over clips by
+          their tokens.
+        - time_error_p50_ms, time_error_p90_ms: absolute distance of the attended frame's centre
+          from the token's own share of the gold word (its bytes' share of the span).
+        - mass: attention inside the gold span, of all attention the token pays (0 to 1).
+        - entropy_nats: entropy of the attention over the audio, renormalised to 1.
+        - sink_share: share of tokens whose attended frame is among the first 8.
+        - border_auc: area under the ROC curve of the distance from the attended frame to the
+          end of the audio, separating tokens of words fully heard from tokens guessed beyond
+          the end, over clips that were cut short (Mann-Whitney U; ties count one half).
+        """
+        a = self.arrays
+        with np.errstate(invalid="ignore", divide="ignore"):
+            tokens = a["tokens"][:, None, None]
+            scores = {
+                "hit_rate": a["hits"] / tokens,
+                "monotonicity": a["forward"] / a["pairs"][:, None, None],
+                "rho": a["rho"] / tokens,
+                "time_error_p50_ms": 1000 * _quantile(a["error_counts"], 0.5),
+                "time_error_p90_ms": 1000 * _quantile(a["error_counts"], 0.9),
+                "mass": a["mass"] / tokens,
+                "entropy_nats": a["entropy"] / tokens,
+                "sink_share": a["sinks"] / tokens,
+            }
+            if a["border"][0].any():
+                scores["border_auc"] = roc_auc(a["border"][..., 0, :], a["border"][..., 1, :])
+        return scores
+
+
+def roc_auc(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve from histograms over the same values, [..., values] -> [...]."""
+    below = negatives.cumsum(-1) - negatives
+    wins = (positives * (below + negatives / 2)).sum(-1)
+    return wins / (positives.sum(-1) * negatives.sum(-1))
+
+
+def _quantile(counts: np.ndarray, share: float) -> np.ndarray:
+    """A quantile in seconds from [..., bins] counts over `ERROR_EDGES_S`, linear in its bin."""
+    running = counts.cumsum(-1, dtype=np.float64)
+    total = running[..., -1:]
+    wanted = share * total
+    index = np.minimum((running < wanted).sum(-1), counts.shape[-1] - 2)
+    at = index[..., None]
+    before = np.take_along_axis(running, at, -1) - np.take_along_axis(counts, at, -1)
+    inside = (wanted - before) / np.maximum(np.take_along_axis(counts, at, -1), 1e-12)
+    low, high = ERROR_EDGES_S[index], ERROR_EDGES_S[index + 1]
+    value = low + np.clip(inside[..., 0], 0, 1) * (high - low)
+    return np.where(total[..., 0] > 0, value, np.nan)

@@ -1,0 +1,141 @@
+"""Heads files as text: rich tables at a terminal, plain columns in a pipe."""
+
+from __future__ import annotations
+
+import math
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .compare import compare_heads
+from .layout import printable
+from .schema import HIT_RATE, HeadsFile, Ranking
+
+
+def print_heads(heads: HeadsFile, top: int) -> None:
+    """Print what the file says of itself, and its best `top` heads (or as many as it lists)."""
+    console = _console()
+    for name, value in _summary(heads):
+        console.print(Text(f"{name:<13}{printable(value)}"), soft_wrap=True)
+    console.print()
+    console.print(_table(console, *head_rows(heads, top)))
+
+
+def print_comparison(
+    first: HeadsFile, second: HeadsFile, first_name: str, second_name: str, top: int
+) -> None:
+    """Print how many of the best heads two files share, and how alike their scores rank.
+
+    Raises:
+        InputError: the files are for models of different shapes.
+    """
+    found = compare_heads(first, second, sorted({20, top}))
+    console = _console()
+    for letter, name, heads in (("A", first_name, first), ("B", second_name, second)):
+        console.print(
+            Text(f"{letter}  {printable(name)}: {printable(heads.model)}, {_measured_on(heads)}"),
+            soft_wrap=True,
+        )
+    console.print()
+    rows = [[f"best {k} in both", f"{shared} of {k}"] for k, shared in found.overlaps.items()]
+    for metric, rho in found.correlations.items():
+        value = "undefined" if rho is None else f"{rho:.3f}"
+        rows.append([f"Spearman's rho of {printable(metric)}", value])
+    console.print(_table(console, ["comparison", "value"], rows))
+
+
+def head_rows(heads: HeadsFile, top: int) -> tuple[list[str], list[list[str]]]:
+    """The column names and the rows, as text, of the best `top` heads."""
+    metrics = heads.metrics
+    matrices = {metric: heads.matrix(metric) for metric in metrics}
+    ranking = heads.ranking
+    sure = ranking.top_probability if ranking is not None else None
+    columns = ["rank", "layer", "head", *(printable(metric) for metric in metrics)]
+    if ranking is not None and sure is not None:
+        columns.append(f"P(top {ranking.top})")
+    rows = []
+    for rank, (layer, head) in enumerate(heads.compact[:top], start=1):
+        row = [str(rank), str(layer), str(head)]
+        row += [_score(heads, m, matrices[m][layer, head], layer, head) for m in metrics]
+        if sure is not None:
+            row.append(f"{sure[layer][head]:.2f}")
+        rows.append(row)
+    return columns, rows
+
+
+def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
+    total = heads.num_layers * heads.num_heads
+    shape = f"{heads.num_layers} layers x {heads.num_heads} heads, {heads.num_kv_heads} K/V heads"
+    lines = [
+        ("model", heads.model),
+        ("shape", shape),
+        ("measured on", _measured_on(heads)),
+        ("heads", f"{len(heads.compact)} of {total} listed{_threshold(heads)}"),
+    ]
+    if heads.ranking is not None:
+        lines.append(("ranking", _ranking(heads.ranking)))
+    if heads.corpus is not None:
+        corpus = heads.corpus
+        counts = f"{corpus.utterances} utterances, {corpus.skipped} skipped"
+        lines.append(("corpus", f"{corpus.name}, {counts}, {corpus.fingerprint[:12]}"))
+    for name in ("aligner", "query", "text", "created_with", "source"):
+        value = getattr(heads, name)
+        if value is not None:
+            lines.append((name.replace("_", " "), value))
+    return [*lines, ("sha256", heads.sha256)]
+
+
+def _measured_on(heads: HeadsFile) -> str:
+    if heads.num_samples == 0:
+        return "nothing: no scores"
+    language = f"{heads.language}, " if heads.language else ""
+    return f"{language}{heads.num_samples} clips, {heads.total_alignable_tokens} tokens"
+
+
+def _threshold(heads: HeadsFile) -> str:
+    if heads.ts_threshold is None:
+        return ""
+    above = int((heads.matrix(HIT_RATE) > heads.ts_threshold).sum())
+    return f"; {above} have a hit rate above {heads.ts_threshold:g}"
+
+
+def _ranking(ranking: Ranking) -> str:
+    text = f"{ranking.method} by {ranking.metric}, top {ranking.top}"
+    if ranking.top_stability is not None:
+        text += f", stability {ranking.top_stability:.2f}"
+    if ranking.clips_needed is not None:
+        text += f", clips needed {ranking.clips_needed}"
+    return text
+
+
+def _score(heads: HeadsFile, metric: str, value: float, layer: int, head: int) -> str:
+    if math.isnan(value):
+        return "-"
+    interval = heads.intervals.get(metric)
+    if interval is None:
+        return _number(value)
+    low, high = interval.low[layer][head], interval.high[layer][head]
+    if low is None or high is None:
+        return _number(value)
+    return f"{_number(value)} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def _table(console: Console, columns: list[str], rows: list[list[str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), justify="left", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # A pipe has no width: cut nothing.
+    return console if console.is_terminal else Console(highlight=False, width=10_000)

@@ -1,0 +1,18 @@
+"""The model edge (MLX), attention capture, and the streaming decoder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .model import SpeechModel, Transcript
+
+__all__ = ["SpeechModel", "Transcript"]
+
+
+def __getattr__(name: str):
+    """Import the engine when it is first needed."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(".model", __name__), name)

@@ -1,0 +1,99 @@
+"""The text decoder's layers, run by us on the engine's weights.
+
+The same computation as the engine's `TextDecoder`, with two things it has no place for: an
+observer that is shown each layer's rotated queries and keys where they arise, so that
+attention is captured without a hook to install, a second projection, or a patched model
+that another thread could see; and batches of prompts of different lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlx_qwen3_asr.decoder import KVCache, TextDecoder
+from mlx_qwen3_asr.mrope import apply_rotary_pos_emb
+
+from .backend import mx
+
+Observer = Callable[[int, mx.array, mx.array], None]
+"""Called as observer(layer, queries [batch, heads, new, dim], keys [batch, kv heads, all, dim])."""
+
+
+def decode(
+    decoder: TextDecoder,
+    embedded: mx.array,
+    cache: KVCache,
+    *,
+    left_padding: mx.array | None = None,
+    observe: Observer | None = None,
+) -> mx.array:
+    """Run all layers over new positions that follow what `cache` holds.
+
+    Args:
+        decoder: the engine's decoder, whose weights are used.
+        embedded: [batch, new, width].
+        cache: keys and values of earlier positions; extended in place.
+        left_padding: [batch], unused positions at the left of each row of the cache, for
+            prompts of different lengths; they are not attended to and not counted.
+        observe: see `Observer`.
+
+    Returns:
+        Hidden states after the final norm, [batch, new, width].
+    """
+    batch, new, _ = embedded.shape
+    past = cache.offset
+    positions = mx.arange(past, past + new)[None, :]
+    mask: mx.array | str | None = "causal" if new > 1 else None
+    if left_padding is not None:
+        positions = positions - left_padding[:, None]
+        keys, queries = mx.arange(past + new), mx.arange(past, past + new)
+        visible = (keys[None, None, :] >= left_padding[:, None, None]) & (
+            keys[None, None, :] <= queries[None, :, None]
+        )
+        mask = visible[:, None, :, :]
+    position_ids = mx.broadcast_to(positions[:, None, :], (batch, 3, new))
+    cos, sin = decoder.rotary_emb(position_ids, dtype=embedded.dtype)
+
+    hidden = embedded
+    for index, layer in enumerate(decoder.layers):
+        attention = layer.self_attn
+        x = layer.input_layernorm(hidden)
+        q = attention.q_proj(x).reshape(batch, new, attention.num_heads, attention.head_dim)
+        k = attention.k_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
+        v = attention.v_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
+        q = attention.q_norm(q).transpose(0, 2, 1, 3)
+        k = attention.k_norm(k).transpose(0, 2, 1, 3)
+        q, k = apply_rotary_pos_emb(q, k, cos, sin)
+        k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
+        if observe is not None:
+            observe(index, q, k)
+        out = mx.fast.scaled_dot_product_attention(
+            q, k, v, scale=attention.head_dim**-0.5, mask=mask
+        )
+        out = out.transpose(0, 2, 1, 3).reshape(batch, new, -1)
+        hidden = hidden + attention.o_proj(out)
+        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+    return decoder.norm(hidden)
+
+
+def attention_weights(
+    queries: mx.array, keys: mx.array, start: int, stop: int
+) -> mx.array:
+    """Softmax attention of the last positions over a range of earlier ones.
+
+    Args:
+        queries: [1, heads, new, dim], the last `new` positions, rotated.
+        keys: [1, kv heads, all, dim], rotated.
+        start: first key position wanted; the softmax is over all positions all the same.
+        stop: the position after the last one wanted.
+
+    Returns:
+        [heads, new, stop - start] float32.
+    """
+    _, heads, new, dim = queries.shape
+    kv_heads, length = keys.shape[1], keys.shape[2]
+    q = queries[0].astype(mx.float32).reshape(kv_heads, heads // kv_heads, new, dim)
+    scores = (q * dim**-0.5) @ keys[0].astype(mx.float32)[:, None].swapaxes(-1, -2)
+    visible = mx.arange(length)[None, :] <= mx.arange(length - new, length)[:, None]
+    weights = mx.softmax(mx.where(visible, scores, -mx.inf), axis=-1)
+    return weights[..., start:stop].reshape(heads, new, stop - start)
