@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from .errors import InputError
 
-_UsageError = typer.BadParameter.__mro__[1]
+# typer has no public name for the base of its usage errors, nor one module for all versions.
+_USAGE_ERRORS: tuple[type[Exception], ...] = (typer.BadParameter.__mro__[1],)
 
 
 def run(command: Callable[..., None]) -> None:
@@ -25,10 +28,12 @@ def run(command: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
     name = Path(sys.argv[0]).stem
+    code: object = 0
     try:
         code = app(prog_name=name, standalone_mode=False)
-    except _UsageError as error:
-        fail(name, error.format_message(), 2)  # type: ignore[attr-defined]
+    except _USAGE_ERRORS as error:
+        given = f"given: {shlex.join(sys.argv[1:])}; see {name} --help"
+        fail(name, f"{error.format_message()} ({given})", 2)  # type: ignore[attr-defined]
     except InputError as error:
         fail(name, str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -36,11 +41,10 @@ def run(command: Callable[..., None]) -> None:
     except BrokenPipeError:
         # The reader of stdout has gone, as `| head` does: nothing is wrong and nothing is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(name: str, message: str, code: int) -> None:
+def fail(name: str, message: str, code: int) -> NoReturn:
     """Print `name: message` as one line on stderr and exit with `code`."""
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from typing import Any, Protocol
 
 import numpy as np
@@ -117,7 +118,7 @@ class Qwen3Aligner:
                 aligner._ensure_loaded()
             except Exception as error:
                 # The engine wraps whatever the hub, the disk or the checkpoint raises.
-                reason = " ".join(str(error).split())[:120]
+                reason = textwrap.shorten(str(error), 120, placeholder="...")
                 raise InputError(
                     f"the qwen3 aligner cannot load the weights of {self._model}: if they are not "
                     "on this machine, run it once with a network, or choose --aligner "

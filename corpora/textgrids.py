@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..commandline import replacing
 from ..errors import InputError
@@ -90,9 +91,10 @@ def read_words(path: Path) -> tuple[WordTime, ...]:
     tier = content.getTier(names[0]) if len(names) == 1 else None
     if not isinstance(tier, textgrid.IntervalTier):
         raise InputError(f"{path}: expected one interval tier `words`, found the tiers: {found}")
+    entries: Any = tier.entries  # praatio types them as points or intervals
     return tuple(
         WordTime(entry.label.strip(), float(entry.start), float(entry.end))
-        for entry in tier.entries
+        for entry in entries
         if not is_silence(entry.label)
     )
 

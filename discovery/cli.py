@@ -58,9 +58,7 @@ def discover_heads_command(
         list[Path] | None,
         typer.Option(help="heads files of shards to pool, instead of scoring; repeat it"),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="default: alignment_heads_<model>.json")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="default: alignment_heads_<model>.json")] = None,
     figure: Annotated[
         Path | None, typer.Option(help="the heatmap; default: alignment_heads_<model>.png")
     ] = None,
@@ -157,7 +155,8 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     for clip_id, reason in found.skipped.items():
         say(f"skipped {clip_id}: {reason}")
     ranking = heads.ranking
-    assert ranking is not None and ranking.top_stability is not None
+    assert ranking is not None
+    assert ranking.top_stability is not None
     say(
         f"{heads.num_samples} clips scored, {len(found.skipped)} skipped, "
         f"{heads.total_alignable_tokens} tokens; another sample of clips would keep "

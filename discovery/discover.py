@@ -19,7 +19,7 @@ from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, rank_heads
 
 TS_THRESHOLD = 0.1
-"""Hit rate from which a head is listed, as in the published files: only the order means anything."""
+"""Hit rate above which a head is listed, as in the published files. Only the order means much."""
 
 
 def discover_heads(
@@ -113,7 +113,8 @@ def prepare_corpus(
     if aligner in (None, "gold") and corpus.has_word_times:
         return PreparedCorpus(corpus, "gold")
     chosen = make_aligner(aligner or default_aligner(corpus))
-    return PreparedCorpus(align_utterances(corpus, chosen, alignments).corpus, chosen.name)
+    aligned = align_utterances(corpus, chosen, alignments)
+    return PreparedCorpus(aligned, aligned.aligner)
 
 
 def measure_corpus(
@@ -198,7 +199,7 @@ def _listed(ranking: HeadRanking, hit_rate: np.ndarray) -> list[AlignmentHead]:
     for index in ranking.order:
         layer, head = divmod(index, hit_rate.shape[1])
         ts = float(hit_rate[layer, head])
-        if ts >= TS_THRESHOLD:
+        if ts > TS_THRESHOLD:
             heads.append(AlignmentHead(layer=layer, head=head, ts=ts))
     return heads
 

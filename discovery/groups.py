@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..runtime.frames import FRAMES_PER_SECOND
-from .statistics import border_counts
+from .statistics import MAX_DISTANCE_FRAMES, border_counts
 from .totals import roc_auc
 
 MAX_CLIPS = 256
@@ -48,15 +48,27 @@ class FrameSample:
 
     clips: dict[str, ClipFrames] = field(default_factory=dict)
 
-    def add(self, clip_id: str, clip: ClipFrames) -> None:
-        """Keep a clip, if it is among those to keep."""
+    def add(self, clip_id: str, frames: np.ndarray, centre_s: np.ndarray) -> None:
+        """Keep a clip, if it is among those to keep: frames [layers x heads, tokens]."""
+        nothing = np.zeros(0, np.int16)
+        self.keep(
+            clip_id,
+            ClipFrames(
+                frames.astype(np.int16),
+                centre_s,
+                np.zeros((len(frames), 0), np.int16),
+                nothing,
+                nothing.astype(bool),
+            ),
+        )
+
+    def keep(self, clip_id: str, clip: ClipFrames) -> None:
+        """Keep a clip with its cut versions, if it is among those to keep."""
         self.clips[clip_id] = clip
         if len(self.clips) > MAX_CLIPS:
             del self.clips[max(self.clips, key=_order)]
 
-    def add_cut(
-        self, clip_id: str, frames: np.ndarray, length: int, heard: np.ndarray
-    ) -> None:
+    def add_cut(self, clip_id: str, frames: np.ndarray, length: int, heard: np.ndarray) -> None:
         """Add a cut version of a kept clip: frames [layers x heads, tokens] of `length` frames."""
         clip = self.clips.get(clip_id)
         if clip is None:
@@ -93,17 +105,13 @@ class GroupScore:
 def score_group(clips: Sequence[ClipFrames], heads: Sequence[int]) -> GroupScore:
     """Score the group of `heads` (indices layer x heads + head) over `clips`."""
     rows = list(heads)
-    errors = [
-        _errors_s(np.median(clip.frames[rows], axis=0), clip.centre_s) for clip in clips
-    ]
-    counts = sum(
-        border_counts((c.cut_length - np.round(np.median(c.cut_frames[rows], axis=0)))[None]
-                      .astype(int), c.heard)
-        for c in clips
-        if len(c.heard)
-    )  # fmt: skip
-    with np.errstate(invalid="ignore", divide="ignore"):
-        auc = roc_auc(counts[0, 0], counts[0, 1]) if np.ndim(counts) else np.nan
+    errors = [_errors_s(np.median(clip.frames[rows], axis=0), clip.centre_s) for clip in clips]
+    counts = np.zeros((1, 2, MAX_DISTANCE_FRAMES))
+    for clip in clips:
+        distances = clip.cut_length - np.median(clip.cut_frames[rows], axis=0)
+        counts += border_counts(np.round(distances[None]).astype(int), clip.heard)
+    with np.errstate(invalid="ignore"):
+        auc = roc_auc(counts[0, 0], counts[0, 1])
     return GroupScore(1000 * float(np.concatenate(errors).mean()), float(auc))
 
 
@@ -120,8 +128,7 @@ def forward_selection(
     left, chosen, curve = list(candidates)[:MAX_CANDIDATES], [], []
     while left and len(chosen) < size:
         errors = [
-            _errors_s(np.median(frames[[*chosen, head]], axis=0), centre_s).mean()
-            for head in left
+            _errors_s(np.median(frames[[*chosen, head]], axis=0), centre_s).mean() for head in left
         ]
         best = int(np.argmin(errors))
         chosen.append(left.pop(best))

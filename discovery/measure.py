@@ -18,7 +18,7 @@ from ..runtime.frames import FRAMES_PER_SECOND
 from ..runtime.model import SAMPLE_RATE, Prefix, SpeechModel
 from ..runtime.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
-from .groups import ClipFrames, FrameSample
+from .groups import FrameSample
 from .mapping import token_targets
 from .statistics import border_counts, layer_statistics
 from .totals import HeadTotals
@@ -208,10 +208,8 @@ def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
         totals = found.totals if name == text else found.other_totals
         totals.add(clip_id, targets, layers)
         if name == text:
-            frames = np.concatenate([layer.frames for layer in layers]).astype(np.int16)
-            none = np.zeros(0, int)
-            found.sample.add(clip_id, ClipFrames(frames, targets.centre_s,
-                             np.zeros((len(frames), 0), np.int16), none, none.astype(bool)))  # fmt: skip
+            frames = np.concatenate([layer.frames for layer in layers])
+            found.sample.add(clip_id, frames, targets.centre_s)
     return True
 
 

@@ -63,7 +63,9 @@ def rank_heads(
         raise InputError(f"cannot rank by {method!r}; known: {', '.join(RANKINGS)}")
     metric = RANKINGS[method]
     if metric not in scores:
-        raise InputError(f"cannot rank by {method}: {metric} was not measured; use --cuts 1 or more")
+        raise InputError(
+            f"cannot rank by {method}: {metric} was not measured; use --cuts 1 or more"
+        )
     goodness = _goodness(scores[metric], metric)
     order = list(np.argsort(-goodness[0], kind="stable"))
     top = min(top, len(order))

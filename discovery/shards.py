@@ -58,7 +58,7 @@ def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
     for i, clip in enumerate(found.sample.clips.values()):
         arrays |= {f"clip.{i}.{f.name}": getattr(clip, f.name) for f in fields(clip)}
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+        np.savez_compressed(file, **arrays, header=np.array(json.dumps(header)))  # pyright: ignore[reportArgumentType]
 
 
 def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
@@ -75,7 +75,7 @@ def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
             totals.arrays = {name: arrays[prefix + name] for name in totals.arrays}
         for i, clip_id in enumerate(header["clips"]):
             parts = {f.name: arrays[f"clip.{i}.{f.name}"] for f in fields(ClipFrames)}
-            found.sample.add(clip_id, ClipFrames(**parts))
+            found.sample.keep(clip_id, ClipFrames(**parts))
         found.skipped = header["skipped"]
         shard = header["shard"]
         return (int(shard[0]), int(shard[1])), found
@@ -113,7 +113,7 @@ def merge(heads_paths: Sequence[Path]) -> Measurement:
         pooled.totals = pooled.totals + found.totals
         pooled.other_totals = pooled.other_totals + found.other_totals
         for clip_id, clip in found.sample.clips.items():
-            pooled.sample.add(clip_id, clip)
+            pooled.sample.keep(clip_id, clip)
         pooled.skipped |= found.skipped
     return pooled
 

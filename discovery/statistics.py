@@ -55,8 +55,9 @@ def layer_statistics(weights: np.ndarray, targets: TokenTargets) -> LayerStatist
     weights = weights[:, targets.token]
     frames = weights.argmax(axis=-1)
     first, last = gold_frames(targets, weights.shape[-1])
-    tolerance = np.maximum(MIN_TOLERANCE_FRAMES, (last - first + 1) / 2)
-    hit = (frames >= first - tolerance) & (frames <= last + tolerance)
+    middle = (targets.start_s + targets.end_s) / 2 * FRAMES_PER_SECOND
+    half_word = (targets.end_s - targets.start_s) / 2 * FRAMES_PER_SECOND
+    hit = np.abs(frames + 0.5 - middle) <= np.maximum(MIN_TOLERANCE_FRAMES, half_word)
     errors_s = np.abs((frames + 0.5) / FRAMES_PER_SECOND - targets.centre_s)
 
     running = np.concatenate([np.zeros((*weights.shape[:2], 1)), weights.cumsum(-1)], axis=-1)

@@ -24,7 +24,9 @@ METRICS = (
     "hit_rate", "monotonicity", "rho", "time_error_p50_ms", "time_error_p90_ms",
     "mass", "entropy_nats", "sink_share", "border_auc",
 )  # fmt: skip
-LOWER_IS_BETTER = frozenset({"time_error_p50_ms", "time_error_p90_ms", "entropy_nats", "sink_share"})
+LOWER_IS_BETTER = frozenset(
+    {"time_error_p50_ms", "time_error_p90_ms", "entropy_nats", "sink_share"}
+)
 
 
 class HeadTotals:
@@ -39,9 +41,7 @@ class HeadTotals:
         for name in _PER_HEAD[:-1]:
             self.arrays[name] = np.zeros((runs, *self.shape))
         self.arrays["error_counts"] = np.zeros((runs, *self.shape, len(ERROR_EDGES_S)), np.float32)
-        self.arrays["border"] = np.zeros(
-            (runs, *self.shape, 2, MAX_DISTANCE_FRAMES), np.float32
-        )
+        self.arrays["border"] = np.zeros((runs, *self.shape, 2, MAX_DISTANCE_FRAMES), np.float32)
 
     def add(self, clip_id: str, targets: TokenTargets, layers: Sequence[LayerStatistics]) -> None:
         """Add one clip, whose id decides its weight in each replicate."""
@@ -86,8 +86,9 @@ class HeadTotals:
     def scores(self) -> dict[str, np.ndarray]:
         """Every metric, [1 + replicates, layers, heads]; NaN where a metric is undefined.
 
-        - hit_rate: share of tokens whose attended frame lies in the word's gold span, widened
-          on both sides by max(3 frames, half the word). The published `ts`.
+        - hit_rate: share of tokens whose attended frame lies within max(3 frames, half the
+          word) of the middle of the gold word: in the word, or in the 6 frames around its
+          middle where it is shorter. The window of the published `ts`.
         - monotonicity: share of consecutive tokens whose attended frame does not go back.
         - rho: Spearman's rank correlation of attended frame and gold time, mean over clips by
           their tokens.

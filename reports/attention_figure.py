@@ -108,10 +108,16 @@ def attention_over_mel(info: AttentionOverMel) -> Figure:
         _label_words(top, info, inches_per_s=(width_in - 2.4) / duration_s)
         mesh = _draw_attention(bottom, info, label_every=-(-len(info.tokens) * _ROW_IN // 12))
         bar = figure.colorbar(
-            mesh, ax=bottom, pad=0.02, aspect=min(30, 10 * rows_in), extend="max", fraction=0.03
+            mesh,
+            ax=bottom,
+            pad=0.02,
+            aspect=10 * min(rows_in, 2.2),
+            shrink=min(1.0, 2.2 / rows_in),
+            anchor=(0, 1),
+            extend="max",
         )
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-        bar.set_label("share of the attention")
+        bar.set_label("share of attention")
         bottom.set_xlim(0, duration_s)
         figure.legend(loc="outside lower left", ncols=3)
     return figure

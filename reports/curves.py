@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from .heads_words import counted, described, model_name
 from .placing import spread
-from .style import BLUE, GREEN, INK, MUTED, SMALL_PT, VERMILLION, new_figure, shortened
+from .style import BLUE, GREEN, INK, MUTED, PURPLE, SMALL_PT, VERMILLION, new_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from ..heads.schema import HeadsFile
 
 STABLE = 0.9
-"""The share of the top heads that a new sample of clips should keep."""
+"""The share of the top that a new sample of clips should keep: the goal of `clips_needed`."""
 
 _ERROR = "time_error_ms"
 _OWN_GROUP = re.compile(r"this .*?(\d+)\)?$")
-_COLOURS = (BLUE, VERMILLION, GREEN, MUTED)
+_COLOURS = (BLUE, GREEN, PURPLE, MUTED)
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,17 @@ def stability_curve_info(
     title = f"{model_name(heads.model)}: a new sample of {counted(last, 'clip')} would keep "
     title += f"{100 * share:.0f} % of the top {ranking.top}"
     title += f"; {needed:,} clips are needed for {100 * STABLE:.0f} %" if needed else ""
-    arrays = (np.asarray(values, dtype=float) for values in (clips, stability, low, high))
-    return StabilityCurve(*arrays, expected, needed, ranking.top, title, described(heads))
+    return StabilityCurve(
+        np.array(clips, dtype=float),
+        np.array(stability, dtype=float),
+        np.array(low, dtype=float),
+        np.array(high, dtype=float),
+        expected,
+        needed,
+        ranking.top,
+        title,
+        described(heads),
+    )
 
 
 def set_error_curve_info(heads: HeadsFile) -> SetErrorCurve:
@@ -126,7 +135,8 @@ def set_error_curve_info(heads: HeadsFile) -> SetErrorCurve:
     title += f"{'errs' if size == 1 else 'err'} by {held_out.get(size, errors[size - 1]):.0f} ms"
     if size in held_out and baselines:
         best = min(baselines, key=lambda name: baselines[name])
-        title += f", the best baseline ({shortened(best, 40)}) by {baselines[best]:.0f} ms"
+        title += f", the best baseline ({shortened(best, 40)}) by {baselines[best]:.0f} ms, "
+        title += "on held-out clips"
     return SetErrorCurve(errors, dict(sorted(held_out.items())), baselines, title, described(heads))
 
 
@@ -136,9 +146,16 @@ def stability_curve(info: StabilityCurve) -> Figure:
         axes = figure.add_subplot()
         axes.grid(axis="y")
         axes.axhline(STABLE, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="goal")
-        axes.fill_between(
-            info.clips, info.low, info.high, color=BLUE, alpha=0.18, linewidth=0, label="95 %"
-        )
+        if (info.low < info.high).any():
+            axes.fill_between(
+                info.clips,
+                info.low,
+                info.high,
+                color=BLUE,
+                alpha=0.18,
+                linewidth=0,
+                label="95 % interval",
+            )
         axes.plot(info.clips, info.stability, "o-", color=BLUE, markersize=4.5, label="measured")
         if info.expected:
             label = "expected: the rest falls as 1/√clips"

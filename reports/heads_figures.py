@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..heads.schema import HeadsFile
 
 _VALUES_IN_CELLS = 64
-_LABELLED = 8
+_LABELLED = 6
 _AGREEMENT = ((0.8, "agree"), (0.4, "partly agree"), (-1.1, "disagree"))
 
 
@@ -162,11 +162,12 @@ def score_heatmap(info: ScoreHeatmap) -> Figure:
     cell_width = min(0.27 if not small else 1.15, 12 / layers)
     cell_height = min(0.27 if not small else 0.36, 12 / heads)
     width = max(cell_width * layers + 1.5, 7.2)
+    cell_height = max(cell_height, 2.1 / heads)
     with new_figure(width, cell_height * heads + 0.65, info.title, info.subtitle) as figure:
         axes = figure.add_subplot()
         mesh = _draw_scores(axes, info, inches_per_cell=(cell_width, cell_height))
         bar = _draw_colour_bar(figure, axes, mesh, info)
-        bar.set_label(f"{METRICS[info.metric].label} ({METRICS[info.metric].unit})")
+        bar.set_label(f"{METRICS[info.metric].label}\n({METRICS[info.metric].unit})")
         for rank, (layer, head) in enumerate(info.top, 1):
             if not small and min(cell_width, cell_height) > 0.2 and len(info.top) < 100:
                 _write_in_cell(axes, mesh, info.values, (layer, head), str(rank), "bold")

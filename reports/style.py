@@ -1,7 +1,7 @@
 """How every figure looks: size, type, colours, and how it is written to a file.
 
 Figures are made through matplotlib's object API on the Agg canvas: no window, no pyplot, no
-global state left behind. Colours are from the colour-blind safe palette of Okabe and Ito.
+global state left behind. Colours are after the colour-blind safe palette of Okabe and Ito.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..commandline import replacing
 from ..errors import InputError
@@ -25,7 +27,7 @@ FAINT = "#d9dee4"
 BLUE = "#0072b2"
 VERMILLION = "#d55e00"
 GREEN = "#009e73"
-PURPLE = "#cc79a7"
+PURPLE = "#a3487c"
 TITLE_PT = 12.5
 SUBTITLE_PT = 9.0
 LABEL_PT = 9.0
@@ -176,13 +178,25 @@ def text_width_pt(text: str, size_pt: float, weight: str = "normal") -> float:
 
 
 def _wrapped(text: str, size_pt: float, weight: str, width_pt: float) -> list[str]:
-    """Lines of at most `width_pt` points; a word that is wider has a line of its own."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        # Agg rounds each letter to pixels: leave it 2 %.
-        if lines and 1.02 * text_width_pt(longer, size_pt, weight) <= width_pt:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+    """As few lines of at most `width_pt` points as can be, about equally long.
+
+    A word that is wider has a line of its own.
+    """
+    # Agg rounds each letter to pixels: leave it 2 %.
+    widths = {word: 1.02 * text_width_pt(word, size_pt, weight) for word in {*text.split(), " "}}
+
+    def lines_within(limit_pt: float) -> list[str]:
+        lines: list[str] = []
+        end_pt = 0.0
+        for word in text.split():
+            end_pt += widths[" "] + widths[word]
+            if lines and end_pt <= limit_pt:
+                lines[-1] += f" {word}"
+            else:
+                lines.append(word)
+                end_pt = widths[word]
+        return lines
+
+    fewest = lines_within(width_pt)
+    narrower = (lines_within(width_pt * share) for share in np.linspace(0.4, 1, 25))
+    return next((lines for lines in narrower if len(lines) <= len(fewest)), fewest)

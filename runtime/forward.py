@@ -76,9 +76,7 @@ def decode(
     return decoder.norm(hidden)
 
 
-def attention_weights(
-    queries: mx.array, keys: mx.array, start: int, stop: int
-) -> mx.array:
+def attention_weights(queries: mx.array, keys: mx.array, start: int, stop: int) -> mx.array:
     """Softmax attention of the last positions over a range of earlier ones.
 
     Args:

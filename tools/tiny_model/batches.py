@@ -215,9 +215,7 @@ class Collator:
                      torch.tensor(ctc, dtype=torch.long), torch.tensor(ctc_lengths))  # fmt: skip
 
 
-def batches(
-    pool: Pool, collate: Collator, seed: int, seconds: float, progress
-) -> Iterator[Batch]:
+def batches(pool: Pool, collate: Collator, seed: int, seconds: float, progress) -> Iterator[Batch]:
     """Endless batches of about `seconds` of padded audio each, of similar lengths.
 
     `progress()` gives the share of the training done, for the curriculum by length.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,4 +41,4 @@ def export(
     }
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     save_file(tensors, out / "model.tmp", metadata={"format": "mlx"})
-    os.replace(out / "model.tmp", out / "model.safetensors")
+    (out / "model.tmp").replace(out / "model.safetensors")

@@ -12,8 +12,7 @@ DIGITS = "zero one two three four five six seven eight nine".split()
 NUMBERS = DIGITS[2:] + "ten eleven twelve thirteen fourteen fifteen twenty thirty".split()
 DETERMINERS = "the this that every my your his her our another".split()
 NAMES = (
-    "anna robert susan thomas emma oliver george maria peter helen victor laura "
-    "martin julia henry"
+    "anna robert susan thomas emma oliver george maria peter helen victor laura martin julia henry"
 ).split()
 NOUNS = (
     "rabbit river mountain garden window teacher doctor farmer soldier painter singer "

@@ -260,9 +260,7 @@ class TinyASR(nn.Module):
         audio = self.audio_tower(mel, counts)
         embedded = self.model.embed_tokens(tokens)
         valid = torch.arange(audio.shape[1])[None, :] < counts[:, None]
-        embedded = embedded.masked_scatter(
-            (tokens == self.audio_token_id)[..., None], audio[valid]
-        )
+        embedded = embedded.masked_scatter((tokens == self.audio_token_id)[..., None], audio[valid])
         hidden = self.model(embedded)[select]
         logits = hidden @ self.model.embed_tokens.weight.T
         return logits, self.ctc(audio).log_softmax(-1).transpose(0, 1)

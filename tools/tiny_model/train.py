@@ -120,7 +120,7 @@ def work(rank: int, world: int, args: argparse.Namespace, port: int) -> None:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                      "step": step, "spent": time.monotonic() - started}  # fmt: skip
             torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
             export(model, *shapes, special, args.out)
     dist.destroy_process_group()
 

@@ -1,0 +1,374 @@
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from alignheads.corpora import Corpus, Utterance, WordTime, load_corpus
+from alignheads.corpora.aligners import AlignmentFailed, make_aligner
+from alignheads.corpora.alignment import align_utterances, default_aligner
+from alignheads.corpora.pronunciation import english_spelling, pronounce
+from alignheads.corpora.words import repair
+from alignheads.errors import InputError
+
+
+class EvenAligner:
+    """Spreads the words evenly over the audio."""
+
+    name = "even"
+
+    def __init__(self, version: str = "1") -> None:
+        self.version = version
+        self.calls = 0
+
+    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+        self.calls += 1
+        words = text.split()
+        if "unalignable" in words:
+            raise AlignmentFailed("no path")
+        length_s = len(samples) / 16_000 / max(1, len(words))
+        return [WordTime(w, i * length_s, (i + 1) * length_s) for i, w in enumerate(words)]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    utterances = []
+    for index, text in enumerate(["one two", "three", ""]):
+        path = tmp_path / f"u{index}.flac"
+        soundfile.write(path, np.random.default_rng(index).normal(0, 0.1, 16_000), 16_000)
+        utterances.append(Utterance(f"u{index}", path, text, "English"))
+    return Corpus("test", tuple(utterances))
+
+
+def words_of(*times: tuple[float, float]) -> list[WordTime]:
+    return [WordTime(f"w{i}", start, end) for i, (start, end) in enumerate(times)]
+
+
+# Repair
+
+
+def test_good_times_are_left_alone():
+    words = words_of((0.0, 0.4), (0.4, 0.5), (0.6, 1.0))
+    repaired, repairs = repair(words, 1.0)
+    assert list(repaired) == words
+    assert repairs == type(repairs)()
+
+
+def test_words_out_of_order_are_dropped():
+    repaired, repairs = repair(words_of((0.0, 0.2), (0.8, 0.9), (0.2, 0.4), (0.4, 0.6)), 1.0)
+    assert [word.text for word in repaired] == ["w0", "w2", "w3"]
+    assert repairs.out_of_order_dropped == 1
+
+
+def test_overlaps_are_trimmed():
+    repaired, repairs = repair(words_of((0.0, 0.5), (0.3, 0.6)), 1.0)
+    assert repaired[0].end_s == 0.3
+    assert repairs.overlaps_trimmed == 1
+
+
+def test_words_of_no_length_are_widened_or_dropped():
+    repaired, repairs = repair(words_of((0.0, 0.3), (0.4, 0.4), (0.5, 0.8)), 1.0)
+    assert (repaired[1].start_s, repaired[1].end_s) == pytest.approx((0.36, 0.44))
+    assert repairs.zero_length_widened == 1
+    repaired, repairs = repair(words_of((0.0, 0.4), (0.4, 0.4), (0.4, 0.8)), 1.0)
+    assert [word.text for word in repaired] == ["w0", "w2"]
+    assert repairs.zero_length_dropped == 1
+
+
+def test_words_past_the_end():
+    repaired, repairs = repair(words_of((0.5, 1.03), (0.9, 1.5), (1.2, 1.6)), 1.0)
+    assert [word.end_s for word in repaired] == [0.9, 1.0]
+    assert (repairs.past_end_trimmed, repairs.past_end_dropped) == (1, 1)
+
+
+def test_times_that_are_no_numbers_are_dropped():
+    repaired, repairs = repair(words_of((math.nan, 0.3), (0.3, math.inf), (0.5, 0.6)), 1.0)
+    assert [word.text for word in repaired] == ["w2"]
+    assert repairs.past_end_dropped == 2
+
+
+def test_whatever_comes_in_order_comes_out():
+    dice = np.random.default_rng(0)
+    for _ in range(300):
+        times = [(float(a), float(b)) for a, b in np.round(dice.uniform(-0.2, 1.3, (8, 2)), 1)]
+        repaired, repairs = repair(words_of(*times), 1.0)
+        edges = [edge for word in repaired for edge in (word.start_s, word.end_s)]
+        assert edges == sorted(edges)
+        assert all(0 <= edge <= 1.0 for edge in edges)
+        assert all(word.end_s > word.start_s for word in repaired)
+        lost = repairs.out_of_order_dropped + repairs.zero_length_dropped + repairs.past_end_dropped
+        assert len(repaired) + lost == 8
+
+
+# Corpora
+
+
+def test_words_are_filled_in_and_counted(corpus: Corpus):
+    aligned = align_utterances(corpus, EvenAligner())
+    assert aligned.utterances[0].words == (WordTime("one", 0.0, 0.5), WordTime("two", 0.5, 1.0))
+    assert aligned.utterances[2].words == ()
+    assert aligned.has_word_times
+    assert (aligned.counts.utterances, aligned.counts.words) == (3, 3)
+    assert aligned.aligner == "even (1)"
+    assert len(aligned.sample(2, seed=0)) == 2
+
+
+def test_what_cannot_be_aligned_is_skipped_by_name(corpus: Corpus, tmp_path: Path):
+    first, second, third = corpus.utterances
+    (tmp_path / "u1.flac").write_bytes(b"broken")
+    bad = replace(first, id="bad", text="unalignable")
+    aligned = align_utterances(Corpus("test", (first, bad, second, third)), EvenAligner())
+    assert [u.id for u in aligned.utterances] == ["u0", "u2"]
+    assert [one.id for one in aligned.skipped] == ["bad", "u1"]
+    with pytest.raises(InputError, match="no path"):
+        align_utterances(Corpus("test", (bad,)), EvenAligner())
+
+
+def test_words_of_the_transcript_without_a_time_are_counted(corpus: Corpus):
+    class Forgetful(EvenAligner):
+        def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+            return super().align(samples, text, language)[:1]
+
+    counts = align_utterances(corpus, Forgetful()).counts
+    assert counts.untimed_words == 1
+    assert "1 words of the transcripts have no time" in counts.lines()
+
+
+def test_gold_keeps_the_times_and_skips_who_has_none(corpus: Corpus):
+    words = (WordTime("one", 0.1, 0.4), WordTime("two", 0.4, 0.9))
+    timed = replace(corpus.utterances[0], words=words)
+    mixed = Corpus("mixed", (timed, *corpus.utterances[1:]))
+    assert default_aligner(mixed) == "qwen3"
+    assert default_aligner(Corpus("gold", (timed,))) == "gold"
+    aligned = align_utterances(mixed, make_aligner("gold"))
+    assert aligned.utterances == (timed,)
+    assert [one.reason for one in aligned.skipped] == ["it has no gold word times"] * 2
+
+
+# Cache
+
+
+def test_cache_is_used_and_keyed(corpus: Corpus, tmp_path: Path):
+    cache = tmp_path / "cache.jsonl"
+    first, again, newer = EvenAligner(), EvenAligner(), EvenAligner("2")
+    before = align_utterances(corpus, first, cache)
+    after = align_utterances(corpus, again, cache)
+    assert (first.calls, again.calls) == (3, 0)
+    assert after.utterances == before.utterances
+    assert after.counts.from_cache == 3
+    align_utterances(corpus, newer, cache)
+    assert newer.calls == 3
+    row = json.loads(cache.read_text().splitlines()[0])
+    assert (row["aligner"], row["version"], row["text"]) == ("even", "1", "one two")
+
+
+def test_cache_sees_other_text_audio_and_part(corpus: Corpus, tmp_path: Path):
+    cache, aligner = tmp_path / "cache.jsonl", EvenAligner()
+    utterance = corpus.utterances[0]
+    copy = tmp_path / "copy.flac"
+    copy.write_bytes(utterance.audio_path.read_bytes())
+    other = corpus.utterances[1].audio_path
+    for changed, calls in (
+        (utterance, 1),
+        (replace(utterance, audio_path=copy, id="elsewhere"), 1),
+        (replace(utterance, text="two one"), 2),
+        (replace(utterance, audio_path=other), 3),
+        (replace(utterance, offset_s=0.5), 4),
+    ):
+        align_utterances(Corpus("test", (changed,)), aligner, cache)
+        assert aligner.calls == calls
+
+
+def test_a_line_cut_off_by_a_kill_is_done_again(corpus: Corpus, tmp_path: Path):
+    cache = tmp_path / "cache.jsonl"
+    align_utterances(corpus, EvenAligner(), cache)
+    cache.write_text(cache.read_text()[:-30])
+    aligner = EvenAligner()
+    align_utterances(corpus, aligner, cache)
+    assert aligner.calls == 1
+    aligner = EvenAligner()
+    align_utterances(corpus, aligner, cache)
+    assert aligner.calls == 0
+
+
+def test_a_file_that_is_no_cache_is_left_as_it_is(corpus: Corpus, tmp_path: Path):
+    cache = tmp_path / "thesis.txt"
+    cache.write_text("years of work\nno newline at the end")
+    with pytest.raises(InputError, match="not an alignment cache"):
+        align_utterances(corpus, EvenAligner(), cache)
+    assert cache.read_text() == "years of work\nno newline at the end"
+    with pytest.raises(InputError, match="alignment cache"):
+        align_utterances(corpus, EvenAligner(), tmp_path)
+
+
+# Aligners
+
+
+def test_unknown_aligner_and_gold_without_corpus():
+    with pytest.raises(InputError, match="known are gold, qwen3, pocketsphinx"):
+        make_aligner("mfa")
+    with pytest.raises(InputError, match="come with the corpus"):
+        make_aligner("gold").align(np.zeros(1000, np.float32), "x", None)
+
+
+def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    with pytest.raises(InputError, match=r"pip install 'alignheads\[pocketsphinx\]'"):
+        make_aligner("pocketsphinx")
+
+
+def test_qwen3_without_weights_stops_the_run(corpus: Corpus, tmp_path: Path):
+    from alignheads.corpora.aligners import Qwen3Aligner
+
+    # A folder without weights fails as a missing network does, without asking the network.
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"cannot load the weights of .*pocketsphinx"):
+        align_utterances(corpus, Qwen3Aligner(str(tmp_path)))
+
+
+def test_qwen3_words_are_those_of_the_transcript(monkeypatch: pytest.MonkeyPatch):
+    from types import SimpleNamespace
+
+    aligner = make_aligner("qwen3")
+    items = [
+        SimpleNamespace(text=t, start_time=s, end_time=s) for t, s in (("Hi", 0.1), ("dont", 1))
+    ]
+    fake = SimpleNamespace(align=lambda samples, text, language: items)
+    monkeypatch.setattr(aligner, "_aligner", fake)
+    words = aligner.align(np.zeros(32_000, np.float32), "Hi, — don’t!", "English")
+    assert [word.text for word in words] == ["Hi,", "don’t!"]
+    assert [word.start_s for word in words] == [0.1, 1]
+    # Chinese has more words than spaces: the aligner's own are kept.
+    words = aligner.align(np.zeros(32_000, np.float32), "你好", "Chinese")
+    assert [word.text for word in words] == ["Hi", "dont"]
+
+
+@pytest.mark.parametrize(
+    ("word", "phones"),
+    [("shape", "SH AE P"), ("Brontë's", "B R AA N T EH Z"), ("42", "F AO R T UW"), ("—", None)],
+)
+def test_pronunciation_by_rule(word: str, phones: str | None):
+    assert pronounce(english_spelling(word)) == phones
+
+
+def test_pocketsphinx_leaves_out_what_has_no_sound_and_adds_what_it_does_not_know():
+    pytest.importorskip("pocketsphinx", reason="the extra pocketsphinx is not installed")
+    aligner = make_aligner("pocketsphinx")
+    samples = np.random.default_rng(0).normal(0, 0.01, 64_000).astype(np.float32)
+    words = aligner.align(samples, "Well-known — Zzyx, Ω one", "English")
+    assert [word.text for word in words] == ["Well-known", "Zzyx,", "one"]
+    assert all(0 <= word.start_s < word.end_s for word in words)
+    assert aligner.unknown_words("Well-known Zzyx, one") == ["Zzyx,"]  # type: ignore[attr-defined]
+    assert aligner.align(samples, "— …", None) == []
+    with pytest.raises(AlignmentFailed, match="knows English, not German"):
+        aligner.align(samples, "eins", "German")
+    with pytest.raises(AlignmentFailed):
+        aligner.align(samples[:1600], "far more words than a tenth of a second can hold", None)
+
+
+def test_pocketsphinx_finds_the_gap_between_two_bursts_whatever_came_before():
+    pytest.importorskip("pocketsphinx", reason="the extra pocketsphinx is not installed")
+    dice = np.random.default_rng(0)
+    samples = dice.normal(0, 0.0005, 48_000).astype(np.float32)
+    for start in (8_000, 32_000):
+        samples[start : start + 8_000] += dice.normal(0, 0.2, 8_000).astype(np.float32)
+    aligner = make_aligner("pocketsphinx")
+    first = aligner.align(samples, "hush hush", None)
+    assert first[0].start_s == pytest.approx(0.5, abs=0.1)
+    assert first[1].start_s == pytest.approx(2.0, abs=0.1)
+    assert first[1].end_s == pytest.approx(2.5, abs=0.1)
+    aligner.align(dice.normal(0, 0.1, 32_000).astype(np.float32), "another one", None)
+    assert aligner.align(samples, "hush hush", None) == first
+
+
+# The command
+
+
+def align_corpus(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import sys; sys.argv[0] = 'align-corpus'; from alignheads.corpora.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def manifest(corpus: Corpus, tmp_path: Path) -> Path:
+    rows = [
+        {
+            "audio_filepath": "u0.flac",
+            "text": "one two",
+            "words": [["one", 0, 0.5], ["two", 0.5, 1]],
+        },
+        {"audio_filepath": "u1.flac", "text": "three", "words": [["three", 0.1, 0.1]]},
+        {"audio_filepath": "gone.flac", "text": "four", "words": []},
+    ]
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_align_corpus_writes_a_corpus_again(manifest: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    done = align_corpus(manifest, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out / "manifest.jsonl")
+    assert "3 words of 2 utterances have times" in done.stderr
+    assert "1 words of no length were widened" in done.stderr
+    assert "gone: audio file not found" in done.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["manifest.jsonl", "u0.TextGrid", "u1.TextGrid"]
+    again = load_corpus(out / "manifest.jsonl", strict=True)
+    assert again.utterances[0].words == (WordTime("one", 0, 0.5), WordTime("two", 0.5, 1.0))
+    done = align_corpus(manifest, "--out", out)
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert align_corpus(manifest, "--out", out, "--force").returncode == 0
+
+
+def test_align_corpus_beside_the_audio(tmp_path: Path):
+    chapter = tmp_path / "1" / "2"
+    chapter.mkdir(parents=True)
+    soundfile.write(chapter / "1-2-0000.flac", np.zeros(16_000), 16_000)
+    (chapter / "1-2.trans.txt").write_text("1-2-0000 \n")
+    from alignheads.corpora.export import export_plan, write_alignment
+
+    corpus = load_corpus(tmp_path)
+    plan = export_plan(corpus, tmp_path, root=tmp_path)
+    write_alignment(align_utterances(corpus, EvenAligner()), plan, tmp_path)
+    assert (chapter / "1-2-0000.TextGrid").exists()
+    assert load_corpus(tmp_path).has_word_times
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere", "--out", "OUT"], "no corpus 'nowhere'"),
+        (["SET", "--out", "OUT", "--aligner", "mfa"], "no aligner 'mfa'"),
+        (["SET", "--out", "OUT", "--clips", "0"], "expected 1 or more"),
+        (["SET", "--out", "OUT", "--strict"], "gone: audio file not found"),
+        (["SET"], "--out"),
+        (["SET", "--out", "SET"], "cannot write"),
+    ],
+)
+def test_align_corpus_refuses_in_one_line(
+    manifest: Path, tmp_path: Path, arguments: list[str], says: str
+):
+    places = {"SET": str(manifest), "OUT": str(tmp_path / "out")}
+    done = align_corpus(*(places.get(one, one) for one in arguments))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_ids_cannot_leave_the_folder(manifest: Path, tmp_path: Path):
+    rows = [{"audio_filepath": "u0.flac", "text": "one", "id": "../../evil", "words": []}]
+    manifest.write_text(json.dumps(rows[0]) + "\n")
+    done = align_corpus(manifest, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "'../../evil' is no file name" in done.stderr

@@ -1,0 +1,613 @@
+"""Figures: the data exact, the drawings free of overlaps, the files whole."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from alignheads.errors import InputError
+from alignheads.heads import CorpusInfo, HeadsFile, Interval, Ranking
+from alignheads.reports import curves, heads_figures
+from alignheads.reports.attention_figure import (
+    attention_over_mel,
+    attention_over_mel_info,
+    visible,
+)
+from alignheads.reports.heads_words import METRICS, described, finding, model_name, top_heads
+from alignheads.reports.placing import spread
+from alignheads.reports.style import save_figure, shortened
+
+
+def rows(matrix):
+    return [[None if np.isnan(v) else float(v) for v in row] for row in np.asarray(matrix)]
+
+
+def heads_file(hits, scores=None, order=None, model="tiny", **fields):
+    hits = np.asarray(hits, dtype=float)
+    layers, heads = hits.shape
+    if order is None:
+        flat = np.argsort(-np.nan_to_num(hits, nan=-1), axis=None, kind="stable")
+        order = [divmod(int(i), heads) for i in flat if not np.isnan(hits.flat[i])]
+    fields.setdefault("corpus", CorpusInfo(name="demo", fingerprint="0", utterances=16))
+    return HeadsFile(
+        model=model,
+        language="English",
+        num_layers=layers,
+        num_heads=heads,
+        num_kv_heads=heads,
+        num_samples=16,
+        total_alignable_tokens=1812,
+        ts_threshold=0.1,
+        ts_matrix=rows(hits),
+        alignment_heads=[{"layer": i, "head": j, "ts": hits[i, j]} for i, j in order],
+        scores={name: rows(matrix) for name, matrix in (scores or {}).items()},
+        **fields,
+    )
+
+
+def realistic(layers, heads, model="tiny", **fields):
+    """A file with every score, some undefined, ranked by border AUC."""
+    rng = np.random.default_rng(layers)
+    hits = rng.beta(0.4, 0.9, (layers, heads))
+    noise = rng.normal(0, 0.05, (layers, heads))
+    scores = {
+        "border_auc": np.clip(0.42 + 0.55 * hits + noise, 0, 1),
+        "monotonicity": 0.5 + 0.5 * hits,
+        "rho": np.clip(hits + noise, -1, 1),
+        "time_error_p50_ms": 3000 * (1 - hits) ** 2 + 30,
+        "time_error_p90_ms": 6000 * (1 - hits) + 90,
+        "mass": 0.6 * hits,
+        "entropy_nats": 4 - 3 * hits,
+        "sink_share": 0.8 * (1 - hits),
+    }
+    if hits.size > 1:
+        scores["border_auc"][0, 0] = np.nan
+    flat = np.argsort(-np.nan_to_num(scores["border_auc"], nan=0), axis=None)
+    fields.setdefault("ranking", Ranking(method="score", metric="border_auc", top=1))
+    order = [divmod(int(i), heads) for i in flat]
+    return heads_file(hits, scores, order, model, **fields)
+
+
+SHAPES = [(1, 1), (4, 8), (28, 16), (3, 64)]
+
+
+def drawn_texts(figure):
+    """Every text that is seen, with its box in pixels."""
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    texts = [*figure.texts]
+    texts += [text for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        if not axes.axison:
+            continue
+        texts += [*axes.texts, axes.title, axes._left_title, axes._right_title]
+        texts += axes.get_legend().get_texts() if axes.get_legend() else []
+        for axis in (axes.xaxis, axes.yaxis):
+            texts.append(axis.label)
+            low, high = sorted(axis.get_view_interval())
+            for tick in axis.get_major_ticks():
+                if low <= tick.get_loc() <= high:
+                    texts += [tick.label1, tick.label2]
+    return [
+        (text.get_text(), Text.get_window_extent(text, renderer))
+        for text in texts
+        if text.get_text().strip() and text.get_visible()
+    ]
+
+
+def check_texts(figure):
+    """No text overlaps another or is cut off by the edge."""
+    texts = drawn_texts(figure)
+    assert texts
+    for text, box in texts:
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.x1, text
+        assert box.y1 <= figure.bbox.y1, text
+    for (one, a), (other, b) in itertools.combinations(texts, 2):
+        wide = min(a.x1, b.x1) - max(a.x0, b.x0)
+        high = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert wide <= 0.5 or high <= 0.5, f"{one!r} lies on {other!r}"
+
+
+def test_the_check_itself_sees_overlaps_and_cut_text():
+    figure = heads_figures.score_heatmap(heads_figures.score_heatmap_info(realistic(4, 8)))
+    check_texts(figure)
+    cut = figure.text(0.99, 0.5, "far too long for the edge")
+    with pytest.raises(AssertionError, match="far too long"):
+        check_texts(figure)
+    cut.remove()
+    figure.axes[0].text(0, 0, "over a cell's value", ha="center", va="center")
+    with pytest.raises(AssertionError, match="lies on"):
+        check_texts(figure)
+
+
+# -- words --------------------------------------------------------------------------------------
+
+
+def test_heatmap_info_counts_the_heads_that_follow():
+    heads = heads_file([[0.9, 0.1, 0.8], [0.79, np.nan, 0.3]])
+    info = heads_figures.score_heatmap_info(heads, top=2)
+    np.testing.assert_array_equal(info.values, [[0.9, 0.1, 0.8], [0.79, np.nan, 0.3]])
+    assert info.top == ((0, 0), (0, 2))
+    assert info.title == "tiny: 2 of 6 heads follow the audio (hit rate 0.8 or more)"
+    assert info.subtitle == (
+        "demo, 16 clips, 1,812 tokens · outlined: the best 2 by hit rate · hatched: undefined"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hits", "words"),
+    [
+        ([[0.9]], "1 of 1 head follows the audio (hit rate 0.8 or more)"),
+        ([[0.9, 0.1]], "1 of 2 heads follows the audio (hit rate 0.8 or more)"),
+        ([[0.34, 0.1]], "no head follows the audio (hit rate 0.8 or more), best 0.34"),
+        ([[np.nan, np.nan]], "hit rate is undefined for every head"),
+    ],
+)
+def test_findings_of_the_hit_rate(hits, words):
+    heads = heads_file(hits)
+    assert finding(heads, "hit_rate", heads.matrix("hit_rate")) == f"tiny: {words}"
+
+
+def test_findings_of_other_scores_name_the_best_head_and_its_interval():
+    scores = {"time_error_p50_ms": [[900, 80.4], [np.nan, 120]], "rho": [[0.5, 0.25], [0, -1]]}
+    low, high = rows([[0.4, 0], [0, -1]]), rows([[0.61, 1], [1, 1]])
+    heads = heads_file(np.ones((2, 2)), scores, intervals={"rho": Interval(low=low, high=high)})
+    error = heads_figures.score_heatmap_info(heads, "time_error_p50_ms")
+    assert error.title == "tiny: median time error is best in layer 0, head 1: 80 ms"
+    rho = heads_figures.score_heatmap_info(heads, "rho")
+    assert rho.title == (
+        "tiny: Spearman's rho is best in layer 0, head 0: 0.50 (95 %: 0.40 to 0.61)"
+    )
+
+
+def test_top_is_twenty_or_a_quarter():
+    assert len(top_heads(heads_file(np.ones((28, 16))), None)) == 20
+    assert len(top_heads(heads_file(np.ones((4, 8))), None)) == 8
+    assert top_heads(heads_file([[0.5]]), None) == ((0, 0),)
+    assert top_heads(heads_file([[np.nan]]), None) == ()
+
+
+def test_names_are_short_and_published_files_have_no_corpus():
+    assert model_name("Qwen/Qwen3-ASR-0.6B") == "Qwen3-ASR-0.6B"
+    assert model_name("/models/a fine-tune/") == "a fine-tune"
+    assert model_name("C:\\models\\mine") == "mine"
+    assert shortened("abcdefghij", 5) == "ab…ij"
+    assert len(model_name("x" * 500)) == 40
+    assert described(heads_file([[1]], corpus=None)) == "16 clips, 1,812 tokens"
+
+
+def test_set_ranking_is_called_a_set():
+    ranking = Ranking(method="set", metric="hit_rate", top=1)
+    info = heads_figures.score_heatmap_info(heads_file([[0.5, 0.9]], ranking=ranking), top=1)
+    assert info.subtitle.endswith("outlined: the best 1 chosen as a set")
+
+
+def test_panel_of_scores_has_every_score_once():
+    info = heads_figures.score_heatmaps_info(realistic(4, 8))
+    assert [panel.metric for panel in info.panels] == list(METRICS)
+    assert info.title == "tiny: 9 scores of 32 heads, dark is good in each"
+
+
+@pytest.mark.parametrize("metric", ["border_auc", "nonsense"])
+def test_a_score_that_is_not_there(metric):
+    with pytest.raises(InputError, match=f"no score '{metric}'; it has hit_rate"):
+        heads_figures.score_heatmap_info(heads_file([[0.5]]), metric)
+
+
+def test_scatter_info_leaves_out_undefined_heads_and_says_so():
+    auc = [[0.9, np.nan], [0.5, 0.7]]
+    heads = heads_file([[0.9, 0.8], [0.2, 0.5]], {"border_auc": auc})
+    info = heads_figures.hit_rate_against_border_auc_info(heads, top=2)
+    assert info.heads == ((0, 0), (1, 0), (1, 1))
+    np.testing.assert_array_equal(info.hit_rate, [0.9, 0.2, 0.5])
+    np.testing.assert_array_equal(info.border_auc, [0.9, 0.5, 0.7])
+    assert info.top == 1
+    assert info.title == "tiny: hit rate and border AUC agree (rank correlation 1.00)"
+    assert info.subtitle.endswith("1 head without a value not shown")
+
+
+def test_scatter_title_tells_disagreement():
+    heads = heads_file([[0.9, 0.5, 0.1]], {"border_auc": [[0.1, 0.5, 0.9]]})
+    title = heads_figures.hit_rate_against_border_auc_info(heads).title
+    assert title == "tiny: hit rate and border AUC disagree (rank correlation −1.00)"
+
+
+def test_scatter_needs_the_border_auc():
+    with pytest.raises(InputError, match="no border AUC; discover the heads again"):
+        heads_figures.hit_rate_against_border_auc_info(heads_file([[0.5]]))
+
+
+# -- drawings of heads --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("metric", ["hit_rate", "border_auc", "time_error_p50_ms"])
+def test_heatmap_has_no_overlaps(shape, metric):
+    heads = realistic(*shape, model="Qwen/Qwen3-ASR-0.6B")
+    info = heads_figures.score_heatmap_info(heads, metric)
+    figure = heads_figures.score_heatmap(info)
+    check_texts(figure)
+    labels = {text for text, _ in drawn_texts(figure)}
+    assert {"layer", "head", f"{METRICS[metric].label}\n({METRICS[metric].unit})"} <= labels
+
+
+def test_heatmap_cells_carry_their_own_value():
+    """Layer is x and head is y: a transposed or flipped picture puts a value elsewhere."""
+    hits = np.linspace(0, 0.77, 8).reshape(2, 4)
+    figure = heads_figures.score_heatmap(heads_figures.score_heatmap_info(heads_file(hits), top=1))
+    axes = figure.axes[0]
+    found = {text.get_position(): text.get_text() for text in axes.texts}
+    expected = {(i, j): f"{hits[i, j]:.2f}" for i, j in np.ndindex(2, 4)}
+    expected[1, 3] = "#1   0.77"
+    assert found == expected
+    mesh = axes.collections[0].get_array()
+    np.testing.assert_array_equal(np.reshape(mesh, (4, 2)).T, hits)
+    x0, x1 = axes.transData.transform([(0, 0), (1, 0)])[:, 0]
+    y0, y1 = axes.transData.transform([(0, 0), (0, 1)])[:, 1]
+    assert x0 < x1
+    assert y0 > y1
+
+
+def test_heatmap_outlines_the_top_heads_alone():
+    figure = heads_figures.score_heatmap(heads_figures.score_heatmap_info(realistic(28, 16)))
+    info = heads_figures.score_heatmap_info(realistic(28, 16))
+    centres = [tuple(np.round(patch.get_center()).astype(int)) for patch in figure.axes[0].patches]
+    assert centres == list(info.top)
+    assert len(info.top) == 20
+
+
+def test_dark_is_good_in_both_directions():
+    def darkness(metric, value):
+        values = np.array([[METRICS[metric].limits[0], value, METRICS[metric].limits[1]]])
+        info = heads_figures.ScoreHeatmap(metric, values, (), "title", "")
+        mesh = heads_figures.score_heatmap(info).axes[0].collections[0]
+        return 3 - sum(mesh.to_rgba(value)[:3])
+
+    assert darkness("hit_rate", 0.9) > darkness("hit_rate", 0.1)
+    assert darkness("time_error_p50_ms", 100) > darkness("time_error_p50_ms", 900)
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+def test_heatmap_of_undefined_and_of_equal_scores(metric):
+    for value in (np.nan, 0.0):
+        scores = {} if metric == "hit_rate" else {metric: np.full((2, 2), value)}
+        heads = heads_file(np.full((2, 2), value), scores)
+        check_texts(heads_figures.score_heatmap(heads_figures.score_heatmap_info(heads, metric)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_panels_have_no_overlaps(shape):
+    check_texts(heads_figures.score_heatmaps(heads_figures.score_heatmaps_info(realistic(*shape))))
+
+
+def test_panel_of_one_score():
+    info = heads_figures.score_heatmaps_info(heads_file([[0.9, 0.1]]))
+    check_texts(heads_figures.score_heatmaps(info))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scatter_has_no_overlaps(shape):
+    info = heads_figures.hit_rate_against_border_auc_info(realistic(*shape))
+    figure = heads_figures.hit_rate_against_border_auc(info)
+    check_texts(figure)
+    assert len(figure.axes[0].collections[0].get_offsets()) == len(info.heads)
+    named = {text.get_text() for text in figure.axes[0].texts}
+    assert named <= {f"L{layer} H{head}" for layer, head in info.heads[: info.top]}
+    assert named
+
+
+def test_scatter_of_heads_that_all_lie_on_one_spot():
+    heads = heads_file(np.full((4, 8), 0.5), {"border_auc": np.full((4, 8), 0.5)})
+    info = heads_figures.hit_rate_against_border_auc_info(heads)
+    assert info.title == "tiny: hit rate and border AUC of 32 heads"
+    check_texts(heads_figures.hit_rate_against_border_auc(info))
+
+
+def test_scatter_without_any_defined_head():
+    heads = heads_file([[0.5, 0.4]], {"border_auc": [[np.nan, np.nan]]})
+    info = heads_figures.hit_rate_against_border_auc_info(heads)
+    check_texts(heads_figures.hit_rate_against_border_auc(info))
+
+
+def test_long_names_are_wrapped_and_cut():
+    heads = realistic(4, 8, model="models/" + "a-very-long-fine-tune-name-" * 9)
+    check_texts(heads_figures.score_heatmap(heads_figures.score_heatmap_info(heads, "rho")))
+    check_texts(
+        heads_figures.hit_rate_against_border_auc(
+            heads_figures.hit_rate_against_border_auc_info(heads)
+        )
+    )
+
+
+# -- attention ----------------------------------------------------------------------------------
+
+
+def utterance(count, duration_s, seed=0):
+    """Words of unequal length, two tokens each, attention peaked in the middle of the word."""
+    rng = np.random.default_rng(seed)
+    edges = np.cumsum(rng.uniform(0.2, 2, count + 1))
+    edges *= duration_s / (edges[-1] + 0.3)
+    words = [
+        (("mountain", "$a$", "qualification")[i % 3], float(edges[i]), float(edges[i + 1]))
+        for i in range(count)
+    ]
+    frames = int(np.ceil(duration_s * 13))
+    tokens = [piece for text, *_ in words for piece in (f" {text[:4]}", f"{text[4:]}\n")]
+    spans = [(start_s, end_s) for _, start_s, end_s in words for _ in range(2)]
+    centres = np.array([(s + e) / 2 * 13 for s, e in spans])
+    attention = np.exp(-0.5 * ((np.arange(frames) + 0.5 - centres[:, None]) / 1.5) ** 2)
+    mel = rng.normal(size=(128, int(duration_s * 100)))
+    return mel, attention / attention.sum(1, keepdims=True), tokens, spans, words
+
+
+def test_attention_info_counts_what_lies_within_the_words():
+    attention = np.zeros((5, 13))
+    attention[[0, 1, 2], [0, 6, 6]] = 1
+    attention[3] = np.nan
+    spans = [(0.0, 0.2), (0.0, 0.4), (6.9 / 13, 0.6), (0.0, 1.0), None]
+    info = attention_over_mel_info(
+        np.zeros((128, 100)), attention, list("abcde"), spans, [("a", 0.0, 0.2)], "title", "clip 1"
+    )
+    assert info.attended == (0, 6, 6, None, None)
+    assert info.subtitle == "clip 1 · the attended frame is within the word for 2 of 4 tokens"
+    check_texts(attention_over_mel(info))
+
+
+def test_attention_draws_dots_and_spans_where_they_belong():
+    mel, attention, tokens, spans, words = utterance(3, 2.0)
+    info = attention_over_mel_info(mel, attention, tokens, [None, *spans[1:]], words, "title")
+    figure = attention_over_mel(info)
+    outlines, dots = figure.axes[1].collections
+    for row, (x, y) in enumerate(np.asarray(dots.get_offsets())):
+        assert y == row
+        assert spans[row][0] < x < spans[row][1]
+        assert x == pytest.approx((attention[row].argmax() + 0.5) / 13)
+    boxes = [path.get_extents() for path in outlines.get_paths()]
+    assert [(b.x0, b.x1) for b in boxes] == pytest.approx(spans[1:])
+    assert [(b.y0, b.y1) for b in boxes] == [(r - 0.5, r + 0.5) for r in range(1, len(spans))]
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim() == (0, 2)
+
+
+@pytest.mark.parametrize(("count", "duration_s"), [(1, 0.5), (4, 2), (20, 15), (40, 15), (150, 40)])
+def test_attention_has_no_overlaps(count, duration_s):
+    info = attention_over_mel_info(*utterance(count, duration_s), "tiny: layer 2, head 5")
+    check_texts(attention_over_mel(info))
+
+
+def test_attention_of_silence_without_words():
+    info = attention_over_mel_info(
+        np.zeros((128, 50)), np.zeros((1, 7)), ["<|im_end|>"], [None], [], "no words", "silence"
+    )
+    assert info.subtitle == "silence"
+    check_texts(attention_over_mel(info))
+
+
+def test_attention_with_characters_that_no_font_may_have():
+    info = attention_over_mel_info(
+        np.ones((128, 100)),
+        np.eye(3, 13),
+        ["你好", "\ufffd", "\U0001f600 $\\frac$"],
+        [(0.0, 0.4)] * 3,
+        [("你好", 0.0, 0.4), ("\x00", 0.4, 0.8)],
+        "title with 你好 and $x$",
+    )
+    check_texts(attention_over_mel(info))
+
+
+def test_visible_tokens():
+    assert visible(" the") == "·the"
+    assert visible("a\n\tb\x00") == "a\\n\\tb\\x00"
+
+
+@pytest.mark.parametrize(
+    ("mel", "attention", "tokens", "spans"),
+    [
+        ((128, 100), (2, 13), 1, 2),
+        ((128, 100), (2, 13), 2, 1),
+        ((128, 100), (0, 13), 0, 0),
+        ((128, 0), (2, 13), 2, 2),
+        ((128, 100), (2, 0), 2, 2),
+    ],
+)
+def test_attention_shapes_that_do_not_fit(mel, attention, tokens, spans):
+    with pytest.raises(ValueError, match=r"attention|rows"):
+        attention_over_mel_info(
+            np.ones(mel), np.ones(attention), ["a"] * tokens, [None] * spans, [], "title"
+        )
+
+
+# -- curves -------------------------------------------------------------------------------------
+
+
+def ranked(**fields):
+    ranking = Ranking(**{"method": "score", "metric": "hit_rate", "top": 20, **fields})
+    return realistic(4, 8, ranking=ranking)
+
+
+def test_stability_from_the_file_alone():
+    info = curves.stability_curve_info(ranked(top_stability=0.8, clips_needed=64))
+    np.testing.assert_array_equal(info.clips, [16])
+    np.testing.assert_array_equal(info.stability, [0.8])
+    assert info.needed == 64
+    assert info.expected[0] == pytest.approx((16, 0.8))
+    assert info.expected[-1] == pytest.approx((64, 0.9))
+    assert info.title == (
+        "tiny: a new sample of 16 clips would keep 80 % of the top 20; 64 clips are needed for 90 %"
+    )
+    check_texts(curves.stability_curve(info))
+
+
+def test_stability_goal_is_that_of_discovery():
+    from alignheads.discovery.ranking import STABLE
+
+    assert curves.STABLE == STABLE
+
+
+@pytest.mark.parametrize("needed", [None, 32])
+def test_stability_that_is_reached_needs_no_more(needed):
+    heads = ranked(top_stability=0.95, clips_needed=needed)
+    info = curves.stability_curve_info(heads, [8, 16, 32], [0.5, 0.8, 0.95])
+    assert info.needed is None
+    assert info.expected == ()
+    assert info.title == "tiny: a new sample of 32 clips would keep 95 % of the top 20"
+    check_texts(curves.stability_curve(info))
+
+
+@pytest.mark.parametrize("clips", [[4, 8, 16], list(range(1, 60)), [100, 101, 102, 10_000]])
+def test_stability_has_no_overlaps(clips):
+    shares = np.linspace(0.1, 0.8, len(clips))
+    heads = ranked(top_stability=0.8, clips_needed=clips[-1] * 4)
+    info = curves.stability_curve_info(heads, clips, shares, shares - 0.1, shares + 0.1)
+    check_texts(curves.stability_curve(info))
+
+
+def test_stability_that_a_file_does_not_know():
+    for heads in (realistic(4, 8), heads_file([[0.5]])):
+        with pytest.raises(InputError, match="does not say how stable"):
+            curves.stability_curve_info(heads)
+    with pytest.raises(ValueError, match="differ in length"):
+        curves.stability_curve_info(ranked(top_stability=0.8), [8, 16], [0.5])
+
+
+BASELINES = {
+    "this ranking, best 1": {"time_error_ms": 160.0, "border_auc": 0.9},
+    "this set, best size (2)": {"time_error_ms": 97.0},
+    "all heads": {"time_error_ms": 420.0},
+    "hit rate, best 20": {"time_error_ms": 125.0},
+    "hit rate, best 8": {"time_error_ms": 124.0},
+    "hit rate, best 1": {"time_error_ms": 124.5},
+    "no error known": {"border_auc": 0.5},
+}
+
+
+def test_set_error_info_tells_held_out_groups_from_baselines():
+    heads = ranked(method="set", set_error_curve=[150.0, 90.0, 95.0], baselines=BASELINES)
+    info = curves.set_error_curve_info(heads)
+    np.testing.assert_array_equal(info.errors_ms, [150, 90, 95])
+    assert info.held_out == {1: 160, 2: 97}
+    assert list(info.baselines.items()) == [
+        ("all heads", 420),
+        ("hit rate, best 20", 125),
+        ("hit rate, best 8", 124),
+        ("hit rate, best 1", 124.5),
+    ]
+    assert info.title == (
+        "tiny: 2 heads chosen as a set err by 97 ms, the best baseline (hit rate, best 8) "
+        "by 124 ms, on held-out clips"
+    )
+    figure = curves.set_error_curve(info)
+    check_texts(figure)
+    assert "mean error of the median frame (ms)" in {text for text, _ in drawn_texts(figure)}
+
+
+def test_set_error_of_one_head_without_baselines():
+    info = curves.set_error_curve_info(ranked(method="set", set_error_curve=[0.0]))
+    assert info.title == "tiny: 1 head chosen as a set errs by 0 ms"
+    check_texts(curves.set_error_curve(info))
+
+
+def test_set_error_needs_a_set():
+    with pytest.raises(InputError, match="discover them with --rank-by set"):
+        curves.set_error_curve_info(ranked())
+
+
+# -- placing and files --------------------------------------------------------------------------
+
+
+def test_spread_moves_no_more_than_it_must():
+    assert spread([], 1) == []
+    assert spread([3, 1], 1) == [3, 1]
+    assert spread([5, 5], 2) == [4, 6]
+    moved = np.array(spread([9.0, 0.0, 0.2, 0.1, 9.5], 1.0))
+    assert np.argsort(moved).tolist() == [1, 3, 2, 0, 4]
+    assert np.diff(np.sort(moved)).min() >= 1 - 1e-9
+    assert moved == pytest.approx([8.75, -0.9, 1.1, 0.1, 9.75])
+
+
+@pytest.fixture(scope="module")
+def figure():
+    return heads_figures.score_heatmap(heads_figures.score_heatmap_info(realistic(4, 8)))
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("f.png", b"\x89PNG"), ("f.SVG", b"<?xml"), ("f.pdf", b"%PDF")]
+)
+def test_files_are_whole_and_the_same_every_time(figure, tmp_path, name, start):
+    save_figure(figure, tmp_path / name)
+    first = (tmp_path / name).read_bytes()
+    assert first.startswith(start)
+    save_figure(figure, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == first
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["f.jpg", "f", "f.png.gz", ".png"])
+def test_other_formats_are_refused(figure, tmp_path, name):
+    with pytest.raises(InputError, match=r"must end in \.png, \.svg or \.pdf"):
+        save_figure(figure, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_paths_that_cannot_be_written(figure, tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*No such file"):
+        save_figure(figure, tmp_path / "missing" / "f.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*folder.png"):
+        save_figure(figure, tmp_path / "folder.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_failed_save_leaves_the_old_file(figure, tmp_path, monkeypatch):
+    path = tmp_path / "f.png"
+    path.write_bytes(b"old")
+
+    def full_disk(target, **_):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figure, "savefig", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        save_figure(figure, path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.png"]
+
+
+def test_the_user_s_settings_neither_change_nor_matter(tmp_path):
+    import matplotlib
+
+    def picture(name):
+        info = heads_figures.score_heatmap_info(realistic(4, 8))
+        save_figure(heads_figures.score_heatmap(info), tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    plain = picture("a.png")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 20}):
+        before = dict(matplotlib.rcParams)
+        assert picture("b.png") == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_importing_the_figures_imports_no_matplotlib_and_drawing_no_pyplot():
+    code = (
+        "import sys; from alignheads.reports import curves, heads_figures, attention_figure;"
+        "assert not {'matplotlib', 'mlx', 'pydantic'} & set(sys.modules), 'heavy';"
+        "from alignheads.reports.style import new_figure\n"
+        "with new_figure(4, 3, 'title') as figure: figure.add_subplot()\n"
+        "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_infos_are_plain_data(figure):
+    """What is drawn depends on the info alone."""
+    info = heads_figures.score_heatmap_info(realistic(4, 8))
+    changed = heads_figures.score_heatmap(replace(info, title="Another finding"))
+    assert "Another finding" in {text for text, _ in drawn_texts(changed)}
