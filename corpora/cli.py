@@ -56,9 +56,9 @@ def align_corpus(
     if clips is not None:
         loaded = loaded.sample(clips, seed)
     name = aligner or default_aligner(loaded)
+    worker = make_aligner(name)
     plan = export_plan(loaded, out, root=Path(corpus), force=force)
     say(f"aligning {len(loaded)} utterances of {loaded.name} with {name}")
-    worker = make_aligner(name)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("aligning", total=len(loaded))
         aligned = align_utterances(

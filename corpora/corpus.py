@@ -39,11 +39,11 @@ class Corpus:
 
     def __post_init__(self) -> None:
         if not self.utterances:
-            why = f": all {len(self.skipped)} were skipped, the first one ({self.skipped[0].id}): "
-            raise InputError(
-                f"the corpus {self.name} has no utterance"
-                + (why + self.skipped[0].reason if self.skipped else "")
-            )
+            message = f"the corpus {self.name} has no utterance"
+            for first in self.skipped[:1]:
+                message += f": all {len(self.skipped)} were skipped, the first one ({first.id}): "
+                message += first.reason
+            raise InputError(message)
         seen: set[str] = set()
         for utterance in self.utterances:
             if utterance.id in seen:

@@ -58,7 +58,8 @@ def write_alignment(
         write_words(plan[utterance.id], utterance.words or (), duration_s)
         rows.append(_row(utterance, out, duration_s))
     with replacing(manifest) as temporary:
-        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        temporary.write_text(lines, encoding="utf-8")
     return manifest
 
 

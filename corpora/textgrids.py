@@ -6,6 +6,7 @@ A folder may have one folder per speaker, as the Montreal Forced Aligner wants i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def read_words(path: Path) -> tuple[WordTime, ...]:
 
     try:
         content = textgrid.openTextgrid(
-            str(path), includeEmptyIntervals=False, reportingMode="silence"
+            str(path), includeEmptyIntervals=True, reportingMode="silence"
         )
     except Exception as error:
         # praatio meets a malformed file with whatever its parser stumbles over.
@@ -92,6 +93,11 @@ def read_words(path: Path) -> tuple[WordTime, ...]:
     if not isinstance(tier, textgrid.IntervalTier):
         raise InputError(f"{path}: expected one interval tier `words`, found the tiers: {found}")
     entries: Any = tier.entries  # praatio types them as points or intervals
+    declared = _declared_size(path, tier.name)
+    if declared != len(entries):
+        raise InputError(
+            f"{path} is cut off: tier {tier.name!r} has {len(entries)} of {declared} intervals"
+        )
     return tuple(
         WordTime(entry.label.strip(), float(entry.start), float(entry.end))
         for entry in entries
@@ -113,6 +119,16 @@ def write_words(path: Path, words: Sequence[WordTime], duration_s: float) -> Non
     content.addTier(textgrid.IntervalTier("words", entries, 0, duration_s))
     with replacing(path) as temporary:
         content.save(str(temporary), "long_textgrid", includeBlankSpaces=True)
+
+
+def _declared_size(path: Path, tier: str) -> int | str:
+    """How many intervals a tier says it has: praatio takes a file cut short for a whole one."""
+    content = path.read_bytes()
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+    number = r"\s+(?:xm(?:in|ax)\s*=\s*)?[-+.\deE]+"
+    size = r"\s+(?:intervals:\s*size\s*=\s*)?(\d+)\s"
+    found = re.search(f'"{re.escape(tier.replace(chr(34), chr(34) * 2))}"{number * 2}{size}', text)
+    return int(found[1]) if found else "an unknown number of"
 
 
 def _is_words_tier(name: str) -> bool:

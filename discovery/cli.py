@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..commandline import output_path, progress_bar, run, say
+from ..errors import InputError
 
 if TYPE_CHECKING:
+    from ..corpora import Utterance
     from ..heads import HeadsFile
+    from ..runtime import SpeechModel
     from .measure import Measurement
+
+
+_FIGURES = (
+    "heads_scores",
+    "heads_stability",
+    "heads_hit_rate_against_border_auc",
+    "heads_set_error",
+    "heads_attention",
+)
+_SUFFIXES = (".png", ".svg")
 
 
 def discover_heads_command(
@@ -82,7 +95,9 @@ def discover_heads_command(
 
     discover.check_options(text, rank_by, top, cuts)
     part = shards.parse_shard(shard) if shard else None
-    found = shards.merge(merge) if merge else None
+    if part and merge:
+        raise InputError("--merge pools shards that were scored before; leave --shard out")
+    found, example = shards.merge(merge) if merge else None, None
     if found is None:
         from ..runtime.model import SpeechModel
 
@@ -91,43 +106,102 @@ def discover_heads_command(
     else:
         loaded, label = None, found.subject.label
     out = output_path(out or Path(f"alignment_heads_{label}.json"), force)
-    figure = output_path(figure or out.with_suffix(".png"), force)
+    figure = _figure_path(figure or out.with_suffix(".png"), out, force)
+    if figures is not None:
+        _check_folder(figures, force)
     if part:
         output_path(shards.sums_path(out), force)
     if found is None:
         assert loaded is not None
-        prepared = discover.prepare_corpus(
-            loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
-            strict=strict,
-        )  # fmt: skip
+        with progress_bar("word times") as progress:
+            prepared = discover.prepare_corpus(
+                loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
+                shard=part, strict=strict, progress=progress,
+            )  # fmt: skip
+        for line in prepared.part.counts.lines():
+            say(line)
         with progress_bar("discovering heads") as progress:
             found = discover.measure_corpus(
-                loaded, prepared, language, text, cuts, shard=part, progress=progress
+                loaded, prepared, language, text, cuts, top=top, progress=progress
             )
+        if figures is not None:
+            example = prepared.part.utterances[0]
     heads = discover.heads_file(found, rank_by, top)
     heads.save(out)
     if part:
         shards.save_sums(found, part, shards.sums_path(out))
-    _draw(heads, top, figure, figures)
+    _draw(heads, found, figure, figures)
+    if loaded is not None and example is not None and figures is not None:
+        _draw_attention(heads, loaded, example, language, figures)
     _report(heads, found, top)
     say(f"wrote {out} and {figure}")
 
 
-def _draw(heads: HeadsFile, top: int, figure: Path, folder: Path | None) -> None:
+def _figure_path(figure: Path, out: Path, force: bool) -> Path:
+    """`figure`, if it can be drawn there: checked before the work, not after it."""
+    if figure.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"cannot write the figure {figure}: its name must end in .png, .svg, .pdf")
+    if figure.resolve() == out.resolve():
+        raise InputError(f"{out} would be both heads file and figure; give --figure another name")
+    return output_path(figure, force)
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
+    for name in _FIGURES:
+        for suffix in _SUFFIXES:
+            output_path(folder / f"{name}{suffix}", force)
+
+
+def _draw(heads: HeadsFile, found: Measurement, figure: Path, folder: Path | None) -> None:
+    from ..reports import curves
     from ..reports import heads_figures as draw
     from ..reports.style import save_figure
 
     metric = heads.ranking.metric if heads.ranking else "hit_rate"
-    save_figure(draw.score_heatmap(draw.score_heatmap_info(heads, metric, top)), figure)
+    save_figure(draw.score_heatmap(draw.score_heatmap_info(heads, metric)), figure)
     if folder is None:
         return
-    pages = {"heads_scores": draw.score_heatmaps(draw.score_heatmaps_info(heads, top))}
+    clips, stability = (
+        zip(*found.stability_curve, strict=True) if found.stability_curve else ((), ())
+    )
+    pages = {
+        "heads_scores": draw.score_heatmaps(draw.score_heatmaps_info(heads)),
+        "heads_stability": curves.stability_curve(
+            curves.stability_curve_info(heads, clips, stability)
+        ),
+    }
     if "border_auc" in heads.scores:
-        info = draw.hit_rate_against_border_auc_info(heads, top)
+        info = draw.hit_rate_against_border_auc_info(heads)
         pages["heads_hit_rate_against_border_auc"] = draw.hit_rate_against_border_auc(info)
+    if heads.ranking and heads.ranking.set_error_curve:
+        pages["heads_set_error"] = curves.set_error_curve(curves.set_error_curve_info(heads))
     for name, page in pages.items():
         for suffix in ("png", "svg"):
             save_figure(page, folder / f"{name}.{suffix}")
+
+
+def _draw_attention(
+    heads: HeadsFile, model: SpeechModel, utterance: Utterance, language: str | None, folder: Path
+) -> None:
+    from ..reports.attention_figure import attention_over_mel, attention_over_mel_info
+    from ..reports.style import save_figure
+    from .example import head_example
+
+    if not heads.compact:
+        return
+    layer, head = heads.compact[0]
+    seen = head_example(model, utterance, layer, head, language)
+    info = attention_over_mel_info(
+        seen.mel, seen.attention, seen.tokens, seen.spans,
+        [(word.text, word.start_s, word.end_s) for word in seen.words],
+        f"{model.label}: where layer {layer} head {head} looks as it writes", utterance.id,
+    )  # fmt: skip
+    for suffix in _SUFFIXES:
+        save_figure(attention_over_mel(info), folder / f"heads_attention{suffix}")
 
 
 def _report(heads: HeadsFile, found: Measurement, top: int) -> None:

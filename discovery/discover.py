@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import itertools
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..corpora import Corpus, load_corpus
 from ..corpora.aligners import make_aligner
-from ..corpora.alignment import align_utterances, default_aligner
+from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
 from ..heads.compare import spearman
@@ -59,7 +60,7 @@ def discover_heads(
     if not isinstance(model, SpeechModel):
         model = SpeechModel.load(model)
     prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
-    found = measure_corpus(model, prepared, language, text, cuts, progress=progress)
+    found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
     return heads_file(found, rank_by, top)
 
 
@@ -83,10 +84,13 @@ def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """A corpus whose utterances have word times, and the name of the aligner they are from."""
+    """What to score: the `whole` corpus that was asked for, and the `part` with word times.
 
-    corpus: Corpus
-    aligner: str
+    They differ in word times and where only a shard is scored.
+    """
+
+    whole: Corpus
+    part: AlignedCorpus
 
 
 def prepare_corpus(
@@ -97,9 +101,13 @@ def prepare_corpus(
     seed: int = 0,
     aligner: str | None = None,
     alignments: Path | None = None,
+    shard: tuple[int, int] | None = None,
     strict: bool = False,
+    progress: Progress | None = None,
 ) -> PreparedCorpus:
-    """The corpus to score: loaded, sampled, and with word times.
+    """The corpus to score: loaded, sampled, its shard cut out, and with word times.
+
+    A `shard` (k, n) is every n-th utterance from the k-th.
 
     Raises:
         InputError: no such corpus, nothing in it, or no way to word times.
@@ -108,13 +116,21 @@ def prepare_corpus(
         corpus = "demo" if model.label == "tiny" else "librispeech:dev-clean"
     if not isinstance(corpus, Corpus):
         corpus = load_corpus(corpus, strict=strict)
-    if clips is not None:
-        corpus = corpus.sample(clips, seed)
-    if aligner in (None, "gold") and corpus.has_word_times:
-        return PreparedCorpus(corpus, "gold")
-    chosen = make_aligner(aligner or default_aligner(corpus))
-    aligned = align_utterances(corpus, chosen, alignments)
-    return PreparedCorpus(aligned, aligned.aligner)
+    whole = part = corpus if clips is None else corpus.sample(clips, seed)
+    if shard is not None:
+        chosen = whole.utterances[shard[0] - 1 :: shard[1]]
+        if not chosen:
+            raise InputError(
+                f"shard {shard[0]}/{shard[1]} is empty: {whole.name} has {len(whole)} utterances"
+            )
+        # What was left out of the corpus is reported once, by the first shard.
+        part = Corpus(whole.name, chosen, whole.skipped if shard[0] == 1 else ())
+    done = itertools.count(1)
+    count = progress and (lambda: progress(next(done), len(part)))
+    aligned = align_utterances(
+        part, make_aligner(aligner or default_aligner(whole)), alignments, count
+    )
+    return PreparedCorpus(whole, aligned)
 
 
 def measure_corpus(
@@ -124,16 +140,16 @@ def measure_corpus(
     text: str,
     cuts: int,
     *,
-    shard: tuple[int, int] | None = None,
+    top: int = 20,
     progress: Progress | None = None,
 ) -> Measurement:
-    """Measure `model` on a corpus, or on the `shard` (k, n): every n-th utterance from the k-th.
+    """Measure `model` on a prepared corpus.
 
     Raises:
         InputError: nothing could be scored, or a language the model does not know.
     """
-    corpus = prepared.corpus
-    languages = {u.language for u in corpus.utterances if u.language}
+    whole = prepared.whole
+    languages = {u.language for u in whole.utterances if u.language}
     spoken = language or (languages.pop() if len(languages) == 1 else None)
     subject = Subject(
         model=model.name,
@@ -142,21 +158,13 @@ def measure_corpus(
         num_heads=model.num_heads,
         num_kv_heads=model.num_kv_heads,
         language=model.language_name(spoken),
-        corpus=corpus.name,
-        fingerprint=corpus.fingerprint,
-        aligner=prepared.aligner,
+        corpus=whole.name,
+        fingerprint=whole.fingerprint,
+        aligner=prepared.part.aligner,
         text=text,
         cuts=cuts,
     )
-    if shard is not None:
-        part = corpus.utterances[shard[0] - 1 :: shard[1]]
-        if not part:
-            raise InputError(
-                f"shard {shard[0]}/{shard[1]} is empty: {corpus.name} has {len(corpus)} utterances"
-            )
-        skipped = corpus.skipped if shard[0] == 1 else ()
-        corpus = replace(corpus, utterances=part, skipped=skipped)
-    return measure(model, corpus, subject, language, progress)
+    return measure(model, prepared.part, subject, language, top, progress)
 
 
 def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> HeadsFile:
@@ -196,10 +204,11 @@ def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> 
 
 def _listed(ranking: HeadRanking, hit_rate: np.ndarray) -> list[AlignmentHead]:
     heads = []
-    for index in ranking.order:
+    for rank, index in enumerate(ranking.order):
         layer, head = divmod(index, hit_rate.shape[1])
         ts = float(hit_rate[layer, head])
-        if ts > TS_THRESHOLD:
+        chosen = rank < ranking.chosen
+        if ts > TS_THRESHOLD or chosen:
             heads.append(AlignmentHead(layer=layer, head=head, ts=ts))
     return heads
 
@@ -219,6 +228,7 @@ def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
         top_probability=_rows(ranking.top_probability),  # type: ignore[arg-type]
         top_stability=ranking.top_stability,
         clips_needed=ranking.clips_needed,
+        stability_curve=found.stability_curve,
         baselines={
             name: {key: value for key, value in asdict(score).items() if np.isfinite(value)}
             for name, score in ranking.baselines.items()

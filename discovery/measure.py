@@ -20,7 +20,8 @@ from ..runtime.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
 from .groups import FrameSample
 from .mapping import token_targets
-from .statistics import border_counts, layer_statistics
+from .ranking import top_stability
+from .statistics import REPLICATES, border_counts, layer_statistics
 from .totals import HeadTotals
 
 MAX_BATCH = 16
@@ -64,6 +65,7 @@ class Measurement:
     other_totals: HeadTotals
     sample: FrameSample = field(default_factory=FrameSample)
     skipped: dict[str, str] = field(default_factory=dict)
+    stability_curve: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def measure(
     corpus: Corpus,
     subject: Subject,
     language: str | None = None,
+    top: int = 20,
     progress: Progress | None = None,
 ) -> Measurement:
     """Measure all heads of `model` on `corpus`, whose utterances need word times.
@@ -102,6 +105,7 @@ def measure(
         corpus: utterances; one that cannot be read or matches nothing is skipped by name.
         subject: says what is measured; its `text` and `cuts` decide how.
         language: given to the model; None: the utterance's own, or detected.
+        top: how many best heads by hit rate the stability curve is about.
         progress: called with clips done and clips in all.
 
     Raises:
@@ -115,6 +119,7 @@ def measure(
     for batch in _batches(model, _read(corpus.utterances, found)):
         answers = _decode(model, batch, language)
         scored = [answer for answer in answers if _score(model, answer, found)]
+        _record_stability(found, top)
         cut = [clip for answer in scored for clip in _cut_versions(answer.clip, subject.cuts)]
         _score_cuts(model, cut, language, found)
         done += len(batch)
@@ -211,6 +216,16 @@ def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
             frames = np.concatenate([layer.frames for layer in layers])
             found.sample.add(clip_id, frames, targets.centre_s)
     return True
+
+
+def _record_stability(found: Measurement, top: int) -> None:
+    """A point of the stability curve, each time the clips have doubled."""
+    clips = found.totals.clips
+    if clips < 2 * (found.stability_curve[-1][0] if found.stability_curve else 1):
+        return
+    goodness = found.totals.scores()["hit_rate"].reshape(1 + REPLICATES, -1)
+    _, stability = top_stability(np.nan_to_num(goodness), min(top, goodness.shape[1]))
+    found.stability_curve.append((clips, stability))
 
 
 def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:

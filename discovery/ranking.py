@@ -37,6 +37,7 @@ class HeadRanking:
         top_stability: mean share of the top k that a replicate has too.
         clips_needed: clips at which the stability should reach `STABLE`; None: it has.
         set_error_curve: for `set`, error in ms after each head chosen (choosing half).
+        chosen: for `set`, how many of `order` were chosen as a group; else 0.
         baselines: group scores on the validation half, by name.
     """
 
@@ -48,6 +49,7 @@ class HeadRanking:
     top_stability: float
     clips_needed: int | None
     set_error_curve: list[float] | None
+    chosen: int
     baselines: dict[str, GroupScore]
 
 
@@ -67,9 +69,14 @@ def rank_heads(
             f"cannot rank by {method}: {metric} was not measured; use --cuts 1 or more"
         )
     goodness = _goodness(scores[metric], metric)
+    if not np.isfinite(goodness[0]).any():
+        raise InputError(
+            f"cannot rank by {method}: {metric} is undefined for every head over these "
+            f"{totals.clips} clips; score more of them"
+        )
     order = list(np.argsort(-goodness[0], kind="stable"))
     top = min(top, len(order))
-    probability, stability = _top_stability(goodness, top)
+    probability, stability = top_stability(goodness, top)
     curve = None
     choosing, validating = sample.halves()
     if method == "set":
@@ -77,10 +84,11 @@ def rank_heads(
             raise InputError("cannot rank by set: it needs two clips or more, to validate on")
         chosen, curve = forward_selection(choosing, order)
         order = [*chosen, *(head for head in order if head not in chosen)]
+    by_hits = _goodness(scores["hit_rate"], "hit_rate")[0]
     return HeadRanking(
         method, metric, [int(head) for head in order], top,
         probability.reshape(totals.shape), stability, _clips_needed(stability, totals.clips),
-        curve, _baselines(validating, order, _goodness(scores["hit_rate"], "hit_rate")[0], curve),
+        curve, len(curve or ()), _baselines(validating, order, by_hits, curve),
     )  # fmt: skip
 
 
@@ -90,7 +98,10 @@ def _goodness(scores: np.ndarray, metric: str) -> np.ndarray:
     return np.nan_to_num(-flat if metric in LOWER_IS_BETTER else flat, nan=-np.inf)
 
 
-def _top_stability(goodness: np.ndarray, top: int) -> tuple[np.ndarray, float]:
+def top_stability(goodness: np.ndarray, top: int) -> tuple[np.ndarray, float]:
+    """[runs, heads] -> P(head in the top k) over the replicates, and the share they keep."""
+    # A replicate that has drawn no clip at all ranks nothing.
+    goodness = goodness[np.isfinite(goodness).any(1)]
     best = np.argsort(-goodness, axis=1, kind="stable")[:, :top]
     inside = np.zeros(goodness.shape, bool)
     np.put_along_axis(inside, best, True, axis=1)

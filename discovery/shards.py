@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -21,6 +22,8 @@ from .measure import Measurement, Subject
 from .totals import HeadTotals
 
 FORMAT = 1
+# What reading a file that was cut off, overwritten or never was one may raise.
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def sums_path(heads_path: Path) -> Path:
@@ -83,9 +86,9 @@ def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
         raise InputError(
             f"there are no sums {path}; --merge pools what discover-heads --shard K/N wrote"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except _DAMAGE as error:
         raise InputError(f"{path} is damaged ({error}); run that shard again") from error
 
 

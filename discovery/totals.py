@@ -114,7 +114,7 @@ class HeadTotals:
                 "entropy_nats": a["entropy"] / tokens,
                 "sink_share": a["sinks"] / tokens,
             }
-            if a["border"][0].any():
+            if a["border"][0, 0, 0].any(-1).all():  # both kinds of token were seen
                 scores["border_auc"] = roc_auc(a["border"][..., 0, :], a["border"][..., 1, :])
         return scores
 

@@ -65,7 +65,8 @@ class Ranking(_Model):
     `method` is "score" (by the score `metric`) or "set" (a group chosen together);
     `top_probability` [layers][heads] is the probability that a head is among the best `top`, over
     a bootstrap of the clips; `top_stability`, 0 to 1, the share of the best `top` that a new
-    sample of clips would keep; `clips_needed` how many clips make it stable. `baselines` gives
+    sample of clips would keep; `clips_needed` how many clips make it stable; `stability_curve`
+    (clips, stability) as clips came in. `baselines` gives
     {name: {metric: value}}, `validation` {metric: value} on clips not used for the choice.
     """
 
@@ -75,6 +76,7 @@ class Ranking(_Model):
     top_probability: list[list[_Fraction]] | None = None
     top_stability: _Fraction | None = None
     clips_needed: _Count | None = None
+    stability_curve: list[tuple[_Count, _Fraction]] = []
     baselines: dict[str, dict[str, float]] = {}
     set_error_curve: list[float] | None = None
     validation: dict[str, float] = {}

@@ -99,7 +99,7 @@ def attention_over_mel(info: AttentionOverMel) -> Figure:
     Where there are more tokens or words than fit, every second (third, …) is labelled.
     """
     duration_s = info.mel.shape[1] / MEL_PER_SECOND
-    rows_in = float(np.clip(len(info.tokens) * _ROW_IN, 0.8, 12))
+    rows_in = float(np.clip(len(info.tokens) * _ROW_IN, 1.3, 12))
     width_in = float(np.clip(0.75 * duration_s + 1.5, 7.2, 14))
     heights = [1.1, rows_in]
     with new_figure(width_in, sum(heights) + 2.1, info.title, info.subtitle) as figure:
@@ -111,7 +111,7 @@ def attention_over_mel(info: AttentionOverMel) -> Figure:
             mesh,
             ax=bottom,
             pad=0.02,
-            aspect=10 * min(rows_in, 2.2),
+            aspect=8 * min(rows_in, 2.2),
             shrink=min(1.0, 2.2 / rows_in),
             anchor=(0, 1),
             extend="max",

@@ -162,12 +162,13 @@ def score_heatmap(info: ScoreHeatmap) -> Figure:
     cell_width = min(0.27 if not small else 1.15, 12 / layers)
     cell_height = min(0.27 if not small else 0.36, 12 / heads)
     width = max(cell_width * layers + 1.5, 7.2)
-    cell_height = max(cell_height, 2.1 / heads)
+    cell_width, cell_height = (width - 1.5) / layers, max(cell_height, 2.1 / heads)
     with new_figure(width, cell_height * heads + 0.65, info.title, info.subtitle) as figure:
         axes = figure.add_subplot()
         mesh = _draw_scores(axes, info, inches_per_cell=(cell_width, cell_height))
         bar = _draw_colour_bar(figure, axes, mesh, info)
-        bar.set_label(f"{METRICS[info.metric].label}\n({METRICS[info.metric].unit})")
+        gap = " " if cell_height * heads > 2.8 else "\n"
+        bar.set_label(f"{METRICS[info.metric].label}{gap}({METRICS[info.metric].unit})")
         for rank, (layer, head) in enumerate(info.top, 1):
             if not small and min(cell_width, cell_height) > 0.2 and len(info.top) < 100:
                 _write_in_cell(axes, mesh, info.values, (layer, head), str(rank), "bold")
@@ -184,7 +185,7 @@ def score_heatmaps(info: ScoreHeatmaps) -> Figure:
     layers, heads = info.panels[0].values.shape
     columns = min(3, len(info.panels))
     rows = -(-len(info.panels) // columns)
-    cell_width, cell_height = min(2.8 / layers, 0.5), min(2.0 / heads, 0.25)
+    cell_width, cell_height = 2.8 / layers, min(2.0 / heads, 0.25)
     width = max(columns * (cell_width * layers + 1.25), 6)
     height = rows * (max(cell_height * heads, 1.0) + 0.75)
     with new_figure(width, height, info.title, info.subtitle) as figure:
@@ -198,7 +199,12 @@ def score_heatmaps(info: ScoreHeatmaps) -> Figure:
             bar = _draw_colour_bar(figure, axes, mesh, panel)
             bar.ax.tick_params(labelsize=7)
             axes.set_title(f"{METRICS[panel.metric].label} ({METRICS[panel.metric].unit})", size=8)
-            axes.label_outer()
+            if index + columns < len(info.panels):
+                axes.set_xlabel("")
+                axes.tick_params(labelbottom=False)
+            if index % columns:
+                axes.set_ylabel("")
+                axes.tick_params(labelleft=False)
     return figure
 
 

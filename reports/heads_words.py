@@ -32,11 +32,11 @@ class Metric(NamedTuple):
 METRICS = {
     "hit_rate": Metric("hit rate", "share of tokens", False, (0, 1)),
     "border_auc": Metric("border AUC", "0.5 is chance", False, (0.5, 1)),
-    "monotonicity": Metric("monotonicity", "share of steps that do not go back", False, (0, 1)),
+    "monotonicity": Metric("monotonicity", "share of steps", False, (0, 1)),
     "rho": Metric("Spearman's rho", "attended and gold frame", False, (0, 1)),
     "time_error_p50_ms": Metric("median time error", "ms", True, (0, 1000)),
     "time_error_p90_ms": Metric("time error, 90th percentile", "ms", True, (0, 2000)),
-    "mass": Metric("attention mass in the word", "share of attention", False, (0, None)),
+    "mass": Metric("attention inside the word", "share", False, (0, None)),
     "entropy_nats": Metric("entropy of the attention", "nats", True, (0, None)),
     "sink_share": Metric("sink share", "share of tokens", True, (0, 1)),
 }

@@ -46,7 +46,7 @@ _FALLBACK_FONTS = (
 )
 _SETTINGS: dict[str, Any] = {
     "figure.facecolor": "white",
-    "figure.dpi": 100,
+    "figure.dpi": 200,
     "savefig.dpi": 200,
     "font.size": LABEL_PT,
     "axes.labelsize": LABEL_PT,
@@ -135,8 +135,11 @@ def new_figure(
             figure.text(x, y, line, size=size, weight=weight, color=colour, va="top")
             top_in -= size * _LEADING / 72
         yield figure
-        # Ticks come to be when they are first drawn, and must do so in our style.
+        # Ticks come to be when they are first drawn, and must do so in our style. The layout takes
+        # two rounds to settle, and then stays as it is, so that every file shows the same.
         figure.draw_without_rendering()
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def sequential(reverse: bool = False) -> LinearSegmentedColormap:
@@ -180,15 +183,16 @@ def text_width_pt(text: str, size_pt: float, weight: str = "normal") -> float:
 def _wrapped(text: str, size_pt: float, weight: str, width_pt: float) -> list[str]:
     """As few lines of at most `width_pt` points as can be, about equally long.
 
-    A word that is wider has a line of its own.
+    A word that is wider has a line of its own; no line starts with a dot that separates.
     """
+    words = " ".join(text.split()).replace(" · ", "\u00a0· ").split(" ")
     # Agg rounds each letter to pixels: leave it 2 %.
-    widths = {word: 1.02 * text_width_pt(word, size_pt, weight) for word in {*text.split(), " "}}
+    widths = {word: 1.02 * text_width_pt(word, size_pt, weight) for word in {*words, " "}}
 
     def lines_within(limit_pt: float) -> list[str]:
         lines: list[str] = []
         end_pt = 0.0
-        for word in text.split():
+        for word in words:
             end_pt += widths[" "] + widths[word]
             if lines and end_pt <= limit_pt:
                 lines[-1] += f" {word}"

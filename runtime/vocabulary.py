@@ -50,11 +50,12 @@ class Vocabulary:
         self.end_ids = frozenset(special[token] for token in _END_TOKENS)
         self.audio_id = special["<|audio_pad|>"]
         self.text_marker_id = special["<asr_text>"]
+        added = self._tokenizer._tokenizer._added_tokens_decoder
         byte_of_character = {c: b for b, c in _bytes_to_unicode().items()}
         self._bytes = {
             i: bytes(byte_of_character[c] for c in token)
             for token, i in self._ids.items()
-            if all(c in byte_of_character for c in token)
+            if i not in added and all(c in byte_of_character for c in token)
         }
 
     def encode(self, text: str) -> list[int]:
@@ -66,7 +67,7 @@ class Vocabulary:
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token: byte-level BPE may cut a character in two."""
+        """The bytes of one token: byte-level BPE may cut a character in two. Special ones: none."""
         return self._bytes.get(token_id, b"")
 
     def prompt(self, audio_frames: int, language: str | None, context: str = "") -> Prompt:

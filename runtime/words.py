@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from mlx_qwen3_asr.tokenizer import is_no_space_language
-
+# The engine's own set, here without the engine: words are cut where no model is loaded too.
+NO_SPACE_LANGUAGES = frozenset(
+    {"chinese", "zh", "zh-cn", "zh-tw", "cantonese", "yue", "japanese", "ja", "jp"}
+)
 _WORD = re.compile(r"\S+")
 _CHARACTER = re.compile(r"\S")
 
@@ -42,7 +44,8 @@ def split_words(token_bytes: Iterable[bytes], language: str | None = None) -> li
     # that offsets stay exact.
     text = b"".join(parts).decode("utf-8", errors="surrogateescape")
     byte_offset = list(accumulate((_byte_length(c) for c in text), initial=0))
-    pattern = _CHARACTER if is_no_space_language(language) else _WORD
+    key = (language or "").strip().casefold().replace("_", "-")
+    pattern = _CHARACTER if key in NO_SPACE_LANGUAGES else _WORD
     words = []
     for match in pattern.finditer(text):
         start, end = byte_offset[match.start()], byte_offset[match.end()]

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from alignheads.corpora.audio import MIN_SAMPLES, as_mono_16k, audio_duration_s, read_audio
 from alignheads.errors import InputError
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from alignheads.corpora import Corpus, Skipped, Utterance, WordTime
 from alignheads.errors import InputError
 

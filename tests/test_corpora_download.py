@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from alignheads.corpora.download import Archive, fetch_archive, fetch_librispeech
 from alignheads.errors import InputError
 

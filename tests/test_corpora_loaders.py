@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from alignheads.corpora import Corpus, WordTime, load_corpus
 from alignheads.corpora.demo import load_demo
 from alignheads.corpora.textgrids import read_words, write_words
@@ -161,12 +162,26 @@ def test_files_that_are_no_textgrids(tmp_path: Path, content: str):
         read_words(path)
 
 
-def test_truncated_textgrid(tmp_path: Path):
-    mfa(tmp_path)
-    path = next(tmp_path.rglob("*.TextGrid"))
-    path.write_text(path.read_text()[:250])
-    with pytest.raises(InputError, match=r"a\.TextGrid"):
-        read_words(path)
+@pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
+def test_truncated_textgrid(tmp_path: Path, form: str):
+    from praatio import textgrid
+
+    path = tmp_path / "a.TextGrid"
+    write_words(path, WORDS, 1.0)
+    textgrid.openTextgrid(str(path), True).save(str(path), form, True)
+    assert read_words(path) == WORDS
+    content = path.read_text()
+    for size in range(0, len(content.rstrip()) - 1, 7):
+        path.write_text(content[:size])
+        with pytest.raises(InputError, match=r"a\.TextGrid"):
+            read_words(path)
+
+
+def test_utf_16_textgrid(tmp_path: Path):
+    path = tmp_path / "a.TextGrid"
+    write_words(path, WORDS, 1.0)
+    path.write_text(path.read_text(), encoding="utf-16")
+    assert read_words(path) == WORDS
 
 
 @pytest.mark.parametrize("transcript", ["Three words", "two", "two words more", "wordstwo"])

@@ -9,12 +9,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from alignheads.errors import InputError
 from alignheads.heads import HeadsFile, load_heads
 from alignheads.heads.compact import heads_from_compact, read_compact
 from alignheads.heads.compare import compare_heads, spearman
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def heads_of(matrix, **changes) -> HeadsFile:

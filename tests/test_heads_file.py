@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from alignheads.errors import InputError
 from alignheads.heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking, load_heads
 from alignheads.heads.load import bundled_name
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 BUNDLED_COUNTS = {"0.6b": (30, 533, 314), "1.7b": (100, 2020, 308)}
 

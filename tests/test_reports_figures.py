@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from alignheads.errors import InputError
 from alignheads.heads import CorpusInfo, HeadsFile, Interval, Ranking
 from alignheads.reports import curves, heads_figures
@@ -228,15 +229,23 @@ def test_scatter_needs_the_border_auc():
 # -- drawings of heads --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("metric", ["hit_rate", "border_auc", "time_error_p50_ms"])
+@pytest.mark.parametrize(
+    ("shape", "metric"),
+    [*((shape, "border_auc") for shape in SHAPES), *(((4, 8), metric) for metric in METRICS)],
+)
 def test_heatmap_has_no_overlaps(shape, metric):
     heads = realistic(*shape, model="Qwen/Qwen3-ASR-0.6B")
     info = heads_figures.score_heatmap_info(heads, metric)
     figure = heads_figures.score_heatmap(info)
     check_texts(figure)
     labels = {text for text, _ in drawn_texts(figure)}
-    assert {"layer", "head", f"{METRICS[metric].label}\n({METRICS[metric].unit})"} <= labels
+    assert {
+        "layer",
+        "head",
+    } <= labels
+    assert f"{METRICS[metric].label} ({METRICS[metric].unit})" in {
+        " ".join(label.split()) for label in labels
+    }
 
 
 def test_heatmap_cells_carry_their_own_value():
@@ -283,9 +292,17 @@ def test_heatmap_of_undefined_and_of_equal_scores(metric):
         check_texts(heads_figures.score_heatmap(heads_figures.score_heatmap_info(heads, metric)))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [(1, 1), (28, 16)])
 def test_panels_have_no_overlaps(shape):
     check_texts(heads_figures.score_heatmaps(heads_figures.score_heatmaps_info(realistic(*shape))))
+
+
+def test_every_column_of_panels_is_labelled_at_its_foot():
+    info = heads_figures.score_heatmaps_info(realistic(4, 8))
+    figure = heads_figures.score_heatmaps(replace(info, panels=info.panels[:5]))
+    check_texts(figure)
+    assert [text for text, _ in drawn_texts(figure)].count("layer") == 3
+    assert [text for text, _ in drawn_texts(figure)].count("head") == 2
 
 
 def test_panel_of_one_score():
@@ -371,12 +388,12 @@ def test_attention_draws_dots_and_spans_where_they_belong():
         assert spans[row][0] < x < spans[row][1]
         assert x == pytest.approx((attention[row].argmax() + 0.5) / 13)
     boxes = [path.get_extents() for path in outlines.get_paths()]
-    assert [(b.x0, b.x1) for b in boxes] == pytest.approx(spans[1:])
+    np.testing.assert_allclose([(b.x0, b.x1) for b in boxes], spans[1:])
     assert [(b.y0, b.y1) for b in boxes] == [(r - 0.5, r + 0.5) for r in range(1, len(spans))]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim() == (0, 2)
 
 
-@pytest.mark.parametrize(("count", "duration_s"), [(1, 0.5), (4, 2), (20, 15), (40, 15), (150, 40)])
+@pytest.mark.parametrize(("count", "duration_s"), [(1, 0.5), (40, 15), (150, 40)])
 def test_attention_has_no_overlaps(count, duration_s):
     info = attention_over_mel_info(*utterance(count, duration_s), "tiny: layer 2, head 5")
     check_texts(attention_over_mel(info))

@@ -1,0 +1,237 @@
+"""Planted heads in random attention are found, ranked, grouped and told to be sure. No model."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from alignheads.discovery import groups
+from alignheads.discovery.groups import ClipFrames, FrameSample, forward_selection, score_group
+from alignheads.discovery.mapping import TokenTargets
+from alignheads.discovery.ranking import RANKINGS, rank_heads
+from alignheads.discovery.statistics import border_counts, layer_statistics
+from alignheads.discovery.totals import HeadTotals
+from alignheads.errors import InputError
+
+LAYERS, HEADS, FRAMES = 3, 4, 80
+PLANTED = {(1, 2): 0.5, (2, 0): 2.0, (0, 3): 4.0}
+"""(layer, head): how far its attention strays, in frames."""
+ORDER = [layer * HEADS + head for layer, head in PLANTED]
+
+
+def clip(rng, sink=None):
+    """Weights [layers, heads, tokens, frames] that are noise but for the planted heads."""
+    count = 12
+    start = np.sort(rng.uniform(0.8, 5.5, count))
+    goal = TokenTargets(np.arange(count), start, start + 0.25, start + 0.125)
+    weights = rng.dirichlet(np.full(FRAMES, 0.3), (LAYERS, HEADS, count)).astype(np.float32)
+    for (layer, head), spread in PLANTED.items():
+        at = goal.centre_s * 13 + rng.normal(0, spread, count)
+        peaks = np.clip(at, 0, FRAMES - 1).astype(int)
+        weights[layer, head] *= 0.3
+        weights[layer, head, np.arange(count), peaks] += 0.7
+    if sink:
+        weights[sink] *= 0.1
+        weights[(*sink, slice(None), 0)] += 0.9
+    return goal, weights
+
+
+def planted(seed=0, clips=24, sink=None):
+    """Totals and sample of a corpus with planted heads; borders from the planted heads too."""
+    rng = np.random.default_rng(seed)
+    totals, sample = HeadTotals(LAYERS, HEADS), FrameSample()
+    for index in range(clips):
+        clip_id = f"clip {index}"
+        goal, weights = clip(rng, sink)
+        layers = [layer_statistics(w, goal) for w in weights]
+        totals.add(clip_id, goal, layers)
+        sample.add(clip_id, np.concatenate([s.frames for s in layers]), goal.centre_s)
+        heard = np.arange(8) < 5
+        frames = rng.integers(0, 40, (LAYERS, HEADS, 8))
+        for (layer, head), spread in PLANTED.items():
+            true = np.where(heard, 40 - 6 * (5 - np.arange(8)), 39)
+            frames[layer, head] = np.clip(true + rng.normal(0, spread, 8), 0, 39)
+        for layer in range(LAYERS):
+            totals.add_border(clip_id, layer, border_counts(40 - frames[layer], heard))
+        sample.add_cut(clip_id, frames.reshape(-1, 8), 40, heard)
+    return totals, sample
+
+
+def rank(found, method="hit_rate", top=3):
+    totals, sample = found
+    return rank_heads(totals, totals.scores(), sample, method, top)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return planted()
+
+
+@pytest.mark.parametrize("method", [m for m in RANKINGS if m != "set"])
+def test_every_score_finds_the_planted_heads_best_first(found, method):
+    totals, _ = found
+    ranking = rank(found, method)
+    assert set(ranking.order[:3]) == set(ORDER)
+    if method in ("hit_rate", "time_error"):
+        assert ranking.order[:3] == ORDER
+    assert sorted(ranking.order) == list(range(LAYERS * HEADS))
+    values = totals.scores()[ranking.metric][0].ravel()[ranking.order]
+    assert (np.diff(values) >= 0).all() if method == "time_error" else (np.diff(values) <= 0).all()
+
+
+def test_the_planted_heads_are_surely_in_the_top_and_the_rest_is_not(found):
+    ranking = rank(found)
+    assert ranking.top_probability.ravel()[ORDER].min() > 0.95
+    assert ranking.top_probability.sum() == pytest.approx(3)
+    assert ranking.top_stability > 0.95
+    assert ranking.clips_needed is None
+
+
+def test_heads_of_pure_noise_are_not_sure_and_more_clips_are_asked_for():
+    rng = np.random.default_rng(0)
+    totals = HeadTotals(4, 8)
+    for index in range(6):
+        goal, _ = clip(rng)
+        weights = rng.dirichlet(np.ones(FRAMES), (4, 8, 12))
+        totals.add(f"clip {index}", goal, [layer_statistics(w, goal) for w in weights])
+    ranking = rank_heads(totals, totals.scores(), FrameSample(), "hit_rate", 8)
+    assert ranking.top_stability < 0.8
+    assert ranking.clips_needed > 6
+    assert ranking.baselines == {}
+
+
+def test_a_sink_head_is_ranked_low_by_all_but_monotonicity():
+    found = planted(sink=(2, 3))
+    sink = 2 * HEADS + 3
+    for method in ("hit_rate", "time_error", "mass", "border_auc"):
+        assert sink not in rank(found, method).order[:3]
+    assert found[0].scores()["sink_share"][0, 2, 3] == 1
+    assert sink in rank(found, "monotonicity").order[:3]
+
+
+def test_a_top_beyond_all_heads_is_all_heads(found):
+    ranking = rank(found, top=999)
+    assert ranking.top == LAYERS * HEADS
+    assert ranking.top_stability == 1
+    assert (ranking.top_probability == 1).all()
+
+
+def test_a_replicate_without_any_clip_has_no_say():
+    totals, sample = planted(clips=1)
+    assert np.isnan(totals.scores()["hit_rate"]).any()
+    ranking = rank((totals, sample))
+    assert ranking.top_probability.ravel()[ORDER].tolist() == [1, 1, 1]
+    assert ranking.top_stability == 1
+
+
+def test_unknown_and_unmeasured_and_undefined_rankings_are_refused(found):
+    with pytest.raises(InputError, match="nonsense.*hit_rate, monotonicity"):
+        rank(found, "nonsense")
+    totals, sample = HeadTotals(LAYERS, HEADS), FrameSample()
+    goal, weights = clip(np.random.default_rng(0))
+    one = TokenTargets(*(getattr(goal, f)[:1] for f in ("token", "start_s", "end_s", "centre_s")))
+    totals.add("a", one, [layer_statistics(w, one) for w in weights])
+    with pytest.raises(InputError, match="border_auc was not measured"):
+        rank((totals, sample), "border_auc")
+    with pytest.raises(InputError, match="monotonicity is undefined for every head"):
+        rank((totals, sample), "monotonicity")
+    with pytest.raises(InputError, match="two clips or more"):
+        rank((totals, sample), "set")
+    for layer in range(LAYERS):
+        guessed = border_counts(np.ones((HEADS, 2), int), np.zeros(2, bool))
+        totals.add_border("a", layer, guessed)
+    with pytest.raises(InputError, match="border_auc is undefined for every head"):
+        rank((totals, sample), "border_auc")
+
+
+# Groups
+
+
+def clips_of(*offsets, clips=4, tokens=10):
+    """Clips in which head h attends `offsets[h]` frames off the gold frame, as a number or [n]."""
+    made = []
+    for _ in range(clips):
+        frames = np.arange(20, 20 + 4 * tokens, 4)
+        attended = np.stack([frames + np.broadcast_to(o, tokens) for o in offsets])
+        nothing = np.zeros((len(offsets), 0), np.int16)
+        centre = (frames + 0.5) / 13
+        empty = np.zeros(0, int)
+        made.append(ClipFrames(attended.astype(np.int16), centre, nothing, empty, empty > 0))
+    return made
+
+
+def test_a_group_scores_the_median_of_its_heads():
+    clips = clips_of(0, 13, 26)
+    assert score_group(clips, [0]).time_error_ms == pytest.approx(0)
+    assert score_group(clips, [0, 1]).time_error_ms == pytest.approx(500)
+    assert score_group(clips, [0, 0, 1]).time_error_ms == pytest.approx(0)
+    assert score_group(clips, [2]).time_error_ms == pytest.approx(1000)
+    assert np.isnan(score_group(clips, [0]).border_auc)
+
+
+def test_an_error_counts_one_second_at_most():
+    assert score_group(clips_of(400), [0]).time_error_ms == pytest.approx(1000)
+
+
+def test_selection_finds_a_complementary_pair():
+    # Two good heads err alike; a worse one errs the other way, and the pair is nearly exact.
+    chosen, curve = forward_selection(clips_of(4, 4, 9, -5), [0, 1, 2, 3], 2)
+    assert chosen == [0, 3]
+    assert curve == pytest.approx([4000 / 13, 500 / 13])
+
+
+def test_selection_goes_on_to_its_size_and_never_takes_a_head_twice():
+    chosen, curve = forward_selection(clips_of(1, 2, 3), [2, 1, 0])
+    assert sorted(chosen) == [0, 1, 2]
+    assert chosen[0] == 0
+    assert len(curve) == 3
+
+
+def test_the_set_ranking_puts_the_chosen_first_and_validates_on_the_other_half(found):
+    ranking = rank(found, "set")
+    assert sorted(ranking.order) == list(range(LAYERS * HEADS))
+    assert ranking.order[0] == ORDER[0]
+    assert len(ranking.set_error_curve) == LAYERS * HEADS
+    best = ranking.baselines["this ranking, best 1"]
+    assert best == score_group(found[1].halves()[1], ORDER[:1])
+    everything = ranking.baselines["all heads"]
+    assert best.time_error_ms < everything.time_error_ms
+    assert best.border_auc > everything.border_auc
+
+
+def test_the_two_halves_share_no_clip(found):
+    choosing, validating = found[1].halves()
+    assert len(choosing) == len(validating) == 12
+    assert not {id(clip) for clip in choosing} & {id(clip) for clip in validating}
+
+
+def sampled(names):
+    sample = FrameSample()
+    for name in names:
+        sample.add(name, np.zeros((2, 3), int), np.zeros(3))
+        sample.add_cut(name, np.ones((2, 4), int), 9, np.ones(4, bool))
+    return sample
+
+
+def test_the_sample_is_bounded_and_shards_keep_what_one_run_keeps(monkeypatch):
+    monkeypatch.setattr(groups, "MAX_CLIPS", 5)
+    names = [f"clip {i}" for i in range(30)]
+    whole = sampled(names)
+    assert len(whole.clips) == 5
+    assert set(sampled(names[::-1]).clips) == set(whole.clips)
+    pooled, second = sampled(names[::2]), sampled(names[1::2])
+    for name, kept in second.clips.items():
+        pooled.keep(name, kept)
+    assert set(pooled.clips) == set(whole.clips)
+    assert all(kept.cut_frames.shape == (2, 4) for kept in pooled.clips.values())
+
+
+def test_cuts_of_a_clip_that_was_not_kept_are_forgotten():
+    sample = FrameSample()
+    sample.add_cut("gone", np.zeros((2, 1), int), 9, np.ones(1, bool))
+    assert sample.clips == {}
+
+
+def test_selection_never_gets_worse_at_its_first_step(found):
+    _, curve = forward_selection(found[1].halves()[0], range(LAYERS * HEADS), 3)
+    assert min(curve) <= curve[0]
+    assert all(a > 0 and b > 0 for a, b in pairwise(curve))
