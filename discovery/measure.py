@@ -224,7 +224,8 @@ def _record_stability(found: Measurement, top: int) -> None:
     if clips < 2 * (found.stability_curve[-1][0] if found.stability_curve else 1):
         return
     goodness = found.totals.scores()["hit_rate"].reshape(1 + REPLICATES, -1)
-    _, stability = top_stability(np.nan_to_num(goodness), min(top, goodness.shape[1]))
+    goodness = np.nan_to_num(goodness, nan=-np.inf)
+    _, stability = top_stability(goodness, min(top, goodness.shape[1]))
     found.stability_curve.append((clips, stability))
 
 

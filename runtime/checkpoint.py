@@ -105,7 +105,10 @@ def _check(folder: Path) -> None:
         raise InputError(f"{folder} lacks weights: expected model.safetensors or its shards")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        for shard in sorted(set(_read_json(index).get("weight_map", {}).values())):
+        shards = _read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(s, str) for s in shards.values()):
+            raise InputError(f"{index} has no weight_map of tensors to files: fetch it again")
+        for shard in sorted(set(shards.values())):
             if not (folder / shard).is_file():
                 raise InputError(f"{folder} lacks {shard}, named in {index.name}")
 

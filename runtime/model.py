@@ -102,6 +102,11 @@ class SpeechModel:
                 "support_languages"
             )
         vocabulary = Vocabulary(checkpoint.folder)
+        if vocabulary.size > engine.config.text_config.vocab_size:
+            raise InputError(
+                f"the tokenizer in {checkpoint.folder} has {vocabulary.size} tokens, the weights "
+                f"only {engine.config.text_config.vocab_size}: they belong to different models"
+            )
         return cls(engine, vocabulary, checkpoint.name, checkpoint.label, checkpoint.folder)
 
     def language_name(self, language: str | None) -> str | None:

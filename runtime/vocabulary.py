@@ -37,7 +37,7 @@ class Vocabulary:
         """
         try:
             self._tokenizer = Tokenizer(str(folder))
-        except (ValueError, KeyError, IndexError, OSError) as error:
+        except Exception as error:  # the engine takes the files on trust
             raise InputError(f"cannot read the tokenizer in {folder}: {error}") from error
         self._ids = self._tokenizer._tokenizer.get_vocab()
         special = {}
@@ -57,6 +57,9 @@ class Vocabulary:
             for token, i in self._ids.items()
             if i not in added and all(c in byte_of_character for c in token)
         }
+        if len({token for token in self._bytes.values() if len(token) == 1}) < 256:
+            raise InputError(f"the tokenizer in {folder} lacks tokens for single bytes: vocab.json")
+        self.size = max(self._ids.values()) + 1
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`."""

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from alignheads.discovery import groups
 from alignheads.discovery.groups import ClipFrames, FrameSample, forward_selection, score_group
 from alignheads.discovery.mapping import TokenTargets
@@ -124,7 +125,7 @@ def test_a_replicate_without_any_clip_has_no_say():
 
 
 def test_unknown_and_unmeasured_and_undefined_rankings_are_refused(found):
-    with pytest.raises(InputError, match="nonsense.*hit_rate, monotonicity"):
+    with pytest.raises(InputError, match=r"nonsense.*hit_rate, monotonicity"):
         rank(found, "nonsense")
     totals, sample = HeadTotals(LAYERS, HEADS), FrameSample()
     goal, weights = clip(np.random.default_rng(0))
@@ -139,7 +140,8 @@ def test_unknown_and_unmeasured_and_undefined_rankings_are_refused(found):
     for layer in range(LAYERS):
         guessed = border_counts(np.ones((HEADS, 2), int), np.zeros(2, bool))
         totals.add_border("a", layer, guessed)
-    with pytest.raises(InputError, match="border_auc is undefined for every head"):
+    # Guessed tokens alone separate nothing from nothing.
+    with pytest.raises(InputError, match="border_auc was not measured"):
         rank((totals, sample), "border_auc")
 
 
@@ -176,7 +178,7 @@ def test_selection_finds_a_complementary_pair():
     # Two good heads err alike; a worse one errs the other way, and the pair is nearly exact.
     chosen, curve = forward_selection(clips_of(4, 4, 9, -5), [0, 1, 2, 3], 2)
     assert chosen == [0, 3]
-    assert curve == pytest.approx([4000 / 13, 500 / 13])
+    assert curve == pytest.approx([4000 / 13, 500 / 13], rel=1e-4)
 
 
 def test_selection_goes_on_to_its_size_and_never_takes_a_head_twice():

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from alignheads.corpora import WordTime
 from alignheads.discovery.borders import MIN_CUT_S, cut_points_s, heard_tokens
 from alignheads.discovery.mapping import match_words, normalised, token_targets
 from alignheads.runtime.words import split_words
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def gold(text, start_s=0.0, each_s=0.5):

@@ -1,0 +1,81 @@
+"""What discovery is compared with: attention captured while decoding, one read per head.
+
+The plain way, as published tools have it: one clip at a time is decoded freely; at each token,
+for every layer and head, the argmax over the audio frames of the query's attention is read
+back from the device. Only the hit rate is scored. Model, cache and prompt are the same as
+discovery's own, so that nothing but the way of capturing differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from alignheads.corpora import Utterance
+from alignheads.discovery.mapping import token_targets
+from alignheads.runtime.backend import mx
+from alignheads.runtime.forward import attention_weights, decode
+from alignheads.runtime.frames import FRAMES_PER_SECOND
+from alignheads.runtime.model import Prefix, SpeechModel
+from alignheads.runtime.words import split_words
+from mlx_qwen3_asr.generate import detect_repetition, resolve_max_new_tokens
+
+_REPETITION_CHECK_TOKENS = 8
+_MIN_TOLERANCE_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A decoded answer: its tokens, and the attended frames [tokens, layers, heads] if read."""
+
+    ids: list[int]
+    frames: np.ndarray
+
+
+def capture(model: SpeechModel, prefix: Prefix, read: bool = True) -> Captured:
+    """Decode greedily from `prefix`, whose cache is used up; `read` off: capture nothing.
+
+    The query of a token is the one that predicts it, so the last prompt position is run again.
+    """
+    prompt, engine = prefix.prompt, model.engine
+    rows: list[int] = []
+
+    def read_heads(_: int, queries: mx.array, keys: mx.array) -> None:
+        weights = attention_weights(queries, keys, prompt.audio_start, prompt.audio_stop)
+        for head in range(weights.shape[0]):
+            rows.append(int(mx.argmax(weights[head, 0]).item()))
+
+    prefix.cache.trim(1)
+    ids: list[int] = []
+    frames: list[list[int]] = []
+    token = prompt.ids[-1]
+    for _ in range(resolve_max_new_tokens(None, audio_duration_sec=prefix.seconds)):
+        embedded = engine.model.embed_tokens(mx.array([token]))[None]
+        hidden = decode(engine.model, embedded, prefix.cache, observe=read_heads if read else None)
+        token = int(mx.argmax(engine.lm_head(hidden[0, -1])).item())
+        if token in model.vocabulary.end_ids:
+            break
+        ids.append(token)
+        frames.append(rows.copy())
+        rows.clear()
+        if len(ids) % _REPETITION_CHECK_TOKENS == 0 and detect_repetition(ids):
+            break
+    shape = (len(ids), model.num_layers, model.num_heads) if read else (len(ids), 0, 0)
+    return Captured(ids, np.array(frames, int).reshape(shape))
+
+
+def hits(model: SpeechModel, utterance: Utterance, captured: Captured) -> tuple[np.ndarray, int]:
+    """Tokens of one clip whose attended frame is in the gold word, [layers, heads], and of how many.
+
+    The window is discovery's: max(3 frames, half the word) around the word's middle.
+    """
+    transcript = model.transcript(captured.ids, utterance.language)
+    start = len(captured.ids) - len(transcript.token_ids)
+    parts = [model.vocabulary.token_bytes(i) for i in captured.ids[start:]]
+    targets = token_targets(split_words(parts, transcript.language), utterance.words or ())
+    frames = captured.frames[start:][targets.token]
+    middle = (targets.start_s + targets.end_s) / 2 * FRAMES_PER_SECOND
+    half = (targets.end_s - targets.start_s) / 2 * FRAMES_PER_SECOND
+    window = np.maximum(_MIN_TOLERANCE_FRAMES, half)[:, None, None]
+    inside = np.abs(frames + 0.5 - middle[:, None, None]) <= window
+    return inside.sum(axis=0), len(targets)
