@@ -19,13 +19,14 @@ from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
+from token_by_token import capture, hits
+
 from alignheads.commandline import run, say
 from alignheads.discovery import discover
 from alignheads.discovery.measure import Measurement
 from alignheads.errors import InputError
 from alignheads.runtime.backend import mx
 from alignheads.runtime.model import Prefix, SpeechModel
-from token_by_token import capture, hits
 
 _Result = TypeVar("_Result")
 _MEGABYTE = 1e6
@@ -88,14 +89,14 @@ class WatchedModel(SpeechModel):
         """As the model's own; stage `capture`, and `statistics` for what is made of it."""
         counted = 0.0
 
-        def timed(layer: int, weights: np.ndarray) -> None:
+        def count(layer: int, weights: np.ndarray) -> None:
             nonlocal counted
             begin = time.perf_counter()
             on_layer(layer, weights)
             counted += time.perf_counter() - begin
 
         begin = time.perf_counter()
-        super().attention(prefix, token_ids, timed)
+        super().attention(prefix, token_ids, count)
         self.watch.add("capture", time.perf_counter() - begin - counted)
         self.watch.add("statistics", counted)
         self.watch.captured += bool(token_ids)
@@ -112,16 +113,17 @@ class Job:
 
     @property
     def clips(self) -> int:
-        return len(self.prepared.corpus)
+        """How many clips."""
+        return len(self.prepared.part)
 
     def repeated(self, clips: int) -> Job:
         """The same with `clips` clips: the corpus' own, over and over with new ids."""
-        own = self.prepared.corpus.utterances
+        own = self.prepared.part.utterances
         many = tuple(
             replace(own[i % len(own)], id=f"{own[i % len(own)].id}#{i}") for i in range(clips)
         )
-        corpus = replace(self.prepared.corpus, utterances=many)
-        return replace(self, prepared=replace(self.prepared, corpus=corpus))
+        part = replace(self.prepared.part, utterances=many)
+        return replace(self, prepared=replace(self.prepared, part=part))
 
     def measure(self, cuts: int) -> Measurement:
         """What `discover-heads` does between loading and ranking."""
@@ -136,7 +138,7 @@ class Job:
     def prefixes(self) -> list[Prefix]:
         """Every clip, encoded and prefilled."""
         model = WatchedModel(self.model)
-        return [model.prefill(u.read(), u.language) for u in self.prepared.corpus.utterances]
+        return [model.prefill(u.read(), u.language) for u in self.prepared.part.utterances]
 
 
 def timed(work: Callable[[], _Result]) -> tuple[_Result, float]:
@@ -153,7 +155,7 @@ def token_by_token(job: Job) -> dict[str, float]:
     """
     prefixes, prefill_s = timed(job.prefixes)
     begin = time.perf_counter()
-    for utterance, prefix in zip(job.prepared.corpus.utterances, prefixes, strict=True):
+    for utterance, prefix in zip(job.prepared.part.utterances, prefixes, strict=True):
         hits(job.model, utterance, capture(job.model, prefix))
     reads_s = time.perf_counter() - begin
     prefixes = job.prefixes()
@@ -266,6 +268,7 @@ def benchmark(
     counts: Annotated[str, typer.Option(help="clips to scale over; empty: none")] = "16,64,256",
     repeats: Annotated[int, typer.Option(help="take the fastest of this many")] = 2,
     dtype: Annotated[str | None, typer.Option(help="as discover-heads takes it")] = None,
+    memory_only: Annotated[bool, typer.Option("--memory-only", help="measure no times")] = False,
     compare: Annotated[bool, typer.Option(help="run the token-by-token reference")] = True,
 ) -> None:
     """Measure discovery: memory, stages, costs, the plain reference, and scaling."""
@@ -280,6 +283,8 @@ def benchmark(
           f"{loaded.num_heads} heads, {loaded.dtype}, {device}, "
           f"{matmul_gigaflops():.0f} GFLOP/s")  # fmt: skip
     print_memory(job)
+    if memory_only:
+        return
     say("measuring discovery")
     whole_s = min(timed(lambda: job.measure(0))[1] for _ in range(repeats))
     plain = min((job.watched(0) for _ in range(repeats)), key=lambda watch: watch.total_s)

@@ -20,7 +20,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import numpy as np
 import typer
@@ -29,6 +29,7 @@ from alignheads.commandline import run, say
 from alignheads.errors import InputError
 
 if TYPE_CHECKING:
+    import mlx.core as mx
     from mlx_qwen3_asr.config import Qwen3ASRConfig
 
 SPECIAL_TOKENS = {
@@ -146,8 +147,11 @@ def tensor_shapes(config: Qwen3ASRConfig) -> dict[str, tuple[int, ...]]:
     from mlx.utils import tree_flatten
     from mlx_qwen3_asr.model import Qwen3ASRModel
 
-    found = {}
-    for name, array in tree_flatten(Qwen3ASRModel(config).parameters()):
+    found: dict[str, tuple[int, ...]] = {}
+    parameters = cast(
+        "list[tuple[str, mx.array]]", tree_flatten(Qwen3ASRModel(config).parameters())
+    )
+    for name, array in parameters:
         if name == "lm_head.weight" and config.text_config.tie_word_embeddings:
             continue
         shape = tuple(array.shape)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from mlx_qwen3_asr.generate import detect_repetition, resolve_max_new_tokens
+
 from alignheads.corpora import Utterance
 from alignheads.discovery.mapping import token_targets
 from alignheads.runtime.backend import mx
@@ -18,7 +20,6 @@ from alignheads.runtime.forward import attention_weights, decode
 from alignheads.runtime.frames import FRAMES_PER_SECOND
 from alignheads.runtime.model import Prefix, SpeechModel
 from alignheads.runtime.words import split_words
-from mlx_qwen3_asr.generate import detect_repetition, resolve_max_new_tokens
 
 _REPETITION_CHECK_TOKENS = 8
 _MIN_TOLERANCE_FRAMES = 3
@@ -65,7 +66,7 @@ def capture(model: SpeechModel, prefix: Prefix, read: bool = True) -> Captured:
 
 
 def hits(model: SpeechModel, utterance: Utterance, captured: Captured) -> tuple[np.ndarray, int]:
-    """Tokens of one clip whose attended frame is in the gold word, [layers, heads], and of how many.
+    """Tokens of one clip that hit their gold word, [layers, heads], and of how many.
 
     The window is discovery's: max(3 frames, half the word) around the word's middle.
     """

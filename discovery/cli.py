@@ -124,6 +124,9 @@ def discover_heads_command(
             found = discover.measure_corpus(
                 loaded, prepared, language, text, cuts, top=top, progress=progress
             )
+        if strict and found.skipped:
+            name, reason = next(iter(found.skipped.items()))
+            raise InputError(f"{found.subject.corpus}: {name}: {reason}; mend it, or drop --strict")
         if figures is not None:
             example = prepared.part.utterances[0]
     heads = discover.heads_file(found, rank_by, top)

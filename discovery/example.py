@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from mlx_qwen3_asr.audio import compute_features
 
 from ..corpora import Utterance, WordTime
 from ..runtime.model import SpeechModel
@@ -58,7 +57,6 @@ def head_example(
     spans: list[tuple[float, float] | None] = [None] * len(parts)
     for token, begin, end in zip(targets.token, targets.start_s, targets.end_s, strict=True):
         spans[token] = (float(begin), float(end))
-    mel, _ = compute_features(samples)
     attention = rows[0] if rows else np.zeros((0, prefix.frames))
     texts = [part.decode("utf-8", errors="replace") for part in parts]
-    return HeadExample(np.array(mel[0]), attention, texts, spans, words)
+    return HeadExample(model.log_mel(samples), attention, texts, spans, words)

@@ -6,18 +6,16 @@ that are equal (case and punctuation aside) are scored.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jiwer
 import numpy as np
 
 from ..corpora import WordTime
+from ..runtime.matching import WordMatch, match_words, normalised
 from ..runtime.words import TokenWord
 
-_NOT_WORD = re.compile(r"[^\w]|_")
+__all__ = ["TokenTargets", "WordMatch", "match_words", "normalised", "token_targets"]
 
 
 @dataclass(frozen=True)
@@ -35,46 +33,6 @@ class TokenTargets:
 
     def __len__(self) -> int:
         return len(self.token)
-
-
-@dataclass(frozen=True)
-class WordMatch:
-    """Word `hypothesis` of one text stands for word `reference` of the other."""
-
-    hypothesis: int
-    reference: int
-    equal: bool
-
-
-def normalised(word: str) -> str:
-    """Lower case, without punctuation; may be empty."""
-    return _NOT_WORD.sub("", unicodedata.normalize("NFKC", word).lower())
-
-
-def match_words(hypothesis: Sequence[str], reference: Sequence[str]) -> list[WordMatch]:
-    """Pairs of words by least edit distance over normalised words, equal or substituted.
-
-    Words that are nothing but punctuation take no part.
-    """
-    hypothesis_at = [i for i, word in enumerate(hypothesis) if normalised(word)]
-    reference_at = [i for i, word in enumerate(reference) if normalised(word)]
-    if not hypothesis_at or not reference_at:
-        return []
-    output = jiwer.process_words(
-        " ".join(normalised(reference[i]) for i in reference_at),
-        " ".join(normalised(hypothesis[i]) for i in hypothesis_at),
-    )
-    matches = []
-    for chunk in output.alignments[0]:
-        if chunk.type not in ("equal", "substitute"):
-            continue
-        for r, h in zip(
-            range(chunk.ref_start_idx, chunk.ref_end_idx),
-            range(chunk.hyp_start_idx, chunk.hyp_end_idx),
-            strict=True,
-        ):
-            matches.append(WordMatch(hypothesis_at[h], reference_at[r], chunk.type == "equal"))
-    return matches
 
 
 def token_targets(words: Sequence[TokenWord], gold: Sequence[WordTime]) -> TokenTargets:

@@ -66,7 +66,8 @@ def rank_heads(
     metric = RANKINGS[method]
     if metric not in scores:
         raise InputError(
-            f"cannot rank by {method}: {metric} was not measured; use --cuts 1 or more"
+            f"cannot rank by {method}: {metric} was not measured, as no token was guessed beyond a "
+            "cut; use --cuts 1 or more, or more clips"
         )
     goodness = _goodness(scores[metric], metric)
     if not np.isfinite(goodness[0]).any():

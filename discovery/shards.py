@@ -66,7 +66,8 @@ def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
 
 def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
     try:
-        with np.load(path) as file:
+        # Opened here: numpy leaves a file open that it finds to be damaged.
+        with path.open("rb") as stream, np.load(stream) as file:
             header = json.loads(str(file["header"]))
             arrays = {name: file[name] for name in file.files if name != "header"}
         if header["format"] != FORMAT:

@@ -6,25 +6,23 @@ and what was expected.
 
 from __future__ import annotations
 
-import difflib
 import functools
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from .. import jsonfiles
 from ..commandline import say
 from ..errors import InputError
-from .layout import printable
+from ..jsonfiles import check_version, shown
 from .schema import SCHEMA_VERSION, HeadsFile
 
 BUNDLED = ("tiny", "0.6b", "1.7b")
 
 _FOLDER = Path(__file__).parent / "bundled"
-# A heads file of the largest model with every score is under 1 MB.
-_LARGEST_BYTES = 64_000_000
+_KIND = "heads file"
 # "Qwen/Qwen3-ASR-0.6B", a folder of that name, and its conversions ("…-4bit", "…-bf16"): the same
 # heads. A fine-tune carries another name, and may have other heads.
 _RELEASE = re.compile(r"qwen3-asr-(0\.6b|1\.7b)(-hf|-mlx|-\d+bit|-bf16|-fp16|-fp32)*")
@@ -91,13 +89,8 @@ def _read(path: Path) -> HeadsFile:
             f"[[layer, head], …] with: heads-info --from-compact {path} --model NAME --out FILE"
         )
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds {_shown(content)}, expected a heads file: a JSON object")
-    version = content.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema_version {_shown(version)}, this one reads {SCHEMA_VERSION}: it was "
-            "written by a newer alignheads; upgrade"
-        )
+        raise InputError(f"{path} holds {shown(content)}, expected a heads file: a JSON object")
+    check_version(content, SCHEMA_VERSION, path)
     try:
         # JSON mode: strict, so that "3" and true are no numbers, and still arrays are tuples.
         return HeadsFile.model_validate_json(text, strict=True)
@@ -106,86 +99,24 @@ def _read(path: Path) -> HeadsFile:
 
 
 def read_text(path: Path) -> str:
-    """The text of a small UTF-8 file.
+    """The text of a heads file or a compact list.
 
     Raises:
-        InputError: it is missing, a folder, unreadable, far too large or not text.
+        InputError: see `jsonfiles.read_text`.
     """
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, expected a heads file")
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise InputError(f"{path} is larger than {_LARGEST_BYTES // 10**6} MB: no heads file")
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"there is no heads file {path}; give a file, one of {', '.join(BUNDLED)}, or make "
-            "one with discover-heads"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text, expected JSON") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {str(path)!r}: {reason}") from error
+    hint = f"give a file, one of {', '.join(BUNDLED)}, or make one with discover-heads"
+    return jsonfiles.read_text(path, _KIND, hint)
 
 
 def parse_json(text: str, path: Path) -> Any:
     """The JSON value in `text`, read from `path`.
 
     Raises:
-        InputError: it is empty, cut off, no JSON, nested without end, or has a key twice.
+        InputError: see `jsonfiles.parse_json`.
     """
-    if not text.strip():
-        raise InputError(f"{path} is empty, expected JSON")
-    try:
-        return json.loads(text, object_pairs_hook=_each_key_once)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        cut = "; the file seems cut off" if error.pos >= len(text.rstrip()) else ""
-        raise InputError(f"{path} is not JSON: {error.msg} at {where}{cut}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON that can be used: {error}") from error
-    except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply: no heads file") from error
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {_shown(twice)} stands twice in one object")
-    return content
+    return jsonfiles.parse_json(text, path, _KIND)
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first fault of a file, on one line: `key is value, expected what`."""
-    text = printable(_fault_text(error))
-    return text if len(text) <= 300 else text[:299] + "…"
-
-
-def _fault_text(error: ValidationError) -> str:
-    faults = error.errors()
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    fault = faults[0]
-    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"]).lstrip(".")
-    if fault["type"] == "value_error":
-        return f"{fault.get('ctx', {}).get('error', fault['msg'])}{more}"
-    if fault["type"] == "missing":
-        return f"the key {place} is missing{more}"
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(fault["loc"][-1]), HeadsFile.model_fields, n=1)
-        hint = f"did you mean {near[0]}?" if near else "remove it"
-        return f"unknown key {_shown(place)}; {hint}{more}"
-    expected = fault["msg"].removeprefix("Input should be ")
-    if not place:
-        return f"{expected}{more}"
-    return f"{place} is {_shown(fault['input'])}, expected {expected}{more}"
-
-
-def _shown(value: Any) -> str:
-    """`value` short enough for one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    """The first fault of a heads file, on one line: `key is value, expected what`."""
+    return jsonfiles.first_fault(error, HeadsFile.model_fields)

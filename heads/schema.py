@@ -25,7 +25,7 @@ from pydantic import (
 
 from ..commandline import replacing
 from ..errors import InputError
-from .layout import json_text
+from ..jsonfiles import json_text
 
 SCHEMA_VERSION = 1
 HIT_RATE = "hit_rate"

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..jsonfiles import printable
 from .compare import compare_heads
-from .layout import printable
 from .schema import HIT_RATE, HeadsFile, Ranking
 
 

@@ -20,6 +20,7 @@ from mlx_qwen3_asr.generate import detect_repetition
 
 from .backend import mx
 from .forward import decode
+from .frames import frame_count
 from .model import MIN_SAMPLES, SpeechModel
 
 HOP_SAMPLES = 160
@@ -64,7 +65,9 @@ class IncrementalDecoder:
                   for head in self._heads_of_layer[layer]]  # fmt: skip
         # Capture goes layer by layer; columns of `frames` are in the caller's order.
         self._column = np.array([listed.index(pair) for pair in heads], int)
-        self._window_mel = model.engine.audio_tower.attention_window_frames
+        self._window_mel: int = model.engine.audio_tower.attention_window_frames
+        self.window_samples = self._window_mel * HOP_SAMPLES
+        self.window_frames = frame_count(self.window_samples)
         self.reset()
 
     def reset(self) -> None:

@@ -147,6 +147,11 @@ class SpeechModel:
         mel, _ = compute_features(samples.astype(np.float32))
         return self.engine.audio_tower.encode_frames(mel[0].astype(self.dtype))
 
+    def log_mel(self, samples: np.ndarray) -> np.ndarray:
+        """The log-mel spectrogram [128, frames] that the encoder reads, 100 frames a second."""
+        mel, _ = compute_features(samples.astype(np.float32))
+        return np.array(mel[0])
+
     def prefill(
         self, samples: np.ndarray, language: str | None = None, context: str = ""
     ) -> Prefix:

@@ -1,0 +1,241 @@
+"""The house as design has it: what is shipped, what imports what, and how fast help comes."""
+
+import ast
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import alignheads
+
+ROOT = Path(alignheads.__file__).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCRIPTS = PROJECT["project"]["scripts"]
+FLOORS = {"heads": 1, "corpora": 1, "runtime": 2, "discovery": 3, "calibrate": 4, "reports": 5}
+ROOMS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name in FLOORS)
+MODULES = sorted([*ROOT.glob("*.py"), *(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))])
+
+
+def room_of(path):
+    """The room of a module; None at the root."""
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def imports_of(path):
+    """Absolute names of all that a module imports, wherever in it: `alignheads.heads.load`."""
+    package = ["alignheads", *path.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = [*above, *(node.module or "").split(".")]
+            # `from .. import heads` names a room only in what is imported.
+            yield from (".".join(filter(None, [*base, alias.name])) for alias in node.names)
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+# Imports
+
+
+def test_the_rooms_are_those_of_the_house():
+    assert {"corpora", "heads", "runtime", "discovery", "reports"} <= set(ROOMS)
+    packages = {f"alignheads.{room}" for room in ROOMS} | {"alignheads"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room_of(p)], ids=named)
+def test_imports_only_run_down_the_floors(path):
+    room = room_of(path)
+    for name in imports_of(path):
+        top, _, rest = name.partition(".")
+        assert top not in ("tools", "tests", "benchmarks")
+        other = rest.split(".")[0]
+        if top != "alignheads" or other not in FLOORS or other == room or path.name == "cli.py":
+            continue
+        assert FLOORS[other] < FLOORS[room], f"{named(path)} imports {name}"
+
+
+COMMON = [path for path in ROOT.glob("*.py") if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", COMMON, ids=named)
+def test_what_is_usable_by_all_knows_no_room(path):
+    for name in imports_of(path):
+        top, _, rest = name.partition(".")
+        assert top != "alignheads" or rest.split(".")[0] not in FLOORS
+
+
+def test_imports_are_seen_wherever_they_stand():
+    seen = set(imports_of(ROOT / "discovery" / "cli.py"))
+    assert {"alignheads.commandline.run", "alignheads.reports.heads_figures"} <= seen
+    assert "alignheads.discovery.shards" in seen
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_imports_inside_the_package_are_relative(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            assert (node.module or "").split(".")[0] != "alignheads"
+        elif isinstance(node, ast.Import):
+            assert all(alias.name.split(".")[0] != "alignheads" for alias in node.names)
+
+
+# The qwen3 aligner is a model too, which corpora has behind its own protocol.
+MODEL_EDGE = {"runtime", "corpora/aligners.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_the_engine_and_the_drawing_library_stay_in_their_rooms(path):
+    tops = {name.split(".")[0] for name in imports_of(path)}
+    if room_of(path) not in MODEL_EDGE and named(path) not in MODEL_EDGE:
+        assert not tops & {"mlx", "mlx_qwen3_asr"}
+    if room_of(path) != "reports":
+        assert "matplotlib" not in tops
+
+
+def loaded_by(statement):
+    """Top-level modules in memory after a statement in a fresh process."""
+    code = f"{statement}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {"mlx", "mlx_qwen3_asr", "matplotlib", "soundfile", "praatio", "pooch", "jiwer", "soxr"}
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not loaded_by("import alignheads") & (HEAVY | {"numpy", "pydantic"})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from alignheads import HeadsFile, load_heads", "from alignheads import load_corpus, Corpus"],
+)
+def test_heads_and_corpora_load_no_engine(statement):
+    assert not loaded_by(statement) & {"mlx", "mlx_qwen3_asr", "matplotlib"}
+
+
+@pytest.mark.parametrize("module", [p.parent.name for p in ROOT.glob("*/cli.py")])
+def test_a_command_is_light_until_it_is_called(module):
+    assert not loaded_by(f"import alignheads.{module}.cli") & HEAVY
+
+
+# Names
+
+
+@pytest.mark.parametrize("module", ["", *(f".{room}" for room in ROOMS)])
+def test_public_names_are_there(module):
+    package = importlib.import_module(f"alignheads{module}")
+    names = getattr(package, "__all__", [])
+    assert len(set(names)) == len(names)
+    assert all(getattr(package, name) is not None for name in names)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        alignheads.nonsense  # noqa: B018
+
+
+def test_names_are_the_same_thing_everywhere():
+    from alignheads.corpora.corpus import Corpus
+    from alignheads.errors import InputError
+
+    assert alignheads.Corpus is Corpus
+    assert alignheads.InputError is InputError
+
+
+# Help
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_comes_within_half_a_second(script):
+    path = Path(sys.executable).parent / script
+    assert path.is_file(), f"{script} is not installed: pip install -e '.[dev]'"
+    best = 1e9
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run([path, "--help"], capture_output=True, text=True)
+        best = min(best, time.perf_counter() - start)
+        assert done.returncode == 0
+        assert done.stderr == ""
+        assert f"Usage: {script}" in done.stdout
+        if best < 0.5:
+            break
+    assert best < 0.5
+
+
+# The wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """{path in the wheel: size}, of a wheel built from a copy: building leaves folders behind."""
+    pytest.importorskip("setuptools", minversion="77")
+    source = tmp_path_factory.mktemp("source") / "copy"
+    kept = {*ROOMS, "tests", "tools", "benchmarks", "docs"}
+    source.mkdir()
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source)
+        elif path.name in kept:
+            leave = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(path, source / path.name, ignore=leave)
+    code = "import setuptools.build_meta as backend; backend.build_wheel('dist')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        return {entry.filename: entry.file_size for entry in archive.infolist()}
+
+
+def shipped(*patterns):
+    return [p for pattern in patterns for p in ROOT.glob(pattern) if p.is_file()]
+
+
+def test_the_wheel_has_the_model_the_speech_and_the_heads(wheel):
+    wanted = shipped("runtime/tiny/*", "corpora/demo/**/*", "heads/bundled/*", "py.typed")
+    names = {path.name for path in wanted}
+    assert {"model.safetensors", "config.json", "vocab.json", "merges.txt"} <= names
+    assert {"0.6b.json", "1.7b.json", "py.typed"} <= names
+    for suffix in (".flac", ".TextGrid"):
+        assert sum(path.suffix == suffix for path in wanted) == 48
+    for path in wanted:
+        if not path.name.startswith("."):
+            assert wheel.get(f"alignheads/{named(path)}") == path.stat().st_size, named(path)
+
+
+def test_the_wheel_has_every_module(wheel):
+    for path in MODULES:
+        assert f"alignheads/{named(path)}" in wheel
+
+
+def test_the_wheel_has_nothing_else(wheel):
+    rooms = {name.split("/")[1] for name in wheel if name.startswith("alignheads/")}
+    modules = {path.name for path in ROOT.glob("*.py")}
+    assert rooms == {*ROOMS, *modules, "py.typed"}
+    assert not [name for name in wheel if "__pycache__" in name or "/." in name]
+    assert {name.split("/")[0] for name in wheel if not name.startswith("alignheads/")} == {
+        next(name.split("/")[0] for name in wheel if name.endswith("METADATA"))
+    }
+    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+    assert any(name.endswith("entry_points.txt") for name in wheel)
+    assert sum(wheel.values()) < 12_000_000
+
+
+def test_the_demo_and_the_model_are_small():
+    assert sum(p.stat().st_size for p in shipped("corpora/demo/**/*")) <= 6_000_000
+    assert sum(p.stat().st_size for p in shipped("runtime/tiny/*")) <= 4_000_000
