@@ -42,7 +42,7 @@ def capture(model: SpeechModel, prefix: Prefix, read: bool = True) -> Captured:
     rows: list[int] = []
 
     def read_heads(_: int, queries: mx.array, keys: mx.array) -> None:
-        weights = attention_weights(queries, keys, prompt.audio_start, prompt.audio_stop)
+        weights = attention_weights(queries, keys)[..., prompt.audio_start : prompt.audio_stop]
         for head in range(weights.shape[0]):
             rows.append(int(mx.argmax(weights[head, 0]).item()))
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from ..openblas import prefer_openblas
 from .audio import SAMPLE_RATE
 from .pronunciation import english_spelling, pronounce
 from .utterance import WordTime
@@ -86,6 +87,7 @@ class Qwen3Aligner:
     name = "qwen3"
 
     def __init__(self, model: str = QWEN3_ALIGNER) -> None:
+        prefer_openblas()
         import mlx_qwen3_asr
 
         self._model = model

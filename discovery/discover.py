@@ -215,9 +215,9 @@ def _listed(ranking: HeadRanking, hit_rate: np.ndarray) -> list[AlignmentHead]:
 
 def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
     validation = {}
-    if found.other_totals.clips:
+    if found.other_hits.tokens:
         ours = found.totals.scores()["hit_rate"][0]
-        other = found.other_totals.scores()["hit_rate"][0]
+        other = found.other_hits.hit_rate
         rho = spearman(ours, other)
         if rho is not None:
             validation["hit_rate_rho_hypothesis_reference"] = rho

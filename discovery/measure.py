@@ -19,10 +19,10 @@ from ..runtime.model import SAMPLE_RATE, Prefix, SpeechModel
 from ..runtime.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
 from .groups import FrameSample
-from .mapping import token_targets
+from .mapping import TokenTargets, token_targets
 from .ranking import top_stability
-from .statistics import REPLICATES, border_counts, layer_statistics
-from .totals import HeadTotals
+from .statistics import REPLICATES, LayerStatistics, border_counts, layer_statistics
+from .totals import HeadTotals, HitCounts
 
 MAX_BATCH = 16
 CACHE_BUDGET_BYTES = 96_000_000
@@ -56,13 +56,13 @@ class Subject:
 class Measurement:
     """What was measured, all of it additive.
 
-    `totals` are over the tokens of the subject's text; `other_totals` over those of the other
+    `totals` are over the tokens of the subject's text; `other_hits` over those of the other
     text, for the comparison of the two. `skipped` is {utterance: reason}.
     """
 
     subject: Subject
     totals: HeadTotals
-    other_totals: HeadTotals
+    other_hits: HitCounts
     sample: FrameSample = field(default_factory=FrameSample)
     skipped: dict[str, str] = field(default_factory=dict)
     stability_curve: list[tuple[int, float]] = field(default_factory=list)
@@ -112,11 +112,11 @@ def measure(
         InputError: nothing could be scored, or a language the model does not know.
     """
     shape = (model.num_layers, model.num_heads)
-    found = Measurement(subject, HeadTotals(*shape), HeadTotals(*shape))
+    found = Measurement(subject, HeadTotals(*shape), HitCounts(np.zeros(shape), 0))
     found.skipped.update({skip.id: skip.reason for skip in corpus.skipped})
     model.language_name(language)
     done, total = 0, len(corpus.utterances)
-    for batch in _batches(model, _read(corpus.utterances, found)):
+    for batch in _batches(model, _read(model, corpus.utterances, found)):
         answers = _decode(model, batch, language)
         scored = [answer for answer in answers if _score(model, answer, found)]
         _record_stability(found, top)
@@ -134,12 +134,15 @@ def measure(
     return found
 
 
-def _read(utterances: Sequence[Utterance], found: Measurement) -> Iterator[_Clip]:
+def _read(
+    model: SpeechModel, utterances: Sequence[Utterance], found: Measurement
+) -> Iterator[_Clip]:
     for utterance in utterances:
         if not utterance.words:
             found.skipped[utterance.id] = "no word times"
             continue
         try:
+            model.language_name(utterance.language)
             yield _Clip(utterance, utterance.words, utterance.read())
         except InputError as error:
             found.skipped[utterance.id] = str(error)
@@ -196,26 +199,36 @@ def _forced(model: SpeechModel, answer: _Answer) -> _Answer:
 def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
     """Add one clip to the totals; False, and a reason in `skipped`, if nothing matches."""
     clip_id, text = answer.clip.utterance.id, found.subject.text
-    both = {"hypothesis": answer, "reference": _forced(model, answer)}
-    for name, version in both.items():
-        targets = token_targets(version.words, answer.clip.words)
-        if not len(targets):
-            if name == text:
-                found.skipped[clip_id] = "no word of the transcript is recognised"
-                return False
-            continue
-        layers = []
-
-        def on_layer(_: int, weights: np.ndarray, version=version, targets=targets, layers=layers):
-            layers.append(layer_statistics(weights[:, version.text_start :], targets))
-
-        model.attention(version.prefix, version.ids, on_layer)
-        totals = found.totals if name == text else found.other_totals
-        totals.add(clip_id, targets, layers)
-        if name == text:
-            frames = np.concatenate([layer.frames for layer in layers])
-            found.sample.add(clip_id, frames, targets.centre_s)
+    forced = _forced(model, answer)
+    ours, other = (answer, forced) if text == "hypothesis" else (forced, answer)
+    scored = _layers(model, ours)
+    if scored is None:
+        found.skipped[clip_id] = "no word of the transcript is recognised"
+        return False
+    targets, layers = scored
+    found.totals.add(clip_id, targets, layers)
+    frames = np.concatenate([layer.frames for layer in layers])
+    found.sample.add(clip_id, frames, targets.centre_s)
+    again = scored if other.ids == ours.ids else _layers(model, other)
+    if again is not None:
+        found.other_hits.add(*again)
     return True
+
+
+def _layers(
+    model: SpeechModel, answer: _Answer
+) -> tuple[TokenTargets, list[LayerStatistics]] | None:
+    """The statistics of each layer over the alignable tokens; None if there are none."""
+    targets = token_targets(answer.words, answer.clip.words)
+    if not len(targets):
+        return None
+    layers: list[LayerStatistics] = []
+
+    def on_layer(_: int, weights: np.ndarray) -> None:
+        layers.append(layer_statistics(weights[:, answer.text_start :], targets))
+
+    model.attention(answer.prefix, answer.ids, on_layer)
+    return targets, layers
 
 
 def _record_stability(found: Measurement, top: int) -> None:

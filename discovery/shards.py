@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..commandline import replacing
+from ..commandline import replacing, say
 from ..errors import InputError
 from .groups import ClipFrames, FrameSample
 from .measure import Measurement, Subject
-from .totals import HeadTotals
+from .totals import HeadTotals, HitCounts
 
 FORMAT = 1
 # What reading a file that was cut off, overwritten or never was one may raise.
@@ -55,9 +55,10 @@ def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
         "subject": asdict(found.subject),
         "skipped": found.skipped,
         "clips": list(found.sample.clips),
+        "other_tokens": found.other_hits.tokens,
     }
     arrays = {f"totals.{name}": a for name, a in found.totals.arrays.items()}
-    arrays |= {f"other.{name}": a for name, a in found.other_totals.arrays.items()}
+    arrays["other.hits"] = found.other_hits.hits
     for i, clip in enumerate(found.sample.clips.values()):
         arrays |= {f"clip.{i}.{f.name}": getattr(clip, f.name) for f in fields(clip)}
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -74,9 +75,9 @@ def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
             raise InputError(f"{path} has format {header['format']}, expected {FORMAT}")
         subject = Subject(**header["subject"])
         shape = subject.num_layers, subject.num_heads
-        found = Measurement(subject, HeadTotals(*shape), HeadTotals(*shape))
-        for totals, prefix in ((found.totals, "totals."), (found.other_totals, "other.")):
-            totals.arrays = {name: arrays[prefix + name] for name in totals.arrays}
+        other = HitCounts(arrays["other.hits"], header["other_tokens"])
+        found = Measurement(subject, HeadTotals(*shape), other)
+        found.totals.arrays = {name: arrays[f"totals.{name}"] for name in found.totals.arrays}
         for i, clip_id in enumerate(header["clips"]):
             parts = {f.name: arrays[f"clip.{i}.{f.name}"] for f in fields(ClipFrames)}
             found.sample.keep(clip_id, ClipFrames(**parts))
@@ -104,7 +105,7 @@ def merge(heads_paths: Sequence[Path]) -> Measurement:
     loaded = [(path, *_load(sums_path(path))) for path in heads_paths]
     first_path, first_shard, pooled = loaded[0]
     seen = {first_shard: first_path}
-    pooled = Measurement(pooled.subject, pooled.totals, pooled.other_totals,
+    pooled = Measurement(pooled.subject, pooled.totals, pooled.other_hits,
                          FrameSample(dict(pooled.sample.clips)), dict(pooled.skipped))  # fmt: skip
     for path, shard, found in loaded[1:]:
         _check_same(first_path, pooled.subject, path, found.subject)
@@ -115,10 +116,13 @@ def merge(heads_paths: Sequence[Path]) -> Measurement:
             )
         seen[shard] = path
         pooled.totals = pooled.totals + found.totals
-        pooled.other_totals = pooled.other_totals + found.other_totals
+        pooled.other_hits = pooled.other_hits + found.other_hits
         for clip_id, clip in found.sample.clips.items():
             pooled.sample.keep(clip_id, clip)
         pooled.skipped |= found.skipped
+    if len(seen) < first_shard[1]:
+        missing = sorted(set(range(1, first_shard[1] + 1)) - {k for k, _ in seen})
+        say(f"pooled {len(seen)} of {first_shard[1]} shards; not there: {missing}")
     return pooled
 
 

@@ -6,6 +6,7 @@ Every array has the replicates on its first axis: index 0 is the plain sum.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -117,6 +118,27 @@ class HeadTotals:
             if a["border"][0, 0, 0].any(-1).all():  # both kinds of token were seen
                 scores["border_auc"] = roc_auc(a["border"][..., 0, :], a["border"][..., 1, :])
         return scores
+
+
+@dataclass
+class HitCounts:
+    """Hits [layers, heads] over `tokens`, and nothing else: for a text that is only compared."""
+
+    hits: np.ndarray
+    tokens: int
+
+    def add(self, targets: TokenTargets, layers: Sequence[LayerStatistics]) -> None:
+        """Add one clip."""
+        self.hits = self.hits + np.stack([layer.hits for layer in layers])
+        self.tokens += len(targets)
+
+    def __add__(self, other: HitCounts) -> HitCounts:
+        return HitCounts(self.hits + other.hits, self.tokens + other.tokens)
+
+    @property
+    def hit_rate(self) -> np.ndarray:
+        """[layers, heads]."""
+        return self.hits / self.tokens
 
 
 def roc_auc(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..openblas import prefer_openblas
+
+prefer_openblas()  # here, since every module of this room, and so every import of MLX, comes after
+
 if TYPE_CHECKING:
     from .model import SpeechModel, Transcript
 

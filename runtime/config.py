@@ -244,4 +244,4 @@ def _same_model(first: str, second: str) -> bool:
     if one == other or (released is not None and released == bundled_name(other)):
         return True
     # The name of a checkpoint read from a folder is the folder's alone.
-    return "/" not in other and one.split("/")[-1] == other
+    return one.split("/")[-1] == other

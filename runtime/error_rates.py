@@ -128,8 +128,9 @@ def space_errors(references: Sequence[str], hypotheses: Sequence[str]) -> SpaceE
     Raises:
         ValueError: not as many hypotheses as references.
     """
+    words = word_errors(references, hypotheses)
     spans = errors = cut_words = utterances_cut = 0
-    for reference, hypothesis in zip(references, hypotheses, strict=False):
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
         cut = 0
         for said, heard, count in _error_spans(reference, hypothesis):
             if "".join(said) == "".join(heard):
@@ -138,7 +139,6 @@ def space_errors(references: Sequence[str], hypotheses: Sequence[str]) -> SpaceE
                 cut += len(heard) > len(said)
         cut_words += cut
         utterances_cut += cut > 0
-    words = word_errors(references, hypotheses)
     return SpaceErrors(words, spans, errors, cut_words, len(references), utterances_cut)
 
 

@@ -15,8 +15,12 @@ from mlx_qwen3_asr.mrope import apply_rotary_pos_emb
 
 from .backend import mx
 
-Observer = Callable[[int, mx.array, mx.array], None]
-"""Called as observer(layer, queries [batch, heads, new, dim], keys [batch, kv heads, all, dim])."""
+Observer = Callable[[int, mx.array, mx.array], mx.array | None]
+"""Called as observer(layer, queries [batch, heads, new, dim], keys [batch, kv heads, all, dim]).
+
+It may return the softmax attention [heads, new, all] of a batch of one, which then is not
+computed a second time.
+"""
 
 
 def decode(
@@ -65,28 +69,28 @@ def decode(
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
         q, k = apply_rotary_pos_emb(q, k, cos, sin)
         k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
-        if observe is not None:
-            observe(index, q, k)
-        out = mx.fast.scaled_dot_product_attention(
-            q, k, v, scale=attention.head_dim**-0.5, mask=mask
-        )
+        weights = observe(index, q, k) if observe is not None else None
+        if weights is None:
+            scale = attention.head_dim**-0.5
+            out = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+        else:
+            grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
+            out = (grouped @ v[0][:, None]).reshape(q.shape)
         out = out.transpose(0, 2, 1, 3).reshape(batch, new, -1)
         hidden = hidden + attention.o_proj(out)
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
     return decoder.norm(hidden)
 
 
-def attention_weights(queries: mx.array, keys: mx.array, start: int, stop: int) -> mx.array:
-    """Softmax attention of the last positions over a range of earlier ones.
+def attention_weights(queries: mx.array, keys: mx.array) -> mx.array:
+    """Softmax attention of the last positions over all positions up to their own.
 
     Args:
         queries: [1, heads, new, dim], the last `new` positions, rotated.
         keys: [1, kv heads, all, dim], rotated.
-        start: first key position wanted; the softmax is over all positions all the same.
-        stop: the position after the last one wanted.
 
     Returns:
-        [heads, new, stop - start] float32.
+        [heads, new, all] float32.
     """
     _, heads, new, dim = queries.shape
     kv_heads, length = keys.shape[1], keys.shape[2]
@@ -94,4 +98,4 @@ def attention_weights(queries: mx.array, keys: mx.array, start: int, stop: int) 
     scores = (q * dim**-0.5) @ keys[0].astype(mx.float32)[:, None].swapaxes(-1, -2)
     visible = mx.arange(length)[None, :] <= mx.arange(length - new, length)[:, None]
     weights = mx.softmax(mx.where(visible, scores, -mx.inf), axis=-1)
-    return weights[..., start:stop].reshape(heads, new, stop - start)
+    return weights.reshape(heads, new, length)

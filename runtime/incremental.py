@@ -66,6 +66,7 @@ class IncrementalDecoder:
         # Capture goes layer by layer; columns of `frames` are in the caller's order.
         self._column = np.array([listed.index(pair) for pair in heads], int)
         self._window_mel: int = model.engine.audio_tower.attention_window_frames
+        self._chunk_mel = 2 * model.engine.config.audio_config.n_window
         self.window_samples = self._window_mel * HOP_SAMPLES
         self.window_frames = frame_count(self.window_samples)
         self.reset()
@@ -136,8 +137,12 @@ class IncrementalDecoder:
                 self._forget_keys()
             self._windows.append((part, encoder.encode_frames(mx.array(part).astype(dtype))))
         del self._windows[finished:]
-        rest = mel[:, finished * size :]
-        tail = encoder.encode_frames(mx.array(rest).astype(dtype))
+        # The rest goes with the last finished window where it is too short to be encoded as
+        # the model would encode it in one piece.
+        start = finished * size
+        joined = int(finished > 0 and mel.shape[1] - start < self._chunk_mel)
+        rest = mel[:, start - size * joined :]
+        tail = encoder.encode_frames(mx.array(rest).astype(dtype))[self.window_frames * joined :]
         return [embedding for _, embedding in self._windows], tail
 
     def _forget_keys(self) -> None:

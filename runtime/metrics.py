@@ -160,8 +160,6 @@ def laal_s(delays_s: Sequence[float], source_s: float, reference_words: int) -> 
     """
     if not delays_s or source_s <= 0:
         return None
-    if delays_s[0] > source_s:
-        return delays_s[0]
     per_word_s = source_s / max(len(delays_s), reference_words)
     complete = [index for index, delay in enumerate(delays_s) if delay >= source_s]
     tau = complete[0] + 1 if complete else len(delays_s)

@@ -91,6 +91,9 @@ class SpeechModel:
             # Asked for float32, the engine leaves the checkpoint's own dtype: one copy, one cast.
             engine, _ = load_model(str(checkpoint.folder), dtype=mx.float32)
             engine.set_dtype(wanted)
+            if engine.config.text_config.tie_word_embeddings and "scales" not in engine.lm_head:
+                # The cast makes two arrays of what was one.
+                engine.lm_head.weight = engine.model.embed_tokens.weight
             mx.eval(engine.parameters())
         except Exception as error:  # the engine stumbles over damage in many ways
             raise InputError(
@@ -145,7 +148,25 @@ class SpeechModel:
         if not np.isfinite(samples).all():
             raise InputError("the samples hold NaN or infinity")
         mel, _ = compute_features(samples.astype(np.float32))
-        return self.engine.audio_tower.encode_frames(mel[0].astype(self.dtype))
+        return self._encode_mel(mel[0].astype(self.dtype))
+
+    def _encode_mel(self, mel: mx.array) -> mx.array:
+        """[128, mel frames] -> [frames, width], window by window, which bounds the memory.
+
+        Windows do not see each other. A rest shorter than one chunk of 100 mel frames goes with
+        the window before it: the encoder pads it only where a whole chunk is there.
+        """
+        encoder = self.engine.audio_tower
+        window, chunk = encoder.attention_window_frames, 2 * encoder.config.n_window
+        parts, start = [], 0
+        while start < mel.shape[1]:
+            stop = start + window
+            if mel.shape[1] - stop < chunk:
+                stop = mel.shape[1]
+            parts.append(encoder.encode_frames(mel[:, start:stop]))
+            mx.eval(parts[-1])
+            start = stop
+        return mx.concatenate(parts)
 
     def log_mel(self, samples: np.ndarray) -> np.ndarray:
         """The log-mel spectrogram [128, frames] that the encoder reads, 100 frames a second."""
@@ -185,32 +206,30 @@ class SpeechModel:
         if not prefixes:
             return []
         budgets = [resolve_max_new_tokens(None, audio_duration_sec=p.seconds) for p in prefixes]
-        cache, padding = _stacked([p.cache for p in prefixes], max(budgets))
+        cache, padding = _stacked([p.cache for p in prefixes], max(budgets) + 1)
         ends = self.vocabulary.end_ids
         answers: list[list[int]] = [[] for _ in prefixes]
-        open_rows = set(range(len(prefixes)))
+        rows = list(range(len(prefixes)))  # whose answers the rows of the cache are
         tokens = mx.argmax(mx.stack([p.logits for p in prefixes]), axis=-1)
-        for step in range(max(budgets)):
+        while True:
             # The next step is on its way before this one's tokens are looked at.
-            if step + 1 < max(budgets):
-                following = self._step(tokens, cache, padding)
-                mx.async_eval(following)
-            else:
-                following = tokens
-            for row, token in enumerate(np.array(tokens).tolist()):
-                if row not in open_rows:
-                    continue
-                answer = answers[row]
+            following = self._step(tokens, cache, padding)
+            mx.async_eval(following)
+            still_open = []
+            for position, token in enumerate(np.array(tokens).tolist()):
+                answer = answers[rows[position]]
                 if token in ends:
-                    open_rows.discard(row)
                     continue
                 answer.append(token)
-                if len(answer) >= budgets[row] or _repeats(answer):
-                    open_rows.discard(row)
-            if not open_rows:
-                break
+                if len(answer) < budgets[rows[position]] and not _repeats(answer):
+                    still_open.append(position)
+            if not still_open:
+                return answers
+            if len(still_open) < len(rows):
+                padding = _keep_rows(cache, padding, still_open)
+                following = following[mx.array(still_open)]
+                rows = [rows[position] for position in still_open]
             tokens = following
-        return answers
 
     def _step(self, tokens: mx.array, cache: KVCache, padding: mx.array | None) -> mx.array:
         embedded = self.engine.model.embed_tokens(tokens)[:, None]
@@ -240,9 +259,10 @@ class SpeechModel:
             return
         prompt = prefix.prompt
 
-        def observe(layer: int, queries: mx.array, keys: mx.array) -> None:
-            weights = attention_weights(queries, keys, prompt.audio_start, prompt.audio_stop)
-            on_layer(layer, np.array(weights))
+        def observe(layer: int, queries: mx.array, keys: mx.array) -> mx.array:
+            weights = attention_weights(queries, keys)
+            on_layer(layer, np.array(weights[..., prompt.audio_start : prompt.audio_stop]))
+            return weights
 
         cache = _copy(prefix.cache)
         cache.trim(1)
@@ -298,6 +318,14 @@ def _stacked(caches: Sequence[KVCache], room: int) -> tuple[KVCache, mx.array | 
             ]
             target[layer] = mx.concatenate(rows)
     return stacked, mx.array(padding) if any(padding) else None
+
+
+def _keep_rows(cache: KVCache, padding: mx.array | None, rows: list[int]) -> mx.array | None:
+    """Drop the other rows of a cache in place, and their part of the padding."""
+    kept = mx.array(rows)
+    for arrays in (cache.keys, cache.values):
+        arrays[:] = [None if array is None else array[kept] for array in arrays]
+    return None if padding is None else padding[kept]
 
 
 def _repeats(answer: list[int]) -> bool:

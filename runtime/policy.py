@@ -190,7 +190,7 @@ def decide(
         references.append(reference)
     if is_final:
         return Decision(tokens, "final", values, True, tuple(references))
-    complete = reason == "end" and has_end and evidence.ended(tokens, last_frame, reference)
+    complete = reason == "end" and has_end and evidence.ended(tokens, reference)
     return Decision(len(references), reason, values, complete, tuple(references))
 
 
@@ -245,12 +245,11 @@ class _Evidence:
         settled = self._next_word_heard(row, reference) or not self._doubt_is_over(reference)
         return reference if settled or self._is_sink(row) else self.values[row]
 
-    def ended(self, tokens: int, before: float | None, reference: float | None) -> bool:
+    def ended(self, tokens: int, reference: float | None) -> bool:
         """The end token, in the row after `tokens` kept ones, can be believed."""
         if self.credible(tokens, reference) and self.outside(tokens):
             return True
-        heard = [self.values[row] for row in range(tokens) if self.credible(row, before)]
-        last = max(heard, default=self._or_start(reference))
+        last = max([self._or_start(reference), *self.values[:tokens]])
         return self._past_border(last, self.policy.pause_s)
 
     def _next_word_heard(self, row: int, reference: float | None) -> bool:

@@ -201,16 +201,15 @@ class StreamDecoder:
 
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> list[Word]:
         ids = list(hypothesis.token_ids)
-        start = 0
-        if self._language is None:
-            detected, text_ids = self._model.vocabulary.split_answer(ids)
+        start, language = 0, self._language
+        if language is None:
+            language, text_ids = self._model.vocabulary.split_answer(ids)
             start = len(ids) - len(text_ids)
-            if detected is None or not text_ids:
+            if language is None or not text_ids:
                 self.draft = ""
                 return []
         ids, frames = ids[start:], hypothesis.frames[start:]
         parts = [self._model.vocabulary.token_bytes(i) for i in ids]
-        language = self._language or detected
         words = split_words(parts, language)
         decision = decide(
             frames,
@@ -253,8 +252,10 @@ class StreamDecoder:
         """Drop whole windows from the front, and the text spoken in them, past `max_audio_s`."""
         window = self._decoder.window_samples
         in_buffer = len(self._buffer) - self._lead
-        excess = in_buffer + int(self.config.step_s * SAMPLE_RATE) - int(
-            self.config.max_audio_s * SAMPLE_RATE
+        excess = (
+            in_buffer
+            + int(self.config.step_s * SAMPLE_RATE)
+            - int(self.config.max_audio_s * SAMPLE_RATE)
         )
         windows = min(-(-excess // window), (in_buffer - 1) // window) if excess > 0 else 0
         if windows < 1:

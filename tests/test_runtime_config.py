@@ -82,7 +82,7 @@ def refusal(path):
         ({"max_audio_s": 1.4}, "max_audio_s is 1.4, expected min_audio_s + step_s = 1.5 or more"),
         ({"max_context_tokens": -1}, "max_context_tokens is -1"),
         ({"calibration": [1]}, "calibration is [1]"),
-        ({"schema_version": 2}, "has schema_version 2, this one reads 1: it was written by a newer"),
+        ({"schema_version": 2}, "has schema_version 2, this one reads 1"),
         ({"schema_version": 2, "new_key": 1}, "written by a newer alignheads; upgrade"),
         ({"schema_version": 0}, "schema_version is 0"),
         ({"language": 3}, "language is 3"),
@@ -178,14 +178,14 @@ def test_more_heads_than_the_file_has_are_refused(tmp_path):
     heads = tmp_path / "heads.json"
     save_heads(heads)
     config = DecoderConfig.load(written(tmp_path, heads="heads.json", head_count=4))
-    with pytest.raises(InputError, match="4 heads asked for.* lists 3"):
+    with pytest.raises(InputError, match=r"4 heads asked for.* lists 3"):
         config.chosen_heads(Checkpoint())
 
 
 def test_a_heads_file_of_another_shape_is_refused(tmp_path):
     save_heads(tmp_path / "heads.json")
     config = DecoderConfig.load(written(tmp_path, heads="heads.json"))
-    with pytest.raises(InputError, match="2 layers x 4 heads.*discover-heads"):
+    with pytest.raises(InputError, match=r"2 layers x 4 heads.*discover-heads"):
         config.chosen_heads(Checkpoint(num_layers=3))
 
 

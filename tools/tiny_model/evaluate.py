@@ -102,7 +102,8 @@ def main() -> None:
         met = figure["wer_percent"] <= bar
         passed &= met
         print(
-            f"{name:24} WER {figure['wer_percent']:5.2f} % (bar {bar} %) {'met' if met else 'MISSED'}"
+            f"{name:24} WER {figure['wer_percent']:5.2f} % "
+            f"(bar {bar} %) {'met' if met else 'MISSED'}"
             f"   S {figure['substitutions']} D {figure['deletions']} I {figure['insertions']}"
             f"   {figure['utterances']} utterances, {figure['exact_percent']:.1f} % exact"
         )
