@@ -22,6 +22,9 @@ from .speech import SAMPLE_RATE
 
 HOP = 160
 NOTHING_SHARE, DIGIT_SHARE, JOINED_SHARE = 0.03, 0.12, 0.35
+# Real voices are few and come last: with synthetic speech learned, digits get a larger share.
+LATE_DIGIT_SHARE, LATE = 0.3, 0.72
+REPEATED_DIGIT_SHARE = 0.12  # one digit several times in a row is where a small model miscounts
 SHORTEST_MAX_S, LONGEST_S = 3.5, 16.0
 FULL_LENGTH_AT = 0.35  # progress at which the curriculum lets every length in
 
@@ -76,14 +79,14 @@ class Pool:
         return " ".join(word for word, _, _ in self.entries[i]["words"])
 
 
-def compose(pool: Pool, rng: np.random.Generator, max_s: float) -> Example:
+def compose(pool: Pool, rng: np.random.Generator, max_s: float, digit_share: float) -> Example:
     """One random utterance of at most `max_s` seconds."""
     kind = rng.random()
     if kind < NOTHING_SHARE:
         return _nothing(rng, max_s)
-    if kind < NOTHING_SHARE + DIGIT_SHARE:
+    if kind < NOTHING_SHARE + digit_share:
         return _augmented(rng, *_digits(pool, rng, max_s))
-    if kind < NOTHING_SHARE + DIGIT_SHARE + JOINED_SHARE:
+    if kind < NOTHING_SHARE + digit_share + JOINED_SHARE:
         return _augmented(rng, *_joined(pool, rng, max_s))
     while pool.seconds(i := pool.synthetic[rng.integers(len(pool.synthetic))]) > max_s:
         pass
@@ -112,7 +115,11 @@ def _digits(pool: Pool, rng: np.random.Generator, max_s: float):
     for _ in range(int(rng.integers(1, 15))):
         if rng.random() < 0.05:
             speaker = speakers[rng.integers(len(speakers))]
-        i = pool.by_speaker[speaker][rng.integers(len(pool.by_speaker[speaker]))]
+        again = bool(words) and rng.random() < REPEATED_DIGIT_SHARE
+        while True:
+            i = pool.by_speaker[speaker][rng.integers(len(pool.by_speaker[speaker]))]
+            if not again or pool.text(i) == words[-1]:
+                break
         piece = pool.audio(i)
         if speed != 1.0:
             piece = soxr.resample(piece, speed * SAMPLE_RATE, SAMPLE_RATE, quality="QQ")
@@ -224,7 +231,8 @@ def batches(pool: Pool, collate: Collator, seed: int, seconds: float, progress) 
     while True:
         open_to = min(1.0, progress() / FULL_LENGTH_AT)
         max_s = SHORTEST_MAX_S + (LONGEST_S - SHORTEST_MAX_S) * open_to
-        examples = [compose(pool, rng, max_s) for _ in range(400)]
+        digit_share = LATE_DIGIT_SHARE if progress() > LATE else DIGIT_SHARE
+        examples = [compose(pool, rng, max_s, digit_share) for _ in range(400)]
         examples = [e for e in examples if len(e.samples) <= LONGEST_S * SAMPLE_RATE]
         examples.sort(key=lambda e: len(e.samples))
         groups, group = [], []
