@@ -10,15 +10,18 @@ if TYPE_CHECKING:
     from .discovery import discover_heads
     from .errors import InputError
     from .heads import HeadsFile, load_heads
-    from .runtime import SpeechModel, Transcript
+    from .runtime import DecoderConfig, SpeechModel, StreamDecoder, Transcript, Word
 
 _ROOM_OF_NAME = {
     "Corpus": ".corpora",
+    "DecoderConfig": ".runtime",
     "HeadsFile": ".heads",
     "InputError": ".errors",
     "SpeechModel": ".runtime",
+    "StreamDecoder": ".runtime",
     "Transcript": ".runtime",
     "Utterance": ".corpora",
+    "Word": ".runtime",
     "WordTime": ".corpora",
     "discover_heads": ".discovery",
     "load_corpus": ".corpora",
@@ -27,11 +30,14 @@ _ROOM_OF_NAME = {
 
 __all__ = [
     "Corpus",
+    "DecoderConfig",
     "HeadsFile",
     "InputError",
     "SpeechModel",
+    "StreamDecoder",
     "Transcript",
     "Utterance",
+    "Word",
     "WordTime",
     "discover_heads",
     "load_corpus",

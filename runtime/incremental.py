@@ -104,6 +104,20 @@ class IncrementalDecoder:
         """
         if len(samples) - lead < MIN_SAMPLES:
             return Hypothesis((), np.zeros((0, len(self._column)), int), 0, True)
+        try:
+            return self._hypothesis(samples, lead, committed_ids, language, context)
+        except BaseException:
+            self._forget_keys()  # whatever was half done
+            raise
+
+    def _hypothesis(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: Sequence[int],
+        language: str | None,
+        context: str,
+    ) -> Hypothesis:
         windows, tail = self._encode(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)

@@ -6,19 +6,23 @@ decoding itself, and what it may keep between steps, is `incremental.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputError
 from .config import DecoderConfig
+from .engine_thread import on_engine_thread
 from .frames import FRAMES_PER_SECOND
 from .incremental import LEAD_SAMPLES, Hypothesis, IncrementalDecoder
 from .model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
 from .policy import Decision, decide, whole_words, word_starts
+from .trace import StepTrace, TokenTrace
 from .words import TokenWord, split_words
 
 _MIN_WORD_S = 0.04
+_LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Word:
         text: the word, without spaces around it.
         start_s, end_s: when it was spoken, in seconds from the start of the stream, from the
             frames its own tokens attended to.
-        emitted_s: seconds of audio received when it was committed.
+        emitted_s: seconds of audio received when it was committed; more than was decoded if the
+            chunk that brought the step was longer than the step needed.
         token_ids: its tokens.
         space_before: whether a space stands between it and the word before.
     """
@@ -50,15 +55,44 @@ class _Committed:
     end_s: float
 
 
+def as_samples(samples: np.ndarray) -> np.ndarray:
+    """`samples` as [n] float32.
+
+    Raises:
+        InputError: they are not one channel of finite floats.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+        raise InputError(
+            f"samples are {samples.dtype} of shape {samples.shape}; expected one channel of "
+            "floats in -1 to 1 (divide int16 by 32768, average channels)"
+        )
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise InputError("the samples hold NaN or infinity")
+    if peak > _LOUDEST:
+        raise InputError(f"a sample is {peak:.3g}; expected floats in -1 to 1")
+    return samples.astype(np.float32)  # a copy: the caller may use its array again
+
+
 class StreamDecoder:
-    """Decodes one stream. Not thread-safe itself; several may share one model.
+    """Decodes one stream. Feed it from one thread at a time; many may share one model.
+
+    A decoding step falls at each multiple of `step_s` of the stream, at that very sample,
+    however the audio comes in: chunks of up to `step_s` give the same words at the same times.
+    A longer chunk brings several steps at once, and a stream that is behind should catch up:
+    only the last of them that the buffer has room for is made.
+
+    Word starts come from the frame that the word's first token attended to, of 77 ms; ends
+    from its last token's. Both run with the text.
 
     Example:
-        with StreamDecoder(SpeechModel.load("tiny")) as stream:
-            for samples in microphone:
-                for word in stream.feed(samples):
-                    print(word.text)
-        print(stream.finished_words)
+        stream = StreamDecoder(SpeechModel.load("tiny"))
+        for samples in microphone:
+            for word in stream.feed(samples):
+                print(word.text)
+        for word in stream.finish():
+            print(word.text)
     """
 
     def __init__(
@@ -69,6 +103,7 @@ class StreamDecoder:
         language: str | None = None,
         sample_rate: int = SAMPLE_RATE,
         caches: bool = True,
+        on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Start a stream.
 
@@ -78,6 +113,7 @@ class StreamDecoder:
             language: None: the configuration's, or detected once.
             sample_rate: of the samples that will be fed.
             caches: off: read the whole buffer anew each step (for tests).
+            on_step: called after each step with what it saw and decided.
 
         Raises:
             InputError: a configuration for another model, or a language it does not know.
@@ -87,6 +123,9 @@ class StreamDecoder:
         self._given = model.language_name(language or self.config.language)
         self._policy = self.config.policy
         self._decoder = IncrementalDecoder(model, self.config.chosen_heads(model), caches=caches)
+        self._on_step = on_step
+        self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
+        self._room = int(self.config.max_audio_s * SAMPLE_RATE)
         self._sample_rate = sample_rate
         if sample_rate < 1:
             raise InputError(f"the sample rate is {sample_rate}; expected 1 or more")
@@ -94,22 +133,27 @@ class StreamDecoder:
 
     def reset(self) -> None:
         """Forget the stream and start a new one."""
-        self._decoder.reset()
+        # There, since a step that a Ctrl-C took us away from may still be under way.
+        on_engine_thread(self._model, self._decoder.reset)
         self._resampler = None
         if self._sample_rate != SAMPLE_RATE:
             import soxr
 
             self._resampler = soxr.ResampleStream(self._sample_rate, SAMPLE_RATE, 1, "float32")
+        self._waiting: list[np.ndarray] = []  # received, for steps to come
+        self._waiting_samples = 0
+        self._new_words: list[Word] = []  # committed, and not yet given to the caller
+        self._steps = 0
         self._buffer = np.zeros(0, np.float32)  # lead, then the buffer
         self._lead = 0
         self._dropped = 0  # samples of the stream before the buffer, without the lead
-        self._decoded_at = 0  # samples of the stream at the last step
+        self._decoded_at = 0  # where in the stream the last step fell
         self._language = self._given
         self._committed: list[_Committed] = []
         self._context: list[int] = []
         self._last_frame: float | None = None
         self._last_end_s = 0.0
-        self._hypothesis: Hypothesis | None = None
+        self._closed = False
         self.draft = ""
         self.finished = False
 
@@ -119,12 +163,22 @@ class StreamDecoder:
         return self._received / SAMPLE_RATE
 
     @property
+    def committed_s(self) -> float:
+        """Where the last committed word ends, in seconds."""
+        return self._last_end_s
+
+    @property
     def language(self) -> str | None:
         """The language given or detected; None while it is not known."""
         return self._language
 
     @property
     def _received(self) -> int:
+        return self._taken + self._waiting_samples
+
+    @property
+    def _taken(self) -> int:
+        """Samples of the stream up to the buffer's end."""
         return self._dropped + len(self._buffer) - self._lead
 
     def __enter__(self) -> StreamDecoder:
@@ -136,70 +190,81 @@ class StreamDecoder:
     def feed(self, samples: np.ndarray) -> list[Word]:
         """Take samples [n] (float, mono, at `sample_rate`) and return the words now committed.
 
-        Any number of samples may come at once, one or half an hour; results depend only on
-        where decoding steps fall.
+        Any number of samples may come at once, none, one or half an hour.
 
         Raises:
             InputError: samples that are not one channel of finite floats, or a finished stream.
                 Nothing of them is taken.
+            Exception: whatever the engine raises. The samples are kept, the stream can go on,
+                and words committed before are returned by the next call.
         """
-        if self.finished:
+        if self._closed:
             raise InputError("the stream is finished; call reset() to start another")
-        samples = np.asarray(samples)
-        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
-            raise InputError(
-                f"samples are {samples.dtype} of shape {samples.shape}; expected one channel of "
-                "floats in -1 to 1 (divide int16 by 32768, average channels)"
-            )
-        if not np.isfinite(samples).all():
-            raise InputError("the samples hold NaN or infinity")
-        samples = samples.astype(np.float32)
+        samples = as_samples(samples)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
-        return self._take(samples)
+        self._receive(samples)
+        self._decode_to_last_place()
+        return self._given_out()
 
     def finish(self) -> list[Word]:
-        """No more audio comes: commit what is left."""
+        """No more audio comes: commit what is left. After an exception it can be called again."""
         if self.finished:
             return []
-        words: list[Word] = []
-        if self._resampler is not None:
-            words += self._take(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        words += self._step(is_final=True)
+        if not self._closed and self._resampler is not None:
+            self._receive(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        self._closed = True
+        self._decode_to_last_place()
+        self._step(self._received, is_final=True)
         self.finished = True
         self.draft = ""
+        return self._given_out()
+
+    def _receive(self, samples: np.ndarray) -> None:
+        if len(samples):
+            self._waiting.append(samples)
+            self._waiting_samples += len(samples)
+
+    def _given_out(self) -> list[Word]:
+        words, self._new_words = self._new_words, []
         return words
 
-    def _take(self, samples: np.ndarray) -> list[Word]:
-        words: list[Word] = []
-        step = int(self.config.step_s * SAMPLE_RATE)
-        room = int(self.config.max_audio_s * SAMPLE_RATE)
-        while len(samples):
-            # As much as there is at once, but never more than the buffer holds.
-            free = max(step, room - (len(self._buffer) - self._lead))
-            part, samples = samples[:free], samples[free:]
-            self._buffer = np.concatenate([self._buffer, part])
-            if self._received - self._decoded_at >= step:
-                words += self._step(is_final=False)
-        return words
+    def _decode_to_last_place(self) -> None:
+        """Make the steps that the audio received allows."""
+        step = self._step_samples
+        while (last := self._received // step * step) > self._decoded_at:
+            following = (self._decoded_at // step + 1) * step
+            fitting = (self._dropped + self._room) // step * step
+            self._step(min(last, max(following, fitting)), is_final=False)
 
-    def _step(self, *, is_final: bool) -> list[Word]:
+    def _fill(self, place: int) -> None:
+        """Move what waits, up to `place` in the stream, into the buffer."""
+        missing = place - self._taken
+        if missing < 1:
+            return
+        waiting = np.concatenate(self._waiting)
+        self._buffer = np.concatenate([self._buffer, waiting[:missing]])
+        self._waiting = [waiting[missing:]]
+        self._waiting_samples -= missing
+
+    def _step(self, place: int, *, is_final: bool) -> None:
+        self._fill(place)
+        self._decoded_at = place
         in_buffer = len(self._buffer) - self._lead
-        if in_buffer < MIN_SAMPLES or (
-            not is_final and in_buffer < self.config.min_audio_s * SAMPLE_RATE
-        ):
-            return []
-        self._decoded_at = self._received
+        least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
+        if in_buffer < max(MIN_SAMPLES, least):
+            return
         context = self._model.vocabulary.decode(self._context).strip()
         committed = [token.token_id for token in self._committed]
-        hypothesis = self._decoder.hypothesis(
-            self._buffer, self._lead, committed, self._language, context
-        )
-        words = self._commit(hypothesis, is_final)
+        seen = (self._buffer, self._lead, committed, self._language, context)
+        hypothesis = on_engine_thread(self._model, lambda: self._decoder.hypothesis(*seen))
+        trace = self._commit(hypothesis, is_final)
+        self._steps += 1
         self._trim()
-        return words
+        if self._on_step is not None:
+            self._on_step(trace)
 
-    def _commit(self, hypothesis: Hypothesis, is_final: bool) -> list[Word]:
+    def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
         ids = list(hypothesis.token_ids)
         start, language = 0, self._language
         if language is None:
@@ -207,7 +272,7 @@ class StreamDecoder:
             start = len(ids) - len(text_ids)
             if language is None or not text_ids:
                 self.draft = ""
-                return []
+                return self._trace(hypothesis, None, "no language", ())
         ids, frames = ids[start:], hypothesis.frames[start:]
         parts = [self._model.vocabulary.token_bytes(i) for i in ids]
         words = split_words(parts, language)
@@ -221,53 +286,89 @@ class StreamDecoder:
             is_final=is_final,
         )
         count = whole_words(words, decision.keep, decision.complete)
-        made = self._emit(words[:count], ids, parts, decision)
-        if made:
-            self._language = language
         tokens = words[count - 1].tokens.stop if count else 0
+        traced = tuple(
+            _token_trace(i, ids[i], parts[i], frames[i], decision, tokens) for i in range(len(ids))
+        )
+        trace = self._trace(hypothesis, language, decision.reason, traced)
+        if count:
+            self._emit(words[:count], ids, parts, decision)
+            self._language = language
         self._last_frame = decision.reference_after(tokens, self._last_frame)
         self.draft = b"".join(parts[tokens:]).decode("utf-8", errors="replace").strip()
-        return made
+        return trace
+
+    def _trace(
+        self,
+        hypothesis: Hypothesis,
+        language: str | None,
+        reason: str,
+        tokens: tuple[TokenTrace, ...],
+    ) -> StepTrace:
+        return StepTrace(
+            step=self._steps,
+            audio_s=self._decoded_at / SAMPLE_RATE,
+            buffer_start_s=self._dropped / SAMPLE_RATE,
+            audio_frames=hypothesis.audio_frames,
+            language=language,
+            reason=reason,
+            ended=hypothesis.ended,
+            committed_tokens=len(self._committed),
+            tokens=tokens,
+        )
 
     def _emit(
         self, words: list[TokenWord], ids: list[int], parts: list[bytes], decision: Decision
-    ) -> list[Word]:
-        made = []
-        offset_s = self._dropped / SAMPLE_RATE
+    ) -> None:
+        offset_s, decoded_s = self._dropped / SAMPLE_RATE, self._decoded_at / SAMPLE_RATE
         done = 0
         for word in words:
             seen = [decision.frames[i] for i in word.tokens]
             start_s = max(self._last_end_s, offset_s + seen[0] / FRAMES_PER_SECOND)
             end_s = offset_s + (max(seen[0], seen[-1]) + 1) / FRAMES_PER_SECOND
-            end_s = min(max(end_s, start_s + _MIN_WORD_S), max(self.received_s, start_s))
+            end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
             token_ids = tuple(ids[done : word.tokens.stop])
             space = b"".join(parts[done : word.tokens.stop])[:1].isspace()
-            made.append(Word(word.text, start_s, end_s, self.received_s, token_ids, space))
+            self._new_words.append(
+                Word(word.text, start_s, end_s, self.received_s, token_ids, space)
+            )
             self._committed += [_Committed(i, end_s) for i in token_ids]
             self._last_end_s = end_s
             done = word.tokens.stop
-        return made
 
     def _trim(self) -> None:
         """Drop whole windows from the front, and the text spoken in them, past `max_audio_s`."""
         window = self._decoder.window_samples
         in_buffer = len(self._buffer) - self._lead
-        excess = (
-            in_buffer
-            + int(self.config.step_s * SAMPLE_RATE)
-            - int(self.config.max_audio_s * SAMPLE_RATE)
-        )
-        windows = min(-(-excess // window), (in_buffer - 1) // window) if excess > 0 else 0
+        excess = in_buffer + self._step_samples - self._room
+        # What is left must be enough to decode.
+        kept = max(MIN_SAMPLES, int(self.config.min_audio_s * SAMPLE_RATE))
+        windows = min(-(-excess // window), (in_buffer - kept) // window) if excess > 0 else 0
         if windows < 1:
             return
         gone = windows * window
         self._buffer = self._buffer[self._lead + gone - LEAD_SAMPLES :]
         self._lead = LEAD_SAMPLES
         self._dropped += gone
-        self._decoder.drop_windows(windows)
+        on_engine_thread(self._model, lambda: self._decoder.drop_windows(windows))
         start_s = self._dropped / SAMPLE_RATE
         while self._committed and self._committed[0].end_s <= start_s:
             self._context.append(self._committed.pop(0).token_id)
         del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
         if self._last_frame is not None:
             self._last_frame -= windows * self._decoder.window_frames
+
+
+def _token_trace(
+    index: int, token_id: int, part: bytes, frames: np.ndarray, decision: Decision, committed: int
+) -> TokenTrace:
+    is_committed = index < committed
+    waits = "word" if index < decision.keep else decision.reason
+    return TokenTrace(
+        id=token_id,
+        text=part.decode("utf-8", errors="replace"),
+        frames=tuple(int(frame) for frame in frames),
+        frame=decision.frames[index],
+        decision="commit" if is_committed else "wait",
+        reason="" if is_committed else waits,
+    )

@@ -171,6 +171,7 @@ class TextAttention(nn.Module):
         self.o_proj = nn.Linear(self.heads * self.head_dim, width, bias=False)
         self.q_norm = nn.RMSNorm(self.head_dim, eps=1e-5)
         self.k_norm = nn.RMSNorm(self.head_dim, eps=1e-5)
+        self.kept: tuple[Tensor, Tensor] | None = None  # queries and keys of the last forward
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, length, _ = x.shape
@@ -180,6 +181,7 @@ class TextAttention(nn.Module):
         q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
         groups = self.heads // self.kv_heads
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        self.kept = (q, k)
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
 
@@ -264,6 +266,24 @@ class TinyASR(nn.Module):
         hidden = self.model(embedded)[select]
         logits = hidden @ self.model.embed_tokens.weight.T
         return logits, self.ctc(audio).log_softmax(-1).transpose(0, 1)
+
+
+def head_agreement(
+    model: TinyASR, tokens: Tensor, select: Tensor, teachers: list[int], pupils: list[int]
+) -> Tensor:
+    """How far some heads of the last layer look from where others do: a cross-entropy.
+
+    The teachers' mean attention over the audio, held fixed, is the target of each pupil's.
+    Call it after a forward pass of the same batch; `tokens` and `select` as there.
+    """
+    q, k = model.model.layers[-1].self_attn.kept
+    heads = [*teachers, *pupils]
+    scores = q[:, heads] @ k[:, heads].transpose(-1, -2) * q.shape[-1] ** -0.5
+    rows = scores.transpose(1, 2)[select]  # selected, heads, positions
+    audio = (tokens == model.audio_token_id)[torch.nonzero(select)[:, 0]]
+    logs = rows.masked_fill(~audio[:, None, :], -1e9).log_softmax(-1)
+    target = logs[:, : len(teachers)].exp().mean(1, keepdim=True).detach()
+    return -(target * logs[:, len(teachers) :]).sum(-1).mean()
 
 
 def _initialise(module: nn.Module) -> None:

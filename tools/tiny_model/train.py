@@ -6,6 +6,11 @@ Two processes of one thread each share the gradient: at this size that is faster
 threads in one process, which spend their time waiting for each other. The schedule follows
 the clock (`--minutes`), so that a run ends when it was meant to on any machine.
 A checkpoint is written every 500 steps; `--resume` goes on from it.
+
+    python -m tools.tiny_model.train --pool work/ --out work/tiny --minutes 8 --finish
+
+A second, short stage at a low rate, from the last checkpoint of the first: two more heads of the
+last layer learn to look where three others do, for the redundancy that large models have.
 """
 
 from __future__ import annotations
@@ -26,26 +31,32 @@ from torch.nn import functional as F
 
 from .batches import Batch, Collator, Pool, batches
 from .export import export
-from .network import AudioShape, TextShape, TinyASR
+from .network import AudioShape, TextShape, TinyASR, head_agreement
 from .tokenizer import train as train_tokenizer
 
-PEAK_RATE, WARM_UP_STEPS = 2e-3, 200
+PEAK_RATE, FINISH_RATE, WARM_UP_STEPS = 2e-3, 4e-4, 200
+AGREEMENT_WEIGHT, TEACHERS, PUPILS = 0.3, [0, 2, 4], [1, 5]
 CTC_WEIGHT, LABEL_SMOOTHING = 0.3, 0.02
 CLIP_NORM, WEIGHT_DECAY, BETAS = 1.0, 0.05, (0.9, 0.98)
 SAVE_EVERY, LOG_EVERY = 500, 100
 
 
-def learning_rate(step: int, progress: float) -> float:
-    """Linear warm-up, then a cosine to zero over the training time."""
+def learning_rate(step: int, progress: float, peak: float) -> float:
+    """Linear warm-up, then a cosine from `peak` to zero over the training time."""
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-    return PEAK_RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * max(cosine, 1e-3)
+    return peak * min(1.0, (step + 1) / WARM_UP_STEPS) * max(cosine, 1e-3)
 
 
-def loss_of(model: TinyASR, batch: Batch, ctc_weight: float) -> tuple[torch.Tensor, float]:
+def loss_of(
+    model: TinyASR, batch: Batch, ctc_weight: float, finish: bool = False
+) -> tuple[torch.Tensor, float]:
     """The loss to descend, and the share of next tokens that are right."""
     logits, ctc = model(batch.mel, batch.counts, batch.tokens, batch.select)
     loss = F.cross_entropy(logits, batch.targets, label_smoothing=LABEL_SMOOTHING)
     right = (logits.argmax(-1) == batch.targets).float().mean().item()
+    if finish:
+        agreement = head_agreement(model, batch.tokens, batch.select, TEACHERS, PUPILS)
+        return loss + AGREEMENT_WEIGHT * agreement, right
     blank = model.ctc.out_features - 1  # a padding row of the vocabulary
     loss = loss + ctc_weight * F.ctc_loss(
         ctc, batch.ctc_targets, batch.counts, batch.ctc_lengths, blank, zero_infinity=True
@@ -75,27 +86,30 @@ def work(rank: int, world: int, args: argparse.Namespace, port: int) -> None:
         foreach=True,
     )
     checkpoint, step, spent = args.pool / "checkpoint.pt", 0, 0.0
-    if args.resume:
+    if args.resume or args.finish:
         state = torch.load(checkpoint)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["spent"]
+        if args.resume:
+            step, spent = state["step"], state["spent"]
     started, progress = time.monotonic() - spent, spent / (60 * args.minutes)
     stream = batches(
         Pool(args.pool), Collator(tokenizer, special), 1000 * args.seed + 10 * step + rank,
-        args.batch_seconds / world, lambda: progress,
+        args.batch_seconds / world, lambda: 1.0 if args.finish else progress,
     )  # fmt: skip
 
+    peak = FINISH_RATE if args.finish else PEAK_RATE
     total_loss = total_right = 0.0
     while progress < 1.0:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, progress)
-        loss, right = loss_of(model, next(stream), CTC_WEIGHT * (1.0 - progress))
+            group["lr"] = learning_rate(step, progress, peak)
+        loss, right = loss_of(model, next(stream), CTC_WEIGHT * (1.0 - progress), args.finish)
         optimizer.zero_grad()
         loss.backward()
         # The clock travels with the gradient: every process must leave the loop together.
         clock = torch.tensor([(time.monotonic() - started) / (60 * args.minutes)])
-        shared = torch.cat([*(p.grad.flatten() for p in parameters), clock])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        shared = torch.cat([*(gradient.flatten() for gradient in gradients), clock])
         dist.all_reduce(shared)
         shared /= world
         progress = shared[-1].item()
@@ -103,7 +117,7 @@ def work(rank: int, world: int, args: argparse.Namespace, port: int) -> None:
         if math.isfinite(norm):
             scale, position = min(1.0, CLIP_NORM / (norm + 1e-6)), 0
             for p in parameters:
-                p.grad.copy_(shared[position : position + p.numel()].view_as(p)).mul_(scale)
+                p.grad = shared[position : position + p.numel()].view_as(p) * scale
                 position += p.numel()
             optimizer.step()
         step += 1
@@ -135,9 +149,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--finish", action="store_true", help="the second stage")
     args = parser.parse_args()
     size_file = args.pool / "vocab_size.json"
-    if not args.resume:
+    if not (args.resume or args.finish):
         size_file.write_text(json.dumps(train_tokenizer(args.out)))
     args.vocab_size = json.loads(size_file.read_text())
     print(json.dumps(asdict(TextShape(vocab_size=args.vocab_size))), flush=True)

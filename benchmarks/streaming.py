@@ -1,0 +1,334 @@
+"""The streaming decoder against offline, the published algorithm, and the engine's own streaming.
+
+    python benchmarks/streaming.py [--digits-corpus DIR] [--full-size DIR] [--hour] [--sessions 8]
+
+All in one run, on the same audio. Each bar is printed with met or MISSED. See README.md beside
+this file for what each line means.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from alignheads.commandline import run, say
+from alignheads.corpora import Utterance, load_corpus
+from alignheads.errors import InputError
+from alignheads.heads.load import load_heads
+from alignheads.runtime.backend import mx
+from alignheads.runtime.config import DecoderConfig
+from alignheads.runtime.model import SpeechModel
+
+# After the package, which makes MLX ready for this machine.
+from streaming_long import Hour, at_once, one_hour  # isort: skip
+from streaming_speed import (  # isort: skip
+    Cost, ForcedOurs, ForcedPublished, at_most_15_s, by_buffer, forced_cost, memory_bandwidth,
+    speech, weight_bytes, window_mean,
+)  # fmt: skip
+from streams import Row, contestants, measure  # isort: skip
+
+PUBLISHED_HEADS = 20
+SECTIONS = ("table", "speed")
+_COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt}
+
+
+@dataclass
+class Bars:
+    """What was to be reached, and how many were."""
+
+    met: int = 0
+    missed: list[str] = field(default_factory=list)
+
+    def check(self, what: str, value: float | None, sign: str, bar: float, unit: str = "") -> None:
+        """Print one bar. A value that is not there misses it."""
+        good = value is not None and _COMPARE[sign](value, bar)
+        shown = "nothing" if value is None else f"{value:.3g}{unit}"
+        self.judge(f"{what}: {shown} (bar {sign} {bar:.3g}{unit})", good)
+
+    def judge(self, line: str, good: bool) -> None:
+        """Print one bar that has its own words."""
+        print(f"  {'met   ' if good else 'MISSED'}  {line}")
+        self.met += good
+        if not good:
+            self.missed.append(line)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every section here is of."""
+
+    model: SpeechModel
+    config: DecoderConfig
+    heads: tuple[tuple[int, int], ...]
+    demo: Sequence[Utterance]
+    language: str | None
+    detect: bool
+    bars: Bars
+
+
+def published_heads(config: DecoderConfig, model: SpeechModel) -> tuple[tuple[int, int], ...]:
+    """The best 20 heads that the configuration's heads file lists, or all it has."""
+    config.chosen_heads(model)  # refuses what does not fit the model
+    listed = load_heads(config.heads).compact if isinstance(config.heads, str) else config.heads
+    return tuple(map(tuple, listed[:PUBLISHED_HEADS]))
+
+
+HEADER = (
+    "decoder", "WER %", "S / D / I", "delay mean / p50 / p90 s", "cut in two", "rewrites",
+    "start error ms", "ms per s", "RTF",
+)  # fmt: skip
+
+
+def delays(times) -> str:
+    """Mean, median and 90th percentile."""
+    if times is None or not times.delay_s.count:
+        return ""
+    one = times.delay_s
+    return f"{one.mean:.2f} / {one.p50:.2f} / {one.p90:.2f}"
+
+
+def print_row(row: Row) -> None:
+    """One line of the table, and one for what a decoder called stable."""
+    counts = row.errors.words
+    start = row.times.start_error_ms.p50 if row.times and row.has_starts else None
+    cells = (
+        row.name, f"{row.wer:.1f}",
+        f"{counts.substitutions} / {counts.deletions} / {counts.insertions}",
+        delays(row.times), row.errors.cut_words, row.rewrites,
+        "" if start is None else f"{start:.0f}",
+        f"{1000 * row.wall_per_s:.1f}", f"{row.wall_per_s:.3f}",
+    )  # fmt: skip
+    print_cells(cells)
+    if row.declared is not None:
+        print_cells(("… what it calls stable", "", "", delays(row.declared), *[""] * 5))
+
+
+def print_cells(cells: Sequence[object]) -> None:
+    """One line of a Markdown table."""
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def print_table(job: Job, name: str, utterances: Sequence[Utterance]) -> dict[str, Row]:
+    """Every decoder on one corpus."""
+    audio_s = sum(len(one.read()) for one in utterances) / 16_000
+    print(f"\n{name}: {len(utterances)} utterances, {audio_s:.0f} s\n")
+    print_cells(HEADER)
+    print_cells(["---"] * len(HEADER))
+    rows = {}
+    for contestant in contestants(job.model, job.config, job.heads):
+        say(f"{contestant.name} on {name}")
+        rows[contestant.name] = measure(contestant, utterances, job.detect)
+        print_row(rows[contestant.name])
+    print()
+    print_table_bars(job.bars, name, rows)
+    return rows
+
+
+def print_table_bars(bars: Bars, name: str, rows: dict[str, Row]) -> None:
+    """Ours against the absolute bars and against each of the others."""
+    offline, one, half = rows["offline"], rows["ours, 1 s"], rows["ours, 0.5 s"]
+    if one.times is None or half.times is None:
+        raise InputError(f"{name} has no word times, so there are no delays: give a corpus "
+                         "with TextGrids, or run align-corpus on it")  # fmt: skip
+    delay, half_delay = one.times.delay_s, half.times.delay_s
+    bars.check(f"{name}, 1 s: WER over offline", one.wer - offline.wer, "<=", 0.5, " points")
+    extra = one.errors.cut_words - offline.errors.cut_words
+    bars.check(f"{name}, 1 s: words cut in two, over offline", extra, "<=", 0)
+    bars.check(f"{name}, 1 s: start error, median", one.times.start_error_ms.p50, "<=", 80, " ms")
+    bars.check(f"{name}, 1 s: delay p50", delay.p50, "<=", 0.75, " s")
+    bars.check(f"{name}, 1 s: delay p90", delay.p90, "<=", 1.2, " s")
+    bars.check(f"{name}, 0.5 s: delay p50", half_delay.p50, "<=", 0.55, " s")
+    bars.check(f"{name}, 0.5 s: WER over that with 1 s", half.wer - one.wer, "<=", 0, " points")
+    for other in rows.values():
+        if other.name.startswith("published"):
+            _against(bars, name, one, other, needs_lower_delay=False)
+        elif other.name.startswith("engine"):
+            _against(bars, name, one, other, needs_lower_delay=True)
+            ratio = one.wall_per_s / other.wall_per_s
+            bars.check(f"{name}: time per audio second over {other.name}", ratio, "<=", 1.0, "x")
+
+
+def _against(bars: Bars, name: str, ours: Row, other: Row, *, needs_lower_delay: bool) -> None:
+    ours_mean = ours.times.delay_s.mean if ours.times else None
+    mean = other.times.delay_s.mean if other.times else None
+    lower = ours.wer < other.wer or ours.wer == other.wer == 0
+    bars.judge(f"{name}: WER {ours.wer:.1f} against {other.wer:.1f} of {other.name}", lower)
+    if ours_mean is None or mean is None:
+        bars.judge(f"{name}: no delay to compare with {other.name}", False)
+        return
+    good = ours_mean < mean if needs_lower_delay else ours_mean <= mean
+    bars.judge(f"{name}: mean delay {ours_mean:.2f} s against {mean:.2f} s of {other.name}", good)
+
+
+def print_forced(job: Job, model: SpeechModel, heads, seconds: int, tokens: int, repeats: int):
+    """The split of one step, forced tokens, ours and published; returns the ratio of totals."""
+    samples = speech(job.demo, seconds)
+    language = job.language
+    print(f"\n{model.label}, a step at a buffer of {seconds} s, {tokens} forced tokens, "
+          f"{len(heads)} heads, ms\n")  # fmt: skip
+    print_cells(("decoder", "total", "encode", "prefill", "decode", "of it capture"))
+    print_cells(["---"] * 6)
+    costs: list[Cost] = []
+    for name, kind in (("ours", ForcedOurs), ("published", ForcedPublished)):
+        say(f"{name} at {seconds} s")
+        cost = forced_cost(kind, model, heads, samples, tokens=tokens, language=language,
+                           repeats=repeats)  # fmt: skip
+        costs.append(cost)
+        parts = (cost.total, cost.encode, cost.prefill, cost.decode, cost.capture)
+        print_cells((name, *(f"{1000 * part:.1f}" for part in parts)))
+    cycle = window_mean(model, heads, speech(job.demo, seconds + 4), tokens, language)
+    print_cells((f"ours, mean of steps at {seconds - 3} to {seconds + 4} s",
+                 f"{1000 * cycle:.1f}", *[""] * 4))  # fmt: skip
+    bandwidth, size = memory_bandwidth(), weight_bytes(model)
+    print_cells(("lower bound: one read of the weights a token", "", "", "",
+                 f"{1000 * tokens * size / bandwidth:.1f}", ""))  # fmt: skip
+    print(f"\n{size / 1e6:.0f} MB of weights a token, {bandwidth / 1e9:.1f} GB/s measured")
+    return costs[1].total / costs[0].total
+
+
+def print_speed(job: Job, streams: int, tokens: int, repeats: int) -> None:
+    """What a step costs at tiny size."""
+    print_forced(job, job.model, job.heads, 15, tokens, repeats)
+    say("streams with buffers of at most 15 s")
+    samples = speech(job.demo, 45)
+    ours, theirs = at_most_15_s(job.model, job.config, job.heads, samples, job.language)
+    print(f"\nfree streams with buffers of at most 15 s, after the first 15 s: ours "
+          f"{1000 * ours:.1f}, published {1000 * theirs:.1f} ms per second of audio")  # fmt: skip
+    job.bars.check(
+        "time per audio second at 15 s, published over ours", theirs / ours, ">=", 4, "x"
+    )
+    say("steps by length of the buffer")
+    for what, (short, long) in by_buffer(
+        job.model, job.config, job.demo, job.language, streams
+    ).items():
+        print(f"step at 10 s and 30 s, {what}: {1000 * short:.1f}, {1000 * long:.1f} ms")
+        job.bars.check(f"step at 30 s over 10 s, {what}", long / short, "<=", 1.3, "x")
+
+
+def print_full_size(job: Job, folder: Path, tokens: int, repeats: int) -> None:
+    """The same split on a checkpoint of the real shapes."""
+    model = SpeechModel.load(folder)
+    heads = spread_heads(model)
+    for seconds, bar in ((15, 2.0), (30, 2.5)):
+        ratio = print_forced(job, model, heads, seconds, tokens, repeats)
+        job.bars.check(f"{model.label} at {seconds} s, published over ours", ratio, ">=", bar, "x")
+
+
+def spread_heads(model: SpeechModel) -> tuple[tuple[int, int], ...]:
+    """The bundled 0.6B file's best 20 where the model has its shape; else 20, spread evenly."""
+    bundled = load_heads("0.6b")
+    if (model.num_layers, model.num_heads) == (bundled.num_layers, bundled.num_heads):
+        return tuple(bundled.top(PUBLISHED_HEADS))
+    pairs = [(layer, head) for layer in range(model.num_layers) for head in range(model.num_heads)]
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, PUBLISHED_HEADS).astype(int))
+    return tuple(pairs[index] for index in chosen)
+
+
+def print_hour(job: Job, minutes: float, rows: dict[str, Row] | None) -> None:
+    """Memory and lost words of a long stream."""
+    if rows is None:
+        say("ours on each utterance alone, to compare with")
+        wanted = {c.name: c for c in contestants(job.model, job.config, job.heads)}["ours, 1 s"]
+        alone = measure(wanted, job.demo, job.detect)
+    else:
+        alone = rows["ours, 1 s"]
+    every = minutes / 12
+    print(f"\none stream of {minutes:g} minutes, utterances with pauses\n")
+    print_cells(("minute", "resident MB", "ms per s"))
+    print_cells(["---"] * 3)
+    config = job.config.changed(step_s=1.0)
+    found: Hour | None = None
+    for mark in one_hour(job.model, config, job.demo, job.language, minutes, every):
+        if isinstance(mark, Hour):
+            found = mark
+            continue
+        print_cells((f"{mark.minute:.1f}", f"{mark.resident / 1e6:.0f}",
+                     f"{1000 * mark.wall_per_s:.1f}"))  # fmt: skip
+    assert found is not None
+    counts = found.errors
+    print(f"\n{found.utterances} utterances: WER {100 * (counts.rate or 0):.1f} %, "
+          f"{counts.substitutions} / {counts.deletions} / {counts.insertions} of "
+          f"{counts.reference} words; each alone {alone.wer:.1f} %")  # fmt: skip
+    first = found.marks[0].resident
+    change = max(abs(mark.resident / first - 1) for mark in found.marks)
+    job.bars.check("resident memory against the first mark", 100 * change, "<=", 10, " %")
+    lost = 100 * (counts.deletions + counts.insertions) / counts.reference
+    job.bars.check("words lost or doubled", lost, "<=", alone.wer, " %")
+
+
+def print_sessions(job: Job, count: int, seconds: float) -> None:
+    """Several streams at once."""
+    say(f"{count} sessions of {seconds:g} s")
+    found = at_once(job.model, job.config, job.demo, job.language, count, seconds)
+    print(f"\n{count} sessions of {seconds:g} s in threads: {found.resident_each / 1e6:.1f} MB "
+          f"resident each, {found.arrays_each / 1e6:.1f} MB of arrays each")  # fmt: skip
+    for fault in found.faults:
+        print(f"  raised {fault}")
+    job.bars.check("memory of a session", found.resident_each / 1e6, "<=", 60, " MB")
+    job.bars.check(f"of {count} sessions, with the same words as alone", found.same, ">=", count)
+
+
+def benchmark(
+    model: Annotated[str, typer.Option(help="tiny, or a folder")] = "tiny",
+    config: Annotated[Path | None, typer.Option(help="decoder_config.json; else bundled")] = None,
+    sections: Annotated[str, typer.Option(help="table, speed, both, or empty")] = "table,speed",
+    digits_corpus: Annotated[Path | None, typer.Option(help="a second corpus: real digits")] = None,
+    clips: Annotated[int | None, typer.Option(help="only this many of each corpus")] = None,
+    full_size: Annotated[
+        Path | None, typer.Option(help="a folder that full_size.py wrote, for its speed")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="forced tokens of a step")] = 6,
+    repeats: Annotated[int, typer.Option(help="take the median of this many")] = 5,
+    streams: Annotated[int, typer.Option(help="streams for the cost by buffer")] = 6,
+    hour: Annotated[bool, typer.Option("--hour", help="stream for an hour")] = False,
+    minutes: Annotated[float, typer.Option(help="or for so long, with --hour")] = 60,
+    sessions: Annotated[int, typer.Option(help="streams at once; 0: none")] = 0,
+    session_seconds: Annotated[float, typer.Option(help="how long each of them is")] = 60,
+    detect: Annotated[bool, typer.Option("--detect", help="give no language in the table")] = False,
+) -> None:
+    """Measure streaming: the table, the cost of a step, an hour, and sessions at once."""
+    chosen = [name for name in sections.split(",") if name]
+    if set(chosen) - set(SECTIONS):
+        raise InputError(f"--sections is {sections!r}; expected some of {','.join(SECTIONS)}")
+    counts = {"tokens": tokens, "repeats": repeats, "streams": streams, "clips": clips}
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise InputError(f"--{name} is {value}; expected 1 or more")
+    if minutes <= 0 or sessions < 0 or session_seconds <= 0:
+        raise InputError("--minutes, --sessions and --session-seconds cannot be negative")
+    loaded = SpeechModel.load(model)
+    settings = DecoderConfig.load(config) if config else DecoderConfig.bundled(loaded.name)
+    demo = load_corpus("demo:test").utterances[:clips]
+    job = Job(loaded, settings, published_heads(settings, loaded), demo,
+              demo[0].language, detect, Bars())  # fmt: skip
+    border = settings.border_s or settings.border_fraction
+    print(f"{loaded.name}, {loaded.dtype}, {mx.default_device()}, border {border:g}"
+          f"{' s' if settings.border_s else ' of the buffer'}, {settings.head_count} heads, "
+          f"published with {len(job.heads)}")  # fmt: skip
+    rows = None
+    if "table" in chosen:
+        rows = print_table(job, "demo:test", demo)
+        if digits_corpus is not None:
+            digits = load_corpus(str(digits_corpus)).utterances[:clips]
+            print_table(job, "digits", digits)
+    if "speed" in chosen:
+        print_speed(job, streams, tokens, repeats)
+    if full_size is not None:
+        print_full_size(job, full_size, tokens, repeats)
+    if hour:
+        print_hour(job, minutes, rows)
+    if sessions:
+        print_sessions(job, sessions, session_seconds)
+    print(f"\nbars met: {job.bars.met}, MISSED: {len(job.bars.missed)}")
+    for line in job.bars.missed:
+        print(f"  MISSED  {line}")
+
+
+if __name__ == "__main__":
+    run(benchmark)

@@ -1,0 +1,277 @@
+"""What a step costs: ours against the published algorithm with forced tokens, and by buffer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from statistics import mean, median
+
+import numpy as np
+from mlx.utils import tree_flatten
+from published_decoder import PublishedDecoder, PublishedSettings
+from streams import pieces
+
+from alignheads.corpora import Utterance
+from alignheads.runtime.backend import mx
+from alignheads.runtime.config import DecoderConfig
+from alignheads.runtime.incremental import IncrementalDecoder
+from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.stream import StreamDecoder
+
+Heads = Sequence[tuple[int, int]]
+
+WINDOW_STEPS = 8
+COMMITTED_PER_S = 3  # tokens of text in a second of speech
+STAGES = ("encode", "prefill", "decode")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one step: `total` by itself; the stages in another run that waits after each."""
+
+    total: float
+    encode: float
+    prefill: float
+    decode: float
+    capture: float
+
+
+class _Watch:
+    """Seconds by stage, the device being waited for after each."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self.on = False
+
+    def call(self, stage: str, work: Callable, *arguments):
+        begin = time.perf_counter()
+        result = work(*arguments)
+        if self.on:
+            mx.eval(result)
+            self.seconds[stage] += time.perf_counter() - begin
+        return result
+
+
+class ForcedOurs(IncrementalDecoder):
+    """Ours, made to decode `script` and then the end token, whatever the model would say."""
+
+    def __init__(self, model: SpeechModel, heads: Heads, script: Sequence[int]) -> None:
+        super().__init__(model, heads)
+        self.watch = _Watch()
+        self._script = [*script, min(model.vocabulary.end_ids)]
+        self._at = 0
+
+    def step(self, samples: np.ndarray, committed: Sequence[int], language: str | None) -> int:
+        """One step; returns how many tokens it decoded."""
+        self._at = 0
+        return len(self.hypothesis(samples, 0, committed, language).token_ids)
+
+    def _encode(self, *arguments):
+        return self.watch.call("encode", super()._encode, *arguments)
+
+    def _step(self, embedded, *arguments):
+        stage = "prefill" if embedded.shape[1] > 1 else "decode"
+        token = self._script[min(self._at, len(self._script) - 1)]
+        self._at += 1
+
+        def forced(*given) -> mx.array:
+            result = super(ForcedOurs, self)._step(*given)
+            return mx.concatenate([result[:1] * 0 + token, result[1:]])
+
+        return self.watch.call(stage, forced, embedded, *arguments)
+
+
+class ForcedPublished(PublishedDecoder):
+    """The published decoder, made to decode `script`."""
+
+    def __init__(self, model: SpeechModel, heads: Heads, script: Sequence[int]) -> None:
+        super().__init__(model, PublishedSettings(tuple(heads)))
+        self.watch = _Watch()
+        self._script = script
+
+    def step(self, samples: np.ndarray, committed: Sequence[int], language: str | None) -> int:
+        """One step; returns how many tokens it decoded."""
+        self.settings = replace(self.settings, language=language)
+        return len(self.decode(samples, committed, 0, forced=self._script).ids)
+
+    def _encode(self, *arguments):
+        return self.watch.call("encode", super()._encode, *arguments)
+
+    def _prefill(self, *arguments):
+        begin = time.perf_counter()
+        result = super()._prefill(*arguments)
+        mx.eval(result[0].keys, result[0].values)
+        self.watch.seconds["prefill"] += time.perf_counter() - begin
+        return result
+
+    def _next(self, *arguments):
+        # Reads its results one by one: nothing is left to wait for.
+        begin = time.perf_counter()
+        result = super()._next(*arguments)
+        self.watch.seconds["decode"] += time.perf_counter() - begin
+        return result
+
+
+Forced = type[ForcedOurs] | type[ForcedPublished]
+
+
+def script_of(model: SpeechModel, count: int) -> list[int]:
+    """`count` tokens of text, no two in a row the same and nothing repeated."""
+    ids = [i for i in range(256) if model.vocabulary.token_bytes(i).isalpha()]
+    return np.random.default_rng(0).choice(ids, count).tolist()
+
+
+def forced_cost(
+    kind: Forced,
+    model: SpeechModel,
+    heads: Heads,
+    samples: np.ndarray,
+    *,
+    tokens: int,
+    language: str | None,
+    repeats: int,
+) -> Cost:
+    """Medians of a step at `samples`, after the step one second before it."""
+    script = script_of(model, tokens)
+    committed = script_of(model, COMMITTED_PER_S * len(samples) // SAMPLE_RATE)
+    before = samples[:-SAMPLE_RATE]
+
+    def once(heads: Heads, watched: bool) -> tuple[float, dict[str, float]]:
+        decoder = kind(model, heads, script)
+        decoder.step(before, committed[:-COMMITTED_PER_S], language)
+        decoder.watch = _Watch()
+        decoder.watch.on = watched
+        begin = time.perf_counter()
+        done = decoder.step(samples, committed, language)
+        if done != tokens:
+            raise RuntimeError(f"{done} tokens were decoded, not {tokens}")
+        return time.perf_counter() - begin, decoder.watch.seconds
+
+    once(heads, False)
+    total = median(once(heads, False)[0] for _ in range(repeats))
+    stages = [once(heads, True)[1] for _ in range(repeats)]
+    encode, prefill, decode = (median(s[stage] for s in stages) for stage in STAGES)
+    blind = median(once((), True)[1]["decode"] for _ in range(repeats))
+    return Cost(total, encode, prefill, decode, decode - blind)
+
+
+def window_mean(
+    model: SpeechModel, heads: Heads, samples: np.ndarray, tokens: int, language: str | None
+) -> float:
+    """Mean seconds of our last eight steps of `samples`, during which one window is finished."""
+    decoder = ForcedOurs(model, heads, script_of(model, tokens))
+    committed = script_of(model, COMMITTED_PER_S * len(samples) // SAMPLE_RATE)
+    last = len(samples) // SAMPLE_RATE
+    spent = []
+    for second in range(last - WINDOW_STEPS, last + 1):
+        begin = time.perf_counter()
+        text = committed[: COMMITTED_PER_S * second]
+        decoder.step(samples[: second * SAMPLE_RATE], text, language)
+        spent.append(time.perf_counter() - begin)
+    return mean(spent[1:])
+
+
+def weight_bytes(model: SpeechModel) -> int:
+    """Bytes of the weights that one decoded token reads: the layers and the output's."""
+    layers = [tree_flatten(layer.parameters()) for layer in model.engine.model.layers]
+    return sum(array.nbytes for layer in layers for _, array in layer) + (
+        model.engine.lm_head.weight.nbytes
+    )
+
+
+def memory_bandwidth(megabytes: int = 512) -> float:
+    """Bytes a second: the faster of a sum and a matrix-vector product over `megabytes`."""
+    width = 4096
+    matrix = mx.ones((megabytes * 1_000_000 // 4 // width, width), mx.float32)
+    vector = mx.ones((width,), mx.float32)
+    mx.eval(matrix, vector)
+
+    def seconds(work: Callable[[], mx.array]) -> float:
+        begin = time.perf_counter()
+        mx.eval(work())
+        return time.perf_counter() - begin
+
+    fastest = min(
+        min(seconds(lambda: mx.sum(matrix)), seconds(lambda: matrix @ vector)) for _ in range(8)
+    )
+    return matrix.nbytes / fastest
+
+
+def speech(utterances: Sequence[Utterance], seconds: float, first: int = 0) -> np.ndarray:
+    """`seconds` of the utterances in turn, from the one numbered `first` on."""
+    wanted = round(seconds * SAMPLE_RATE)
+    parts: list[np.ndarray] = []
+    have = 0
+    while have < wanted:
+        parts.append(utterances[first % len(utterances)].read())
+        have += len(parts[-1])
+        first += 1
+    return np.concatenate(parts)[:wanted]
+
+
+def stream_steps(
+    model: SpeechModel, config: DecoderConfig, samples: np.ndarray, language: str | None
+) -> list[float]:
+    """Seconds of each of our steps over `samples`."""
+    stream = StreamDecoder(model, config, language=language)
+    return _seconds(stream.feed, samples, config.step_s)
+
+
+def published_steps(
+    model: SpeechModel, settings: PublishedSettings, samples: np.ndarray
+) -> list[float]:
+    """Seconds of each of the published decoder's steps over `samples`."""
+    return _seconds(PublishedDecoder(model, settings).feed, samples, settings.step_s)
+
+
+def _seconds(feed: Callable, samples: np.ndarray, step_s: float) -> list[float]:
+    spent = []
+    for piece in pieces(samples, step_s):
+        begin = time.perf_counter()
+        feed(piece)
+        spent.append(time.perf_counter() - begin)
+    return spent
+
+
+def by_buffer(
+    model: SpeechModel,
+    config: DecoderConfig,
+    utterances: Sequence[Utterance],
+    language: str | None,
+    streams: int,
+) -> dict[str, tuple[float, float]]:
+    """Median seconds of a step at buffers of 10 and 30 s, and of all lengths of the last window.
+
+    Steps differ in how much of the buffer is in no finished window: 2 s of 10, 6 s of 30. The
+    second pair is over eight steps around each, one for each length.
+    """
+    config = config.changed(max_audio_s=40.0, step_s=1.0)
+    runs = [
+        stream_steps(model, config, speech(utterances, 34, first), language)
+        for first in range(streams + 1)
+    ][1:]
+
+    def over(first: int, last: int) -> float:
+        return mean(median(run[second - 1] for run in runs) for second in range(first, last + 1))
+
+    return {
+        "exactly": (over(10, 10), over(30, 30)),
+        "eight steps around": (over(7, 14), over(27, 34)),
+    }
+
+
+def at_most_15_s(
+    model: SpeechModel,
+    config: DecoderConfig,
+    heads: tuple[tuple[int, int], ...],
+    samples: np.ndarray,
+    language: str | None,
+) -> tuple[float, float]:
+    """Seconds per second of audio, ours and published, after the first 15 s of `samples`."""
+    config = config.changed(max_audio_s=15.0, step_s=1.0)
+    settings = PublishedSettings(heads, language=model.language_name(language))
+    ours = stream_steps(model, config, samples, language)
+    theirs = published_steps(model, settings, samples)
+    return mean(islice(ours, 15, None)), mean(islice(theirs, 15, None))

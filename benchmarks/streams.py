@@ -1,0 +1,263 @@
+"""The decoders that `streaming.py` compares, each run over one utterance in steps and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from mlx_qwen3_asr import streaming as engine_streaming
+from mlx_qwen3_asr.tokenizer import Tokenizer
+from published_decoder import PublishedDecoder, PublishedSettings
+
+from alignheads.corpora import Utterance
+from alignheads.runtime.config import DecoderConfig
+from alignheads.runtime.error_rates import SpaceErrors, space_errors
+from alignheads.runtime.matching import normalised
+from alignheads.runtime.metrics import (
+    EmittedWord,
+    StreamSummary,
+    compute_lags,
+    stream_times,
+    summary,
+)
+from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.stream import StreamDecoder
+
+WHOLE_CONTEXT_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """One utterance as a decoder gave it out.
+
+    Attributes:
+        text: in the end.
+        words: with when each of them never changed again; None for offline decoding.
+        declared: of a decoder that changes its words, when it called each of them stable.
+        rewrites: how often the text shown was not the one before it with more at its end.
+    """
+
+    text: str
+    words: tuple[EmittedWord, ...] | None
+    wall_s: float
+    audio_s: float
+    declared: tuple[EmittedWord, ...] | None = None
+    rewrites: int = 0
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A decoder of the table. `has_starts`: its words have start times."""
+
+    name: str
+    run: Callable[[np.ndarray, str | None], Streamed]
+    has_starts: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the table says of one decoder on one corpus."""
+
+    name: str
+    errors: SpaceErrors
+    times: StreamSummary | None
+    declared: StreamSummary | None
+    has_starts: bool
+    rewrites: int
+    wall_per_s: float
+
+    @property
+    def wer(self) -> float:
+        """Word error rate in percent."""
+        return 100 * (self.errors.words.rate or 0.0)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What came out when so much audio was there, and how long it took."""
+
+    arrival_s: float
+    wall_s: float
+    out: Any
+
+
+def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
+    """`samples` in parts of `step_s`; the last may be shorter."""
+    step = round(step_s * SAMPLE_RATE)
+    for start in range(0, len(samples), step):
+        yield samples[start : start + step]
+
+
+def _steps(
+    samples: np.ndarray, step_s: float, feed: Callable[[np.ndarray], Any], finish: Callable[[], Any]
+) -> list[_Step]:
+    steps, received = [], 0
+    for piece in pieces(samples, step_s):
+        received += len(piece)
+        begin = time.perf_counter()
+        out = feed(piece)
+        steps.append(_Step(received / SAMPLE_RATE, time.perf_counter() - begin, out))
+    begin = time.perf_counter()
+    out = finish()
+    steps.append(_Step(received / SAMPLE_RATE, time.perf_counter() - begin, out))
+    return steps
+
+
+def _lags(steps: Sequence[_Step]) -> list[float]:
+    return compute_lags([step.arrival_s for step in steps], [step.wall_s for step in steps])
+
+
+def _append_only(samples: np.ndarray, steps: Sequence[_Step]) -> Streamed:
+    words, text = [], ""
+    for step, lag_s in zip(steps, _lags(steps), strict=True):
+        for word in step.out:
+            words.append(EmittedWord(word.text, word.start_s, word.end_s, step.arrival_s, lag_s))
+            text += " " * word.space_before + word.text
+    wall_s = sum(step.wall_s for step in steps)
+    return Streamed(text.strip(), tuple(words), wall_s, len(samples) / SAMPLE_RATE)
+
+
+def offline(model: SpeechModel, samples: np.ndarray, language: str | None) -> Streamed:
+    """All of the audio at once."""
+    begin = time.perf_counter()
+    text = model.transcribe(samples, language).text
+    return Streamed(text, None, time.perf_counter() - begin, len(samples) / SAMPLE_RATE)
+
+
+def ours(
+    model: SpeechModel, config: DecoderConfig, samples: np.ndarray, language: str | None
+) -> Streamed:
+    """This package's decoder, fed a step at a time."""
+    stream = StreamDecoder(model, config, language=language)
+    return _append_only(samples, _steps(samples, config.step_s, stream.feed, stream.finish))
+
+
+def published(
+    model: SpeechModel, settings: PublishedSettings, samples: np.ndarray, language: str | None
+) -> Streamed:
+    """The published algorithm, fed a step at a time."""
+    given = PublishedSettings(**{**vars(settings), "language": model.language_name(language)})
+    stream = PublishedDecoder(model, given)
+    return _append_only(samples, _steps(samples, settings.step_s, stream.feed, stream.finish))
+
+
+def engines_own(
+    model: SpeechModel, chunk_s: float, samples: np.ndarray, language: str | None
+) -> Streamed:
+    """mlx_qwen3_asr's streaming, its settings as they come but for the chunk."""
+    state = engine_streaming.init_streaming(chunk_size_sec=chunk_s, language=language)
+    state._tokenizer = _engine_tokenizer(model)
+
+    def feed(piece: np.ndarray) -> tuple[str, str]:
+        after = engine_streaming.feed_audio(piece, state, model.engine)
+        return after.text, after.stable_text
+
+    def finish() -> tuple[str, str]:
+        after = engine_streaming.finish_streaming(state, model.engine)
+        return after.text, after.text
+
+    steps = _steps(samples, chunk_s, feed, finish)
+    texts, stable = ([step.out[which] for step in steps] for which in (0, 1))
+    lags = _lags(steps)
+
+    def emitted(shown: Sequence[str]) -> tuple[EmittedWord, ...]:
+        return tuple(
+            EmittedWord(word, 0.0, 0.0, steps[at].arrival_s, lags[at])
+            for word, at in zip(shown[-1].split(), settled(shown), strict=True)
+        )
+
+    wall_s, audio_s = sum(step.wall_s for step in steps), len(samples) / SAMPLE_RATE
+    return Streamed(texts[-1], emitted(texts), wall_s, audio_s, emitted(stable), rewrites(texts))
+
+
+def _engine_tokenizer(model: SpeechModel) -> Tokenizer:
+    """The engine's, with this checkpoint's special ids for its constants."""
+    tokenizer = Tokenizer(str(model.folder))
+    ids = tokenizer._tokenizer.get_vocab()
+    tokenizer.IM_START_ID, tokenizer.IM_END_ID = ids["<|im_start|>"], ids["<|im_end|>"]
+    tokenizer.EOS_TOKEN_IDS = tuple(sorted(model.vocabulary.end_ids))  # type: ignore[attr-defined]
+    return tokenizer
+
+
+def settled(texts: Sequence[str]) -> list[int]:
+    """For each word of the last text, the first of `texts` from which on it stays.
+
+    A word stays while it and all before it are the same in every later text.
+    """
+    last = texts[-1].split()
+    since = [len(texts) - 1] * len(last)
+    same = len(last)
+    for index in range(len(texts) - 1, -1, -1):
+        shown = texts[index].split()
+        common = 0
+        while common < min(same, len(shown)) and shown[common] == last[common]:
+            common += 1
+        same = common
+        since[:same] = [index] * same
+    return since
+
+
+def rewrites(texts: Sequence[str]) -> int:
+    """How many times a text was not the one before it with more at its end."""
+    return sum(not after.startswith(before) for before, after in pairwise(texts))
+
+
+def contestants(
+    model: SpeechModel, config: DecoderConfig, heads: tuple[tuple[int, int], ...]
+) -> list[Contestant]:
+    """The rows of the table, in order. `heads` are the published decoder's."""
+    settings = PublishedSettings(heads)
+    low = PublishedSettings(heads, border_fraction=0.15)
+    whole = PublishedSettings(heads, context_tokens=WHOLE_CONTEXT_TOKENS)
+    half, one = (config.changed(step_s=step_s) for step_s in (0.5, 1.0))
+    return [
+        Contestant("offline", partial(offline, model), False),
+        Contestant("ours, 1 s", partial(ours, model, one)),
+        Contestant("ours, 0.5 s", partial(ours, model, half)),
+        Contestant("published, border .25", partial(published, model, settings)),
+        Contestant("published, border .15", partial(published, model, low)),
+        Contestant("published, border .25, whole context", partial(published, model, whole)),
+        Contestant("engine's streaming, 1 s", partial(engines_own, model, 1.0), False),
+        Contestant("engine's streaming, 2 s", partial(engines_own, model, 2.0), False),
+    ]
+
+
+def plain(text: str) -> str:
+    """`text` as it is scored: lower case, no punctuation."""
+    return " ".join(filter(None, map(normalised, text.split())))
+
+
+def measure(contestant: Contestant, utterances: Sequence[Utterance], detect: bool) -> Row:
+    """Run one decoder over a corpus. The first utterance is run once before, untimed."""
+
+    def run(utterance: Utterance) -> Streamed:
+        return contestant.run(utterance.read(), None if detect else utterance.language)
+
+    run(utterances[0])
+    found = [run(utterance) for utterance in utterances]
+    errors = space_errors([plain(u.text) for u in utterances], [plain(f.text) for f in found])
+
+    def times(name: str) -> StreamSummary | None:
+        lists = [getattr(one, name) for one in found]
+        known = [
+            stream_times(words, utterance.words, one.audio_s)
+            for words, one, utterance in zip(lists, found, utterances, strict=True)
+            if words is not None and utterance.words is not None
+        ]
+        return summary(known) if known else None
+
+    audio_s = sum(one.audio_s for one in found)
+    return Row(
+        contestant.name,
+        errors,
+        times("words"),
+        times("declared"),
+        contestant.has_starts,
+        sum(one.rewrites for one in found),
+        sum(one.wall_s for one in found) / audio_s,
+    )

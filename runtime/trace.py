@@ -1,0 +1,58 @@
+"""What a decoding step saw and decided, for the people who tune it. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TokenTrace:
+    """One token of a hypothesis.
+
+    Attributes:
+        id, text: the token.
+        frames: the frame that each chosen head attended to, best head first.
+        frame: their aggregate, which the policy judged.
+        decision: "commit" or "wait".
+        reason: why it waits: the policy's (see `policy.Decision`), "word" if only its word is
+            not whole, "" for a token committed.
+    """
+
+    id: int
+    text: str
+    frames: tuple[int, ...]
+    frame: float
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """One decoding step.
+
+    Attributes:
+        step: counted from 0 in a stream.
+        audio_s: audio decoded, from the start of the stream.
+        buffer_start_s: where the buffer starts in the stream; frames count from there.
+        audio_frames: frames in the buffer.
+        language: None: not known.
+        reason: why no more was committed, or "no language" where no speech was found.
+        ended: the model wrote its end token.
+        committed_tokens: of the prompt, committed by steps before.
+        tokens: the new ones.
+    """
+
+    step: int
+    audio_s: float
+    buffer_start_s: float
+    audio_frames: int
+    language: str | None
+    reason: str
+    ended: bool
+    committed_tokens: int
+    tokens: tuple[TokenTrace, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
