@@ -12,26 +12,28 @@ import sys
 from functools import cache
 
 _NAMES = ("libopenblas.so.0", "libopenblas.so")
-ADVICE = (
-    "OpenBLAS is not installed: large models run some 30 times slower than they could "
-    "(Debian and Ubuntu: apt-get install libopenblas0-pthread)"
-)
+ADVICE = {
+    "missing": "OpenBLAS is not installed: large models run some 30 times slower than they could "
+    "(Debian and Ubuntu: apt-get install libopenblas0-pthread)",
+    "late": "MLX was imported before alignheads and runs on its own slow BLAS: import "
+    "alignheads.runtime first",
+}
 
 
 @cache
-def prefer_openblas() -> bool:
-    """Load OpenBLAS, on Linux and if MLX is not there yet. False: it is missing or came too late.
+def prefer_openblas() -> str:
+    """Load OpenBLAS where it is of use; say `used`, `missing`, `late` (MLX is in) or `not needed`.
 
     Loading takes some 2 ms; later calls return what the first one did.
     """
     if not sys.platform.startswith("linux"):
-        return True
+        return "not needed"
     if "mlx.core" in sys.modules:
-        return False
+        return "late"
     for name in _NAMES:
         try:
             ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
         except OSError:
             continue
-        return True
-    return False
+        return "used"
+    return "missing"

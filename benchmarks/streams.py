@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

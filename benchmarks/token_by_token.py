@@ -8,6 +8,8 @@ discovery's own, so that nothing but the way of capturing differs.
 
 from __future__ import annotations
 
+import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -21,10 +21,11 @@ def default_dtype() -> mx.Dtype:
 
 
 def advise_openblas() -> None:
-    """Say, once in a process, how to make a Linux CPU fast, where OpenBLAS is missing."""
+    """Say, once in a process, how to make a Linux CPU fast, where OpenBLAS is not in use."""
     global _has_been_advised
-    if not _has_been_advised and not on_gpu() and not prefer_openblas():
-        say(ADVICE)
+    advice = ADVICE.get(prefer_openblas())
+    if advice and not _has_been_advised and not on_gpu():
+        say(advice)
     _has_been_advised = True
 
 
