@@ -241,6 +241,9 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     )
     if ranking.clips_needed:
         say(f"for a stable best {ranking.top} score about {ranking.clips_needed} clips")
+    rho = ranking.validation.get("hit_rate_rho_hypothesis_reference")
+    if rho is not None:
+        say(f"hit rates over the model's own text and the reference agree by rank: rho {rho:.3f}")
     for name, score in ranking.baselines.items():
         values = ", ".join(f"{key} {value:.3g}" for key, value in score.items())
         say(f"  {name}: {values}")

@@ -121,6 +121,7 @@ def measure(
         scored = [answer for answer in answers if _score(model, answer, found)]
         _record_stability(found, top)
         cut = [clip for answer in scored for clip in _cut_versions(answer.clip, subject.cuts)]
+        del answers, scored  # and with them the keys and values of every clip
         _score_cuts(model, cut, language, found)
         done += len(batch)
         if progress is not None:
