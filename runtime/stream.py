@@ -116,12 +116,17 @@ class StreamDecoder:
             on_step: called after each step with what it saw and decided.
 
         Raises:
-            InputError: a configuration for another model, or a language it does not know.
+            InputError: a configuration for another model or with another aggregate than the
+                median, or a language it does not know.
         """
         self.config = config or DecoderConfig.bundled(model.name)
         self._model = model
         self._given = model.language_name(language or self.config.language)
         self._policy = self.config.policy
+        if self._policy.aggregate != "median":
+            raise InputError(
+                f"aggregate is {self._policy.aggregate!r}; this version decodes with 'median' only"
+            )
         self._decoder = IncrementalDecoder(model, self.config.chosen_heads(model), caches=caches)
         self._on_step = on_step
         self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))

@@ -141,6 +141,11 @@ def test_heads_that_the_model_lacks(tiny, config):
         StreamDecoder(tiny, config.changed(heads=((99, 0),), head_count=1))
 
 
+def test_an_aggregate_that_is_not_decoded(tiny, config):
+    with pytest.raises(InputError, match="aggregate is 'mean'"):
+        StreamDecoder(tiny, config.changed(aggregate="mean"))
+
+
 def test_a_language_that_the_model_lacks(tiny, config):
     with pytest.raises(InputError, match="Klingon"):
         StreamDecoder(tiny, config, language="Klingon")
@@ -199,8 +204,8 @@ def test_random_chunks_of_any_size_lose_and_double_nothing(tiny, long_config, de
     expected = " ".join(u.text for u in some)
     counts = jiwer.process_words(expected, said(words))
     length = len(expected.split())
-    assert counts.deletions <= 0.25 * length
-    assert counts.insertions <= 0.15 * length
+    assert counts.deletions <= 0.1 * length
+    assert counts.insertions <= 0.1 * length
     assert counts.wer < 0.4
 
 
