@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 from streaming_speed import speech
-from streams import pieces, plain
 
 from alignheads.corpora import Utterance
 from alignheads.runtime.backend import mx
 from alignheads.runtime.config import DecoderConfig
 from alignheads.runtime.error_rates import ErrorCounts, word_errors
+from alignheads.runtime.matching import plain_text
 from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
 from alignheads.runtime.stream import StreamDecoder
+from alignheads.runtime.timed import pieces
 
 _PAUSE_S = (0.3, 3.0)
 _HISS = 1e-4
@@ -105,7 +106,9 @@ def one_hour(
             spent_before = spent
             yield marks[-1]
     heard += [word.text for word in [*stream.feed(waiting), *stream.finish()]]
-    yield Hour(marks, word_errors([plain(" ".join(said))], [plain(" ".join(heard))]), len(said))
+    yield Hour(
+        marks, word_errors([plain_text(" ".join(said))], [plain_text(" ".join(heard))]), len(said)
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from statistics import mean, median
 import numpy as np
 from mlx.utils import tree_flatten
 from published_decoder import PublishedDecoder, PublishedSettings
-from streams import pieces
 
 from alignheads.corpora import Utterance
 from alignheads.runtime.backend import mx
@@ -21,6 +20,7 @@ from alignheads.runtime.config import DecoderConfig
 from alignheads.runtime.incremental import IncrementalDecoder
 from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
 from alignheads.runtime.stream import StreamDecoder
+from alignheads.runtime.timed import pieces
 
 Heads = Sequence[tuple[int, int]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -19,7 +19,7 @@ from published_decoder import PublishedDecoder, PublishedSettings
 from alignheads.corpora import Utterance
 from alignheads.runtime.config import DecoderConfig
 from alignheads.runtime.error_rates import SpaceErrors, space_errors
-from alignheads.runtime.matching import normalised
+from alignheads.runtime.matching import plain_text
 from alignheads.runtime.metrics import (
     EmittedWord,
     StreamSummary,
@@ -29,6 +29,7 @@ from alignheads.runtime.metrics import (
 )
 from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
 from alignheads.runtime.stream import StreamDecoder
+from alignheads.runtime.timed import pieces, timed_stream
 
 WHOLE_CONTEXT_TOKENS = 200
 
@@ -88,13 +89,6 @@ class _Step:
     out: Any
 
 
-def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
-    """`samples` in parts of `step_s`; the last may be shorter."""
-    step = round(step_s * SAMPLE_RATE)
-    for start in range(0, len(samples), step):
-        yield samples[start : start + step]
-
-
 def _steps(
     samples: np.ndarray, step_s: float, feed: Callable[[np.ndarray], Any], finish: Callable[[], Any]
 ) -> list[_Step]:
@@ -135,8 +129,8 @@ def ours(
     model: SpeechModel, config: DecoderConfig, samples: np.ndarray, language: str | None
 ) -> Streamed:
     """This package's decoder, fed a step at a time."""
-    stream = StreamDecoder(model, config, language=language)
-    return _append_only(samples, _steps(samples, config.step_s, stream.feed, stream.finish))
+    found = timed_stream(StreamDecoder(model, config, language=language), samples)
+    return Streamed(found.text, found.words, found.wall_s, found.audio_s)
 
 
 def published(
@@ -229,11 +223,6 @@ def contestants(
     ]
 
 
-def plain(text: str) -> str:
-    """`text` as it is scored: lower case, no punctuation."""
-    return " ".join(filter(None, map(normalised, text.split())))
-
-
 def measure(contestant: Contestant, utterances: Sequence[Utterance], detect: bool) -> Row:
     """Run one decoder over a corpus. The first utterance is run once before, untimed."""
 
@@ -242,7 +231,9 @@ def measure(contestant: Contestant, utterances: Sequence[Utterance], detect: boo
 
     run(utterances[0])
     found = [run(utterance) for utterance in utterances]
-    errors = space_errors([plain(u.text) for u in utterances], [plain(f.text) for f in found])
+    errors = space_errors(
+        [plain_text(u.text) for u in utterances], [plain_text(f.text) for f in found]
+    )
 
     def times(name: str) -> StreamSummary | None:
         lists = [getattr(one, name) for one in found]

@@ -11,7 +11,6 @@ Knows MLX and one buffer; when to decode, what to commit and what to drop is the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from mlx_qwen3_asr.audio import compute_features
@@ -21,6 +20,7 @@ from mlx_qwen3_asr.generate import detect_repetition
 from .backend import mx
 from .forward import decode
 from .frames import frame_count
+from .hypothesis import Hypothesis
 from .model import MIN_SAMPLES, SpeechModel
 
 HOP_SAMPLES = 160
@@ -30,24 +30,6 @@ _EDGE_MEL_FRAMES = 2
 """Mel frames at the end that change when more audio comes: the FFT window reaches over it."""
 _MAX_TOKENS_PER_SECOND = 12
 _MIN_BUDGET_TOKENS = 16
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """What the model would say after the committed text, given the buffer.
-
-    Attributes:
-        token_ids: [tokens], without the end token.
-        frames: [tokens + 1, heads], the audio frame each head attended to when the token was
-            predicted; the last row is the end token's, absent if it did not come.
-        audio_frames: frames in the buffer.
-        ended: the model wrote the end token (else: budget or repetition).
-    """
-
-    token_ids: tuple[int, ...]
-    frames: np.ndarray
-    audio_frames: int
-    ended: bool
 
 
 class IncrementalDecoder:
@@ -91,17 +73,7 @@ class IncrementalDecoder:
         language: str | None,
         context: str = "",
     ) -> Hypothesis:
-        """Greedy continuation of `committed_ids` given the buffer.
-
-        Args:
-            samples: [lead + n] float32, 16 kHz mono: `lead` samples (0 or `LEAD_SAMPLES`) of
-                the audio before the buffer, then the buffer.
-            lead: see above.
-            committed_ids: text tokens already committed whose audio is in the buffer; with
-                no `language`, preceded by the answer's own head.
-            language: canonical name, or None while it is not known.
-            context: earlier text, for the system prompt.
-        """
+        """See `HypothesisSource`; `lead` is 0 or `LEAD_SAMPLES`."""
         if len(samples) - lead < MIN_SAMPLES:
             return Hypothesis((), np.zeros((0, len(self._column)), int), 0, True)
         try:

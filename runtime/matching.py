@@ -26,6 +26,11 @@ def normalised(word: str) -> str:
     return _NOT_WORD.sub("", unicodedata.normalize("NFKC", word).lower())
 
 
+def plain_text(text: str) -> str:
+    """`text` as words are compared: lower case, without punctuation, single spaces."""
+    return " ".join(filter(None, map(normalised, text.split())))
+
+
 def match_words(hypothesis: Sequence[str], reference: Sequence[str]) -> list[WordMatch]:
     """Pairs of words by least edit distance over normalised words, equal or substituted.
 

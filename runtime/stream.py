@@ -15,7 +15,8 @@ from ..errors import InputError
 from .config import DecoderConfig
 from .engine_thread import on_engine_thread
 from .frames import FRAMES_PER_SECOND
-from .incremental import LEAD_SAMPLES, Hypothesis, IncrementalDecoder
+from .hypothesis import Hypothesis, HypothesisSource
+from .incremental import LEAD_SAMPLES, IncrementalDecoder
 from .model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
 from .policy import Decision, decide, whole_words, word_starts
 from .trace import StepTrace, TokenTrace
@@ -103,6 +104,7 @@ class StreamDecoder:
         language: str | None = None,
         sample_rate: int = SAMPLE_RATE,
         caches: bool = True,
+        source: HypothesisSource | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Start a stream.
@@ -113,6 +115,8 @@ class StreamDecoder:
             language: None: the configuration's, or detected once.
             sample_rate: of the samples that will be fed.
             caches: off: read the whole buffer anew each step (for tests).
+            source: what says the hypotheses; None: `model`, incrementally. Another one gives the
+                frames of the configuration's chosen heads, best first.
             on_step: called after each step with what it saw and decided.
 
         Raises:
@@ -127,7 +131,8 @@ class StreamDecoder:
             raise InputError(
                 f"aggregate is {self._policy.aggregate!r}; this version decodes with 'median' only"
             )
-        self._decoder = IncrementalDecoder(model, self.config.chosen_heads(model), caches=caches)
+        heads = self.config.chosen_heads(model)
+        self._decoder = source or IncrementalDecoder(model, heads, caches=caches)
         self._on_step = on_step
         self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
         self._room = int(self.config.max_audio_s * SAMPLE_RATE)

@@ -115,7 +115,7 @@ def test_flushes_five_times_at_most(scripted, tiny):
 
 
 def test_words_cut_in_two_are_counted_and_times_are_spread(scripted, tiny):
-    from streams import plain
+    from alignheads.runtime.matching import plain_text
 
     first, rest = tiny.vocabulary.encode("the sq"), tiny.vocabulary.encode("ualid")
     frames = [float(13 + i) for i in range(len(first))]
@@ -128,7 +128,7 @@ def test_words_cut_in_two_are_counted_and_times_are_spread(scripted, tiny):
     ]  # fmt: skip
     assert [word.emitted_s for word in words] == [1, 1, 2]
     text = "".join(" " * word.space_before + word.text for word in words)
-    found = space_errors(["the squalid"], [plain(text)])
+    found = space_errors(["the squalid"], [plain_text(text)])
     assert (found.cut_words, found.utterances_cut, found.words.errors) == (1, 1, 2)
 
 
