@@ -1,0 +1,1 @@
+"""The sweep that tunes the streaming policy: word error rate against delay."""
