@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +39,15 @@ def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
         yield samples[start : start + step]
 
 
-def timed_stream(stream: StreamDecoder, samples: np.ndarray) -> TimedStream:
+def timed_stream(
+    stream: StreamDecoder,
+    samples: np.ndarray,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> TimedStream:
     """Feed `samples` [n] float, 16 kHz mono, to a new `stream` and end it.
+
+    `clock` gives the seconds that computing is measured in.
 
     Raises:
         Exception: what the stream raises.
@@ -51,9 +58,9 @@ def timed_stream(stream: StreamDecoder, samples: np.ndarray) -> TimedStream:
     received = 0
 
     def step(call, *arguments) -> None:
-        begin = time.perf_counter()
+        begin = clock()
         batches.append(call(*arguments))
-        compute_s.append(time.perf_counter() - begin)
+        compute_s.append(clock() - begin)
         arrivals_s.append(received / SAMPLE_RATE)
 
     for piece in pieces(samples, stream.config.step_s):
