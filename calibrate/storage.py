@@ -159,6 +159,8 @@ def _open_journal(path: Path) -> BaseStorage:
         finally:
             lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(
             f"cannot keep the study in {path}: {error.strerror or error}; "

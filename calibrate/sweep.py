@@ -31,7 +31,7 @@ from .front import Rule, parse_rule
 from .held_out import CHOSEN, score_held_out
 from .identity import code_version, digest, model_hash
 from .replay import ReplaySource
-from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
+from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, Range, ReplayInfo, StudyInfo
 from .scoring import Score, score
 from .space import BASELINE, BORDERS, SEARCHED, Space, make_space
 from .speech import Progress, Recording, Speech, SpeechOptions, load_speech
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .report import Standing
 
 MEMORY = "memory"
+_RANGE = "range of "  # a part of the fingerprint for each parameter
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,6 @@ class Sweep:
 
     def replay_info(self, found: Standing | None = None) -> ReplayInfo:
         """What replay did; with `found`, how the chosen configuration compares with live."""
-        answers = self.source.decoded + self.source.replayed
         live: list[TimedStream] = []
         identical = 0
         if found is not None and found.selected is not None:
@@ -244,6 +244,7 @@ class Sweep:
                 live.append(self.live(config, recording))
                 identical += said(live[-1]) == said(self.replayed(config, recording))
         audio_s = sum(stream.audio_s for stream in live)
+        answers = self.source.decoded + self.source.replayed
         return ReplayInfo(
             states=len(self.store),
             decoded=self.source.decoded,
@@ -310,8 +311,8 @@ class Sweep:
         except KeyError:
             return None
         ours, theirs = self.study.user_attrs[FINGERPRINT], other.user_attrs.get(FINGERPRINT, {})
-        same = {part for part in ours if ours[part] == theirs.get(part)}
-        if same | {"space"} != set(ours) or not completed(other):
+        kinds = {_RANGE + name for name in BORDERS.values()}
+        if _without(ours, kinds) != _without(theirs, kinds) or not completed(other):
             return None
         return report.other_front(other, border)
 
@@ -416,22 +417,25 @@ def _common_language(model: SpeechModel, dev: Speech, notes: list[str]) -> str |
 
 def _fingerprint(model: SpeechModel, heads: HeadsFile, space: Space, dev: Speech) -> dict[str, str]:
     """What the results of a study depend on, by name."""
-    ranges = {name: values.model_dump(exclude_none=True) for name, values in space.ranges.items()}
     settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
     return {
         "model": f"{model.name} ({model_hash(model.folder)})",
         "heads": f"{heads.model} ({heads.sha256[:16]})",
         "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
-        "space": "; ".join(f"{name} {_shown(values)}" for name, values in ranges.items()),
+        **{_RANGE + name: _shown(values) for name, values in space.ranges.items()},
         "settings": settings,
         "code": code_version(),
     }
 
 
-def _shown(values: dict) -> str:
-    if "choices" in values:
-        return "of " + ", ".join(map(str, values["choices"]))
-    return f"{values['low']:g} to {values['high']:g}"
+def _shown(values: Range) -> str:
+    if values.choices is not None:
+        return " or ".join(map(str, values.choices))
+    return f"{values.low:g} to {values.high:g}"
+
+
+def _without(parts: dict[str, str], names: set[str]) -> dict[str, str]:
+    return {name: value for name, value in parts.items() if name not in names}
 
 
 def _store_path(
