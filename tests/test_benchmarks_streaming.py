@@ -201,7 +201,7 @@ def test_prints_the_table_and_its_bars(config):
     bars, _, total = done.stdout.partition("\nbars met: ")
     shown = re.findall(r"^  (met   |MISSED)  demo:test", bars, re.MULTILINE)
     assert total.startswith(f"{shown.count('met   ')}, MISSED: {shown.count('MISSED')}\n")
-    assert len(shown) == 7 + 3 * 2 + 2 * 3
+    assert len(shown) == 7 + 3 * 2 + 2 * 4
 
 
 def test_prints_a_long_stream_and_sessions(config):
