@@ -395,7 +395,12 @@ def set_up(
             f"cannot use the storage {redacted(str(name))}: {redacted(reason)}"
         ) from None
     store = DecodeStore(_store_path(options.store, model, space, fingerprint))
-    live = IncrementalDecoder(model, list(space.base.heads))  # type: ignore[arg-type]
+    means = "aggregate" in space.ranges or space.base.aggregate == "mean"
+    live = IncrementalDecoder(
+        model,
+        list(space.base.heads),  # type: ignore[arg-type]
+        aggregate="mean" if means else "median",
+    )
     return Sweep(
         model, file, source_name, space, dev, test, options, storage, study, store,
         ReplaySource(live, store), parse_rule(options.select), notes,

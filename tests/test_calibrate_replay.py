@@ -65,6 +65,18 @@ def test_replayed_and_live_streams_commit_the_same_words_at_the_same_times(tiny,
     assert source.replayed > source.decoded
 
 
+def test_the_mean_of_weights_is_replayed_for_any_number_of_heads(tiny, base, recordings):
+    live = IncrementalDecoder(tiny, base.heads, aggregate="mean")
+    source = ReplaySource(live, DecodeStore())
+    name, samples = next(iter(recordings.items()))
+    for heads in (1, 4, 17):
+        for border_s in (0.1, 0.5):
+            config = base.changed(aggregate="mean", head_count=heads, border_s=border_s)
+            source.play(name, heads, "mean")
+            assert words(tiny, config, samples, source) == words(tiny, config, samples)
+    assert source.replayed > source.decoded
+
+
 def test_a_stream_longer_than_its_buffer_is_replayed_too(tiny, base, long_audio):
     assert len(long_audio) / 16_000 > 1.5 * base.max_audio_s
     source = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore())
