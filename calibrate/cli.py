@@ -200,7 +200,9 @@ def _keep(sweep: Sweep, outputs: Outputs) -> None:
     """Write what there is."""
     from contextlib import suppress
 
-    with suppress(InputError):
+    from .storage import failing_as_input
+
+    with suppress(InputError), failing_as_input(sweep.options.storage_name):
         outputs.interrupted()
     done, wanted = sweep.standing().complete, sweep.options.trials
     say(f"{done} of {wanted} trials are done and kept")

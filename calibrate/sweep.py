@@ -35,7 +35,7 @@ from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, Range, Repl
 from .scoring import Score, score
 from .space import BASELINE, BORDERS, SEARCHED, Space, make_space
 from .speech import Progress, Recording, Speech, SpeechOptions, load_speech
-from .storage import open_storage, redacted
+from .storage import failing_as_input, open_storage, redacted
 from .store import DecodeStore
 from .study import FINGERPRINT, completed, open_study, run_trials
 
@@ -81,6 +81,11 @@ class SweepOptions:
     journal: Path | None = None
     study: str | None = None
     store: Path | str | None = None
+
+    @property
+    def storage_name(self) -> str:
+        """Where the study is, for people: its password is in it."""
+        return str(self.storage or self.journal or MEMORY)
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is loaded.
@@ -177,14 +182,16 @@ class Sweep:
 
         Raises:
             TrialsFailed: three trials in a row failed.
+            InputError: the storage cannot be used any more.
         """
-        run_trials(
-            self.study,
-            self.options.trials,
-            self.objective,
-            lambda trial: after(trial, self.standing()),
-            waiting,
-        )
+        with failing_as_input(self.options.storage_name):
+            run_trials(
+                self.study,
+                self.options.trials,
+                self.objective,
+                lambda trial: after(trial, self.standing()),
+                waiting,
+            )
 
     def standing(self, *, strict: bool = False) -> Standing:
         """How the study stands; see `report.standing`."""
@@ -269,7 +276,6 @@ class Sweep:
             explanation = explain(
                 self.study, self.space, params, lambda values: self.score(self.space.config(values))
             )
-        storage = self.options.storage or self.options.journal or MEMORY
         return CalibrationFile(
             created_with=f"alignheads {version('alignheads')}",
             model=self.model.name,
@@ -282,7 +288,7 @@ class Sweep:
             corpus=self.dev.info,
             study=StudyInfo(
                 name=self.study.study_name,
-                storage=redacted(str(storage)),
+                storage=redacted(self.options.storage_name),
                 fingerprint=self.study.user_attrs[FINGERPRINT],
             ),
             border=self.space.border,
@@ -378,22 +384,9 @@ def set_up(
         name: (params, {BASELINE: name, SEARCHED: "fraction"})
         for name, params in space.baselines().items()
     }
-    try:
-        study = open_study(
-            storage,
-            study_name(options.study or model.label, space.border),
-            fingerprint,
-            options.seed,
-            baselines,
-        )
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        name = options.storage or options.journal or MEMORY
-        raise InputError(
-            f"cannot use the storage {redacted(str(name))}: {redacted(reason)}"
-        ) from None
+    name = study_name(options.study or model.label, space.border)
+    with failing_as_input(options.storage_name):
+        study = open_study(storage, name, fingerprint, options.seed, baselines)
     store = DecodeStore(_store_path(options.store, model, space, fingerprint))
     means = "aggregate" in space.ranges or space.base.aggregate == "mean"
     live = IncrementalDecoder(
