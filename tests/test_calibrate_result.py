@@ -114,7 +114,7 @@ def changed_at(path, value):
         (changed_at("trials.1.wer", "0.02"), r"trials\[1\]\.wer is '0\.02'"),
         (changed_at("trials.1.wer", -0.5), r"trials\[1\]\.wer is -0\.5"),
         (changed_at("trials.1.number", 2), "two trials have the same number"),
-        (changed_at("trials.1.measures.rtf", "fast"), r"trials\[1\]\.measures\.rtf"),
+        (changed_at("trials.1.measures.rtf", "fast"), r"measures\.rtf is 'fast'"),
         (changed_at("held_out.utterances", ["a"]), "sums of 2 utterances, expected 1"),
         (changed_at("held_out.points.0.sums.errors", [1]), "different numbers of utterances"),
         (changed_at("held_out.points.0.name", "winner"), "names 'chosen', which is no held-out"),

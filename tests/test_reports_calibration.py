@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from test_calibrate_result import content
+from test_reports_figures import drawn_texts
 
 from alignheads.calibrate import CalibrationFile
 from alignheads.errors import InputError
@@ -32,14 +33,6 @@ def test_points_are_delay_and_percent(file):
     assert "border 0.2, 2 heads, rewind 0.12" in info.subtitle
 
 
-def visible_texts(figure):
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    for text in figure.findobj(lambda artist: hasattr(artist, "get_text")):
-        if text.get_visible() and text.get_text().strip():
-            yield text.get_text(), text.get_window_extent(renderer)
-
-
 VARIANTS = [
     {},
     {"other_front": None},
@@ -53,7 +46,7 @@ VARIANTS = [
 @pytest.mark.parametrize("changed", VARIANTS)
 def test_texts_are_inside_and_apart(changed, tmp_path):
     figure = pareto(pareto_info(CalibrationFile.model_validate(content(**changed))))
-    boxes = list(visible_texts(figure))
+    boxes = drawn_texts(figure)
     width, height = figure.canvas.get_width_height()
     for text, box in boxes:
         assert box.x0 >= -1, text
