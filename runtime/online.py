@@ -83,13 +83,14 @@ class OnlineProcessor:
         self._unclaimed: list[OnlineWord] = []
         self._offset_s: float | None = None  # where the segment starts in the server's clock
         self._has_spoken = False
+        self._detected: str | None = None
         self._is_ending = self._is_closed = False
         self.end = 0.0
 
     @property
     def language(self) -> str | None:
-        """The language given, or detected in the segment; None while it is not known."""
-        return self._stream.language
+        """The language given, or the last one detected; None while it is not known."""
+        return self._stream.language or self._detected
 
     def insert_audio_chunk(self, audio: np.ndarray, audio_stream_end_time: float) -> None:
         """Take a chunk [n] float, 16 kHz mono, that ends at this time in the server's clock.
@@ -216,7 +217,8 @@ class OnlineProcessor:
         offset_s = self._offset_s or 0.0
         for word in words:
             # The first word of a stream has no space before it; in a session it may need one.
-            space = word.space_before or (self._has_spoken and has_spaces(self.language))
+            self._detected = self._stream.language
+            space = word.space_before or (self._has_spoken and has_spaces(self._detected))
             text = " " * space + word.text
             self._unclaimed.append(OnlineWord(word.start_s + offset_s, word.end_s + offset_s, text))
             self._has_spoken = True
