@@ -22,6 +22,8 @@ from .words import has_spaces
 
 LONGEST_PAUSE_S = 2.0
 """A silence up to this long is a pause in one text; after a longer one a new text begins."""
+LEAD_IN_S = 0.3
+"""Of what was heard in a silence, a new text begins with this much: detectors cut into words."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class OnlineProcessor:
         if not np.isfinite(audio_stream_end_time):
             raise InputError(f"the end of the audio is at {audio_stream_end_time} s")
         with self._arriving:
-            self.end, self._has_heard = float(audio_stream_end_time), True
+            self.end = float(audio_stream_end_time)
             self._arrive(samples, self.end - len(samples) / SAMPLE_RATE)
 
     def process_iter(self, is_last: bool = False) -> tuple[list[OnlineWord], float]:
@@ -127,20 +129,32 @@ class OnlineProcessor:
         """A silence begins: commit all that was said before it. The segment goes on."""
         return self._process(self._flush)
 
-    def end_silence(self, silence_duration: float, offset: float = 0.0) -> None:
+    def end_silence(
+        self, silence_duration: float, offset: float = 0.0, *, audio: np.ndarray | None = None
+    ) -> None:
         """A silence ended whose audio was not inserted: the clock moves on by its duration.
 
-        Voice detectors cut at pauses of a tenth of a second. So after a silence of up to
-        `LONGEST_PAUSE_S` the text goes on, with as much silence in its audio; what follows a
-        longer one is a segment of its own. `offset` is taken for compatibility: the clock is
-        known from the end times of the chunks.
+        Voice detectors cut at pauses of a tenth of a second, and into the word that ends one. So
+        after a silence of up to `LONGEST_PAUSE_S` the text goes on, with the silence in its
+        audio; what follows a longer one is a segment of its own, after `LEAD_IN_S` of it.
+
+        Args:
+            silence_duration: in seconds.
+            offset: taken for compatibility: the clock is known from the end times of the chunks.
+            audio: what was heard in the silence, or in its end; zeros stand for what is missing.
         """
+        size = round(silence_duration * SAMPLE_RATE)
+        heard = np.zeros(0, np.float32) if audio is None else as_samples(audio)
+        heard = heard[max(0, len(heard) - size) :]
         with self._arriving:
-            start_s, self.end = self.end, self.end + silence_duration
-            if silence_duration > LONGEST_PAUSE_S:
-                self._is_after_silence = True
-            elif self._has_heard:
-                self._arrive(np.zeros(int(silence_duration * SAMPLE_RATE), np.float32), start_s)
+            self.end += silence_duration
+            if silence_duration > LONGEST_PAUSE_S or not self._has_heard:
+                self._is_after_silence = self._has_heard
+                heard = heard[-int(LEAD_IN_S * SAMPLE_RATE) :]
+            else:
+                heard = np.concatenate([np.zeros(size - len(heard), np.float32), heard])
+            if len(heard):
+                self._arrive(heard, self.end - len(heard) / SAMPLE_RATE)
 
     def new_speaker(self, change_speaker: object = None) -> tuple[list[OnlineWord], float]:
         """Another person speaks: a segment ends with what the one before said."""
@@ -170,7 +184,7 @@ class OnlineProcessor:
 
     def _arrive(self, samples: np.ndarray, start_s: float) -> None:
         self._chunks.append(_Chunk(samples, start_s, self._is_after_silence))
-        self._is_after_silence = False
+        self._is_after_silence, self._has_heard = False, True
 
     def _process(self, ending: Callable[[], None] | None) -> tuple[list[OnlineWord], float]:
         with self._processing:

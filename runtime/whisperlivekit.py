@@ -7,6 +7,8 @@ file of it is touched. What that server has no hook for is replaced by what call
 - `WhisperLiveKitConfig`: with those options among its fields;
 - `TranscriptionEngine._do_init`: loads this backend's model, and leaves the rest to the original;
 - `online_factory`: opens this backend's sessions;
+- `AudioProcessor._process_pcm_array`: lets them hear what the voice detector will take for
+  silence, which holds the first sounds of words;
 - `AudioProcessor.cleanup`: closes them when their client has gone.
 
 All of it hangs on the server's internals, so `check_version` lets only versions pass that were
@@ -30,9 +32,7 @@ from ..errors import InputError
 BACKEND = "qwen3-mlx-simul"
 PROGRAM = "wlk-alignheads"
 _OLDEST, _TOO_NEW = (0, 2, 26), (0, 2, 27)
-_INSTALL = "pip install 'whisperlivekit>={},<{}'".format(
-    *(".".join(map(str, version)) for version in (_OLDEST, _TOO_NEW))
-)
+_INSTALL = "pip install 'alignheads[whisperlivekit]'"
 _OPTIONS: dict[str, tuple[type, str, str]] = {
     "decoder_config": (str, "FILE", "decoder_config.json (default: the model's bundled one)."),
     "border_fraction": (float, "FRACTION", "Border, as a fraction of the buffer; or"),
@@ -50,21 +50,19 @@ def check_version() -> str:
         InputError: none is, or one that this package does not support.
     """
     ours = f"alignheads {metadata.version('alignheads')}"
-    supported = f"{ours} supports {_named(_OLDEST)} up to, not including, {_named(_TOO_NEW)}"
+    oldest, too_new = (".".join(map(str, bound)) for bound in (_OLDEST, _TOO_NEW))
+    supported = f"{ours} works with {oldest} and later, before {too_new}"
     try:
         version = metadata.version("whisperlivekit")
     except metadata.PackageNotFoundError as error:
-        raise InputError(
-            f"WhisperLiveKit is not installed; {supported}: pip install 'alignheads[whisperlivekit]'"
-        ) from error
+        raise InputError(f"WhisperLiveKit is not installed; {supported}: {_INSTALL}") from error
     parts = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(\.post\d+)?", version)
     if parts is None or not _OLDEST <= tuple(map(int, parts.groups()[:3])) < _TOO_NEW:
-        raise InputError(f"WhisperLiveKit {version} is installed; {supported}: {_INSTALL}")
+        raise InputError(
+            f"WhisperLiveKit {version} is installed; {supported}: "
+            f"pip install 'whisperlivekit>={oldest},<{too_new}'"
+        )
     return version
-
-
-def _named(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
 
 
 def register() -> None:
@@ -84,25 +82,26 @@ def register() -> None:
     try:
         # As modules: the package gives the name parse_args to a function.
         names = ("config", "core", "audio_processor", "parse_args")
-        config, core, audio_processor, parser = (
-            importlib.import_module(f"whisperlivekit.{name}") for name in names
-        )
+        modules: list[Any] = [importlib.import_module(f"whisperlivekit.{name}") for name in names]
     except ImportError as error:
         raise InputError(
             f"WhisperLiveKit {version} cannot be imported ({error}); install what it needs: "
-            "pip install 'alignheads[whisperlivekit]'"
+            + _INSTALL
         ) from error
+    config, core, audio_processor, parser = modules
     changed = dataclasses.make_dataclass(
         "WhisperLiveKitConfig",
         [(name, kind | None, None) for name, (kind, _, _) in _OPTIONS.items()],
         bases=(config.WhisperLiveKitConfig,),
     )
-    for module in (config, core, sys.modules["whisperlivekit"]):
-        module.WhisperLiveKitConfig = changed
+    for module in (config, core, importlib.import_module("whisperlivekit")):
+        module.WhisperLiveKitConfig = changed  # type: ignore[attr-defined]
     parser.ArgumentParser = _Parser
     core.TranscriptionEngine._do_init = _engine_init(core.TranscriptionEngine._do_init, changed)
     core.online_factory = audio_processor.online_factory = _online_factory(core.online_factory)
-    audio_processor.AudioProcessor.cleanup = _cleanup(audio_processor.AudioProcessor.cleanup)
+    processor = audio_processor.AudioProcessor
+    processor._process_pcm_array = _process_pcm_array(processor._process_pcm_array)
+    processor.cleanup = _cleanup(processor.cleanup)
     _is_registered = True
 
 
@@ -115,7 +114,7 @@ class _Parser(ArgumentParser):
             settings["help"] += f" Use '{BACKEND}' for Qwen3-ASR on MLX with AlignAtt."
         return super().add_argument(*flags, **settings)
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         group = self.add_argument_group(f"{BACKEND} arguments (only used with that backend)")
         for name, (kind, metavar, text) in _OPTIONS.items():
             flag = "--" + name.replace("_", "-")
@@ -161,6 +160,16 @@ def _online_factory(original: Any) -> Any:
         return original(args, asr, language)
 
     return online_factory
+
+
+def _process_pcm_array(original: Any) -> Any:
+    async def process_pcm_array(self: Any, pcm_array: Any) -> None:
+        hear = getattr(self.transcription, "hear", None)
+        if hear is not None and pcm_array is not None:
+            hear(pcm_array, self.total_pcm_samples)
+        await original(self, pcm_array)
+
+    return process_pcm_array
 
 
 def _cleanup(original: Any) -> Any:

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mlx_qwen3_asr.tokenizer import known_language_aliases
-from whisperlivekit.timed_objects import ASRToken, Transcript
+from whisperlivekit.timed_objects import (  # type: ignore[import-not-found]
+    ASRToken,
+    Transcript,
+)
 
 from ..corpora.audio import read_audio
 from ..errors import InputError
 from ..heads.load import load_heads
 from .config import DecoderConfig, chosen_config
 from .model import SAMPLE_RATE, SpeechModel
-from .online import OnlineProcessor, OnlineWord, SessionClosed
+from .online import LONGEST_PAUSE_S, OnlineProcessor, OnlineWord, SessionClosed
+from .whisperlivekit import BACKEND
 
-BACKEND = "qwen3-mlx-simul"
-SETTINGS = ("border_fraction", "border_s", "step_s")
+_SETTINGS = ("border_fraction", "border_s", "step_s")
 _AUTO = "auto"
+_RECENT_S = 30.0  # a session may be this far behind, and a silence that ended is still known
 # Fields of the server's configuration that other decoders use. Each is refused where it is set.
 _WITHOUT_EFFECT = (
     "beams",
@@ -86,7 +91,7 @@ class Qwen3SimulASR:
         if heads:
             load_heads(heads)
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
-        settings = {name: getattr(server, name, None) for name in SETTINGS}
+        settings = {name: getattr(server, name, None) for name in _SETTINGS}
         settings = {name: value for name, value in settings.items() if value is not None}
         self.model = SpeechModel.load(server.model_dir or server.model_size)
         self.config = chosen_config(self.model, given, heads or None, settings)
@@ -103,6 +108,29 @@ def _refuse_without_effect(server: Any) -> None:
                 f"{name} is {getattr(server, name)!r}, which has no effect on {BACKEND}; leave it "
                 "out: how that backend decodes is in --decoder-config"
             )
+
+
+class RecentAudio:
+    """The last seconds of a session's audio, by where in it they are."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest = int(longest_s * SAMPLE_RATE)
+        self._parts: deque[tuple[int, np.ndarray]] = deque()
+
+    def add(self, samples: np.ndarray, start: int) -> None:
+        """Samples [n] that begin at `start`, where the ones before ended."""
+        self._parts.append((start, samples))
+        while start - self._parts[0][0] > self._longest:
+            self._parts.popleft()
+
+    def between(self, start: int, stop: int) -> np.ndarray:
+        """The samples from `start` up to `stop`; fewer, where the first of them are gone."""
+        found = [
+            samples[max(0, start - place) : max(0, stop - place)]
+            for place, samples in self._parts
+            if place < stop and place + len(samples) > start
+        ]
+        return np.concatenate([np.zeros(0, np.float32), *found])
 
 
 class Qwen3SimulOnlineProcessor:
@@ -129,6 +157,7 @@ class Qwen3SimulOnlineProcessor:
             config, wanted = config.changed(language=None), None
         self._online = OnlineProcessor(asr.model, config, language=wanted)
         self._processed_s = 0.0
+        self._recent = RecentAudio(_RECENT_S)
         self._shown = Transcript()
 
     @property
@@ -149,8 +178,19 @@ class Qwen3SimulOnlineProcessor:
         return self._goes_on(self._online.start_silence)
 
     def end_silence(self, silence_duration: float, offset: float = 0.0) -> None:
-        """A silence ended; see `OnlineProcessor`."""
-        self._online.end_silence(silence_duration, offset)
+        """A silence ended; see `OnlineProcessor`. What was heard in it is taken from `hear`."""
+        stop = round((self.end + silence_duration) * SAMPLE_RATE)
+        length = min(silence_duration, LONGEST_PAUSE_S)
+        heard = self._recent.between(stop - round(length * SAMPLE_RATE), stop)
+        self._online.end_silence(silence_duration, offset, audio=heard)
+
+    def hear(self, samples: np.ndarray, start: int) -> None:
+        """All audio of the session passes here, silences too, before it is known what it is.
+
+        The server's detector reports the start of speech some 60 ms late, and would cut that much
+        off each first word.
+        """
+        self._recent.add(samples, start)
 
     def new_speaker(self, change_speaker: object = None) -> tuple[list[ASRToken], float]:
         """Another person speaks: what the one before said."""
