@@ -150,7 +150,7 @@ async def session(
     import websockets
 
     heard, chunk = Heard(), int(chunk_s * SAMPLE_RATE)
-    async with websockets.connect(url, max_size=None) as socket:
+    async with websockets.connect(url, max_size=None, ping_interval=None) as socket:
         start = time.monotonic()
 
         async def listen() -> None:

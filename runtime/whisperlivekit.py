@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 import re
 import shutil
 import sys
@@ -190,6 +191,8 @@ def serve(arguments: list[str]) -> None:
     Raises:
         InputError: as `register`, wrong options, or what `Qwen3SimulASR` raises.
     """
+    # Which of the other backends are not installed is no matter here.
+    logging.getLogger("whisperlivekit.backend_support").setLevel(logging.ERROR)
     register()
     sys.argv = [PROGRAM, "--backend", BACKEND, *arguments]  # the last --backend counts
     try:
@@ -200,6 +203,9 @@ def serve(arguments: list[str]) -> None:
                 "ffmpeg is not installed: browsers' WebM cannot be decoded. Give --pcm-input, or "
                 "install it (Debian and Ubuntu: apt-get install ffmpeg)"
             )
+        if config.backend == BACKEND and not config.diarization:
+            # PyTorch runs the voice detector alone, a model so small that threads slow it down.
+            importlib.import_module("torch").set_num_threads(1)
         server.TranscriptionEngine(config=config)  # the only one: the server takes it from there
         server.main()
     except ValueError as error:  # how that server refuses its options
