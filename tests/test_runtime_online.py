@@ -152,6 +152,41 @@ def test_a_long_silence_between_chunks_that_were_not_yet_processed(processor, cl
     assert all(word.start >= until + 9 for word in words[count:])
 
 
+@pytest.mark.parametrize("silence_s", [0.8, 7.0])
+def test_a_word_that_a_detector_cut_into_is_whole(processor, clips, silence_s):
+    """Its first sounds are in the audio of the silence before it."""
+    whole = inserted(processor, clips[2]) + processor.finish()[0]
+    first_s = whole[0].start
+    cut = int((first_s + 0.08) * RATE)
+    cut_s = cut / RATE
+    # at the start of a session, and after a silence
+    for before_s in (0.0, cut_s):
+        session = OnlineProcessor(processor._model, processor._config)
+        if before_s:
+            inserted(session, clips[1][: int(before_s * RATE)])
+            session.start_silence()
+        end_s = session.end + silence_s
+        room = np.zeros(int(silence_s * RATE), np.float32)
+        heard = np.concatenate([room, clips[2][:cut]])[-len(room) :]
+        session.end_silence(silence_s, audio=heard)
+        assert session.end == pytest.approx(end_s)
+        words = inserted(session, clips[2][cut:], end_s) + session.finish()[0]
+        assert plain(words)[-len(whole) :] == plain(whole)
+        assert words[-1].end == pytest.approx(whole[-1].end - cut_s + end_s, abs=0.1)
+
+
+def test_of_a_silence_no_more_than_its_length_is_heard(processor, clips):
+    inserted(processor, clips[1])
+    processor.end_silence(0.5, audio=np.zeros(9 * RATE, np.float32))
+    assert processor.process_iter()[1] == pytest.approx(len(clips[1]) / RATE + 0.5)
+    assert processor._stream.received_s == pytest.approx(processor.end)
+    processor.end_silence(0.0, audio=np.ones(RATE, np.float32))
+    processor.process_iter()
+    assert processor._stream.received_s == pytest.approx(processor.end)
+    with pytest.raises(InputError, match="NaN"):
+        processor.end_silence(0.5, audio=np.full(9, np.nan, np.float32))
+
+
 def test_a_new_speaker_ends_a_segment(processor, clips):
     words = inserted(processor, clips[1])
     late, end = processor.new_speaker("anna")

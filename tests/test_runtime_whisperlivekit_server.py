@@ -258,6 +258,20 @@ def test_the_interface_is_the_server_s(engine, clips):
     assert other.finish() == ([], 0.0)
 
 
+def test_recent_audio_is_found_by_where_it_is(engine):
+    from alignheads.runtime.whisperlivekit_session import RecentAudio
+
+    recent, audio = RecentAudio(1.0), np.arange(5 * RATE, dtype=np.float32)
+    for start in range(0, len(audio), 700):
+        recent.add(audio[start : start + 700], start)
+    stop = len(audio)
+    assert np.array_equal(recent.between(stop - 9_000, stop - 8), audio[-9_000:-8])
+    assert recent.between(stop, stop + 9).size == 0
+    kept = recent.between(0, stop)  # the first of it is gone
+    assert np.array_equal(kept, audio[-len(kept) :])
+    assert RATE - 700 <= len(kept) <= RATE + 700
+
+
 def test_what_was_shown_and_not_said_is_not_taken_for_words(engine, clips, monkeypatch):
     """The server makes words of the last buffer where `finish` brings none."""
     from alignheads.runtime.whisperlivekit_session import Qwen3SimulOnlineProcessor
