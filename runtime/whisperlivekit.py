@@ -208,5 +208,8 @@ def serve(arguments: list[str]) -> None:
             importlib.import_module("torch").set_num_threads(1)
         server.TranscriptionEngine(config=config)  # the only one: the server takes it from there
         server.main()
-    except ValueError as error:  # how that server refuses its options
-        raise InputError(str(error)) from error
+    except InputError:
+        raise
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        # An option that the server refuses, a file or another backend's package that is not there.
+        raise InputError(f"the server cannot start: {error}") from error

@@ -33,12 +33,12 @@ _AUTO = "auto"
 _RECENT_S = 30.0  # a session may be this far behind, and a silence that ended is still known
 # Fields of the server's configuration that other decoders use. Each is refused where it is set.
 _WITHOUT_EFFECT = (
-    "beams",
-    "buffer_trimming",
-    "buffer_trimming_sec",
     "audio_max_len",
     "audio_min_len",
     "backend_policy",
+    "beams",
+    "buffer_trimming",
+    "buffer_trimming_sec",
     "cif_ckpt_path",
     "confidence_validation",
     "decoder_model_path",
@@ -96,8 +96,11 @@ class Qwen3SimulASR:
         self.model = SpeechModel.load(server.model_dir or server.model_size)
         self.config = chosen_config(self.model, given, heads or None, settings)
         self.language = None if server.lan == _AUTO else server.lan
+        session = Qwen3SimulOnlineProcessor(
+            self
+        )  # its faults are told now, not to the first client
         if server.warmup_file != "":
-            Qwen3SimulOnlineProcessor(self).warmup(audio)
+            session.warmup(audio)
 
 
 def _refuse_without_effect(server: Any) -> None:
