@@ -203,7 +203,7 @@ def live_server(
     ours = [streamed(model, u.read()) for u in utterances]
     references = [plain_text(u.text) for u in utterances]
     texts = [plain_text(" ".join(word.text for word in words)) for words in ours]
-    print(f"{'decode-stream':>32}  WER {_percent(references, texts)}")
+    print(f"{'decode-stream':>16}  WER {_percent(references, texts)}")
     for name, options in (("server", ()), ("server --no-vac", ("--no-vac",))):
         with running_server(log, *options) as server:
             heard = [asyncio.run(session(server.url(), u.read(), pace=pace)) for u in utterances]
@@ -229,9 +229,16 @@ def _report(
     same = sum(a == b for a, b in zip(said, texts, strict=True))
     added = Distribution.of(s for h, w in zip(heard, ours, strict=True) for s in added_s(h, w))
     print(
-        f"{name:>32}  WER {_percent(references, said)}, same text as decode-stream {same} of "
-        f"{len(said)}; added delay {added}"
+        f"{name:>16}  WER {_percent(references, said)}, same text as decode-stream {same} of "
+        f"{len(said)}, added delay {told(added)}"
     )
+
+
+def told(added_s: Distribution) -> str:
+    """Delays as they are printed."""
+    if added_s.p50 is None or added_s.p90 is None:
+        return "none: no word is the same"
+    return f"p50 {added_s.p50:.2f} s, p90 {added_s.p90:.2f} s (of {added_s.count} words)"
 
 
 def watch_memory(

@@ -84,7 +84,7 @@ def similar(said, expected):
 def test_without_voice_detection_the_server_says_what_decode_stream_says(
     benchmarks, tiny, clips, tmp_path, capsys
 ):
-    from live_server import added_s, running_server, session, streamed
+    from live_server import added_s, running_server, session, streamed, told
 
     ours = [streamed(tiny, samples) for samples in clips[:3]]
     with running_server(tmp_path / "log", "--no-vac") as server:
@@ -100,14 +100,10 @@ def test_without_voice_detection_the_server_says_what_decode_stream_says(
     assert all(at_s < one.sent_s for at_s, one in zip(first, heard, strict=True))
 
 
-def told(added):
-    return f"p50 {added.p50:.2f} s, p90 {added.p90:.2f} s, of {added.count} words"
-
-
 def test_with_voice_detection_the_errors_are_those_of_decode_stream(
     server, tiny, demo, clips, capsys
 ):
-    from live_server import added_s, session, streamed
+    from live_server import added_s, session, streamed, told
 
     chosen = slice(3, 8)
 
