@@ -131,8 +131,7 @@ def _load(
     loaded = SpeechModel.load(model, dtype)
     if chosen is None and file is not None and bundled_name(loaded.name) is None:
         # No configuration is bundled, but the heads are known: the defaults for the rest.
-        settings.setdefault("border_s", None if "border_fraction" in settings else 0.5)
-        chosen = DecoderConfig.bundled("tiny").changed(model=loaded.name, calibration=None)
+        chosen = DecoderConfig.uncalibrated(loaded.name, str(heads), len(file.compact))
     elif chosen is None:
         chosen = DecoderConfig.bundled(loaded.name)
     if heads is not None and file is not None:

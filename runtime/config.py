@@ -28,6 +28,7 @@ from .policy import Policy
 SCHEMA_VERSION = 1
 
 _KIND = "decoder configuration"
+_USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
 _FOLDER = Path(__file__).parent / "configs"
 
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -176,6 +177,20 @@ class DecoderConfig(BaseModel):
                 f"calibrate --model {model}"
             )
         return cls.load(_FOLDER / f"{name}.json")
+
+    @classmethod
+    def uncalibrated(cls, model: str, heads: str, listed: int) -> DecoderConfig:
+        """What to start from for a `model` of which only a heads file is known.
+
+        The border and the count of heads of the bundled configurations of the real models.
+
+        Args:
+            model: the checkpoint.
+            heads: its heads file.
+            listed: the heads that it lists.
+        """
+        count = min(_USUAL_HEADS, listed)
+        return cls(model=model, heads=heads, head_count=count, border_s=_USUAL_BORDER_S)
 
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
