@@ -28,6 +28,7 @@ from .policy import Policy
 SCHEMA_VERSION = 1
 
 _KIND = "decoder configuration"
+_USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
 _FOLDER = Path(__file__).parent / "configs"
 
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -62,6 +63,8 @@ class DecoderConfig(BaseModel):
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: past this, the front of the buffer goes.
         step_s: audio between two steps.
+        word_margin_s: a word is said to start so much before the frame its first token attended
+            to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
         calibration: where the values come from; None: not calibrated.
 
@@ -84,6 +87,7 @@ class DecoderConfig(BaseModel):
     min_audio_s: _Seconds = 0.5
     max_audio_s: _Seconds = 30.0
     step_s: _Seconds = 1.0
+    word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
     calibration: dict[str, Any] | None = None
 
@@ -174,6 +178,20 @@ class DecoderConfig(BaseModel):
             )
         return cls.load(_FOLDER / f"{name}.json")
 
+    @classmethod
+    def uncalibrated(cls, model: str, heads: str, listed: int) -> DecoderConfig:
+        """What to start from for a `model` of which only a heads file is known.
+
+        The border and the count of heads of the bundled configurations of the real models.
+
+        Args:
+            model: the checkpoint.
+            heads: its heads file.
+            listed: the heads that it lists.
+        """
+        count = min(_USUAL_HEADS, listed)
+        return cls(model=model, heads=heads, head_count=count, border_s=_USUAL_BORDER_S)
+
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
 
@@ -257,8 +275,8 @@ def chosen_config(
     settings = dict(settings)
     file = load_heads(heads) if heads is not None else None
     if config is None and file is not None and bundled_name(model.name) is None:
-        settings.setdefault("border_s", None if "border_fraction" in settings else 0.5)
-        config = DecoderConfig.bundled("tiny").changed(model=model.name, calibration=None)
+        # No configuration is bundled, but the heads are known: the defaults for the rest.
+        config = DecoderConfig.uncalibrated(model.name, str(heads), len(file.compact))
     elif config is None:
         config = DecoderConfig.bundled(model.name)
     if heads is not None and file is not None:
