@@ -237,6 +237,38 @@ class DecoderConfig(BaseModel):
         return list(self.heads[: self.head_count])
 
 
+def chosen_config(
+    model: _ModelShape,
+    config: DecoderConfig | None,
+    heads: str | None,
+    settings: dict[str, Any],
+) -> DecoderConfig:
+    """What a command decodes a loaded `model` with.
+
+    Args:
+        model: the checkpoint.
+        config: None: the bundled one; where only the heads are known, the defaults.
+        heads: a heads file or a bundled name, in place of the configuration's.
+        settings: values that come before the configuration's own.
+
+    Raises:
+        InputError: nothing is bundled for the model, or the heads or a value do not fit it.
+    """
+    settings = dict(settings)
+    file = load_heads(heads) if heads is not None else None
+    if config is None and file is not None and bundled_name(model.name) is None:
+        settings.setdefault("border_s", None if "border_fraction" in settings else 0.5)
+        config = DecoderConfig.bundled("tiny").changed(model=model.name, calibration=None)
+    elif config is None:
+        config = DecoderConfig.bundled(model.name)
+    if heads is not None and file is not None:
+        settings["heads"] = heads
+        settings["head_count"] = min(config.head_count, len(file.compact))
+    config = config.changed(**settings)
+    config.chosen_heads(model)
+    return config
+
+
 def _same_model(first: str, second: str) -> bool:
     """Both name one model: "0.6b" and "Qwen/Qwen3-ASR-0.6B"; "models/mine/" and its folder."""
     one, other = (name.casefold().rstrip("/\\") for name in (first, second))

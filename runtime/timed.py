@@ -34,13 +34,17 @@ def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
 
     Parts end at the very samples where a decoder of that step decodes.
     """
-    step = max(1, int(step_s * SAMPLE_RATE))
+    step = max(1, min(len(samples), int(min(step_s, 1e9) * SAMPLE_RATE)))
     for start in range(0, len(samples), step):
         yield samples[start : start + step]
 
 
-def timed_stream(stream: StreamDecoder, samples: np.ndarray) -> TimedStream:
+def timed_stream(
+    stream: StreamDecoder, samples: np.ndarray, piece_s: float | None = None
+) -> TimedStream:
     """Feed `samples` [n] float, 16 kHz mono, to a new `stream` and end it.
+
+    They come in pieces of `piece_s` (None: of the decoder's own step; infinity: all at once).
 
     Raises:
         Exception: what the stream raises.
@@ -56,7 +60,7 @@ def timed_stream(stream: StreamDecoder, samples: np.ndarray) -> TimedStream:
         compute_s.append(time.perf_counter() - begin)
         arrivals_s.append(received / SAMPLE_RATE)
 
-    for piece in pieces(samples, stream.config.step_s):
+    for piece in pieces(samples, piece_s or stream.config.step_s):
         received += len(piece)
         step(stream.feed, piece)
     step(stream.finish)
