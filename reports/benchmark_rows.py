@@ -1,0 +1,148 @@
+"""The runs of one or more benchmark files, named apart, and what they say in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..calibrate.benchmark.result import BenchmarkFile, ErrorRate, Run, TextTotals, Totals
+from .heads_words import counted, model_name
+from .published import PublishedPoint, corpus_title
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: what it is called on this page, the file it is from, and the file's name."""
+
+    label: str
+    file: BenchmarkFile
+    run: Run
+    origin: str
+
+    @property
+    def totals(self) -> Totals:
+        """What the run came to."""
+        return self.run.totals
+
+    @property
+    def text(self) -> TextTotals:
+        """Under the basic normaliser, that of published tables."""
+        return self.run.totals.texts["basic"]
+
+    @property
+    def corpus(self) -> str:
+        """As tables call it."""
+        return corpus_title(self.file.corpus.name)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether words were committed as the audio came in, and it is known when."""
+        return self.run.settings.mode == "simul" and self.totals.latency is not None
+
+
+def make_rows(files: Sequence[tuple[Path, BenchmarkFile]]) -> list[Row]:
+    """A row for each run, by the shortest of names that tells them apart."""
+    runs = [(path, file, run) for path, file in files for run in file.runs]
+    ways = (
+        lambda path, file, run: run.settings.name,
+        lambda path, file, run: f"{model_name(file.model.name)}, {run.settings.name}",
+        lambda path, file, run: f"{path.stem}: {run.settings.name}",
+        lambda path, file, run: f"{path.parent.name}/{path.stem}: {run.settings.name}",
+    )
+    several = len({file.model.name for _, file, _ in runs}) > 1
+    names: list[str] = []
+    for way in ways[several:]:
+        names = [way(*one) for one in runs]
+        if len(set(names)) == len(names):
+            break
+    counts = Counter(names)
+    for index, name in enumerate(names):
+        if counts[name] > 1:
+            names[index] = f"{name} ({names[:index + 1].count(name)})"
+    return [
+        Row(name, file, run, path.name)
+        for name, (path, file, run) in zip(names, runs, strict=True)
+    ]
+
+
+def percent(rate: float | None, digits: int = 2) -> str:
+    """`3.30 %`, or a dash; the space does not break."""
+    return "–" if rate is None else f"{100 * rate:.{digits}f}\u00a0%"
+
+
+def seconds(value: float | None, digits: int = 2) -> str:
+    """`0.74 s`, or a dash."""
+    return "–" if value is None else f"{value:.{digits}f}\u00a0s".replace("-", "−")
+
+
+def ratio(value: float | None) -> str:
+    """A real-time factor to three digits that mean something."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(rate: ErrorRate) -> str:
+    """The 95 % interval of an error rate: `2.83 to 3.77 %`.
+
+    Where no error was made the bootstrap knows of none; then it is the rule of three, 3 / n
+    (Hanley & Lippman-Hand 1983).
+    """
+    if rate.rate is None or rate.low is None or rate.high is None:
+        return "–"
+    if not rate.errors:
+        return f"below {percent(min(1.0, 3 / rate.reference))}"
+    return f"{100 * rate.low:.2f} to {percent(rate.high)}"
+
+
+def speed(rtf: float) -> str:
+    """A real-time factor in words: `23 times faster than speech`."""
+    if rtf <= 0:
+        return "in no time"
+    if rtf > 1:
+        return f"{rtf:.1f} times slower than speech"
+    return f"{1 / rtf:.1f} times faster than speech" if rtf > 0.2 else (
+        f"{1 / rtf:.0f} times faster than speech"
+    )
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """What the benchmark found, in one sentence."""
+    live = [row for row in rows if row.is_live]
+    first = min(live or rows, key=lambda row: (row.text.words.rate or 0.0, row.label))
+    found = f"{percent(first.text.words.rate)} of words wrong"
+    latency = first.totals.latency
+    if first.is_live and latency is not None and latency.delay_s.mean is not None:
+        found += f", out {seconds(latency.delay_s.mean)} after they are spoken"
+    if first.totals.rtf is not None:
+        found += f", {speed(first.totals.rtf)}"
+    return f"{model_name(first.file.model.name)} on {first.corpus}: {found}"
+
+
+def not_comparable(row: Row, point: PublishedPoint) -> list[str]:
+    """Why the error rate or the speed of a run cannot be set against a published point."""
+    reasons = []
+    if row.corpus != point.corpus:
+        what = "not stated" if point.corpus == "not stated" else point.corpus
+        reasons.append(f"other speech ({row.corpus} here, {what} there)")
+    elif point.unit != row.file.corpus.group:
+        reasons.append(f"cut otherwise ({row.file.corpus.group} here, {point.unit} there)")
+    elif point.samples not in (None, row.totals.utterances):
+        reasons.append(
+            f"other utterances ({counted(row.totals.utterances, 'utterance')} here, "
+            f"{point.samples} there)"
+        )
+    if not same_hardware(row, point):
+        reasons.append(f"real-time factor: other hardware ({hardware(row)} here)")
+    return reasons
+
+
+def hardware(row: Row) -> str:
+    """The chip a run was made on."""
+    machine = row.file.machine
+    return machine.device or machine.platform
+
+
+def same_hardware(row: Row, point: PublishedPoint) -> bool:
+    """Whether both name the same chip."""
+    return point.hardware.lower() in hardware(row).lower()

@@ -1,0 +1,320 @@
+"""One HTML page of everything that was measured: self-contained, light and dark, printable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..calibrate.benchmark.compare import Comparison, differences_within
+from ..calibrate.benchmark.result import BenchmarkFile, Run, Utterance
+from . import benchmark_rows as words
+from .benchmark_figures import (
+    delay_curves,
+    delay_curves_info,
+    error_against_speed,
+    error_against_speed_info,
+    error_breakdown,
+    error_breakdown_info,
+)
+from .benchmark_rows import Row, headline, make_rows, not_comparable
+from .drawings import Drawing, PageFigure
+from .heads_figures import (
+    hit_rate_against_border_auc,
+    hit_rate_against_border_auc_info,
+    score_heatmap,
+    score_heatmap_info,
+    score_heatmaps,
+    score_heatmaps_info,
+)
+from .heads_words import described, model_name, scores_present
+from .listening import audio_address, captions
+from .published import Published, PublishedPoint, published
+from .text_differences import differences
+from .timeline_figure import timeline, timeline_info
+
+if TYPE_CHECKING:
+    from ..heads.schema import HeadsFile
+
+_PAGE = Path(__file__).with_name("page")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page is made of.
+
+    Attributes:
+        benchmarks: files with the paths they are from, in order.
+        heads: the heads file.
+        with_published: whether the bundled figures of others are shown.
+        timelines: how many utterances at most are shown step by step.
+    """
+
+    benchmarks: Sequence[tuple[Path, BenchmarkFile]] = ()
+    heads: HeadsFile | None = None
+    with_published: bool = True
+    timelines: int = 3
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The runs."""
+        return make_rows(self.benchmarks)
+
+    @property
+    def published(self) -> Published | None:
+        """The figures of others, if they are shown."""
+        return published() if self.with_published else None
+
+    @property
+    def title(self) -> str:
+        """The finding of the whole page."""
+        if self.rows:
+            return headline(self.rows)
+        if self.heads is not None:
+            return score_heatmap_info(self.heads).title
+        return "Streaming recognition as published by others"
+
+    @cached_property
+    def drawings(self) -> dict[str, Drawing]:
+        """Every figure by name, in the order of the page."""
+        found = [*self._benchmark_drawings(), *self._timeline_drawings(), *self._heads_drawings()]
+        return {drawing.name: drawing for drawing in found}
+
+    def _benchmark_drawings(self) -> list[Drawing]:
+        found = []
+        speed = error_against_speed_info(self.rows, self.published)
+        if speed is not None:
+            alt = f"Scatter plot of word error rate against real-time factor: {len(speed.points)} "
+            alt += "systems, which the table below lists."
+            found.append(Drawing("error_against_speed", speed, error_against_speed, alt, True))
+        delays = delay_curves_info(self.rows)
+        if delays is not None:
+            alt = "Rising curves: the share of words that are out by each delay, of "
+            alt += ", ".join(curve.name for curve in delays.curves) + "."
+            found.append(Drawing("emission_delay", delays, delay_curves, alt, True))
+        kinds = error_breakdown_info(self.rows)
+        if kinds is not None and any(row.text.words.errors for row in self.rows):
+            alt = "Bars of substituted, deleted and inserted words, and of errors that are white "
+            alt += "space alone, of " + ", ".join(run.name for run in kinds.runs) + "."
+            found.append(Drawing("error_breakdown", kinds, error_breakdown, alt, True))
+        return found
+
+    @cached_property
+    def traced(self) -> list[Traced]:
+        """The utterances shown step by step: of the runs that have any, by turns."""
+        queues = [
+            [Traced(row, index, self._utterance(row.run, trace.id))
+             for index, trace in enumerate(row.run.traces)]
+            for row in self.rows
+        ]  # fmt: skip
+        turns = max(map(len, queues), default=0)
+        found = [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
+        return found[: self.timelines]
+
+    @staticmethod
+    def _utterance(run: Run, id: str) -> Utterance:
+        return next(one for one in run.utterances if one.id == id)
+
+    def _timeline_drawings(self) -> list[Drawing]:
+        found = []
+        for number, traced in enumerate(self.traced, 1):
+            info = timeline_info(traced.trace, traced.utterance, traced.row.label)
+            late = [w.emitted_s - w.end_s for w in info.words if None not in (w.emitted_s, w.end_s)]  # type: ignore[operator]
+            alt = f"Timeline of {traced.trace.id}: {len(info.words)} words, each with when it is "
+            alt += "said and when it was committed"
+            alt += f", at most {max(late):.2f} s later." if late else "."
+            found.append(Drawing(f"timeline_{number}", info, timeline, alt))
+        return found
+
+    def _heads_drawings(self) -> list[Drawing]:
+        if self.heads is None:
+            return []
+        heatmap = score_heatmap_info(self.heads)
+        found = [
+            Drawing("heads_hit_rate", heatmap, score_heatmap,
+                    f"Heatmap of the hit rate of {heatmap.values.shape[0]} layers by "
+                    f"{heatmap.values.shape[1]} heads, the best outlined.")
+        ]  # fmt: skip
+        if "border_auc" in scores_present(self.heads):
+            scatter = hit_rate_against_border_auc_info(self.heads)
+            found.append(
+                Drawing("heads_hit_rate_against_border_auc", scatter, hit_rate_against_border_auc,
+                        f"Scatter plot of hit rate and border AUC of {len(scatter.heads)} heads.")
+            )  # fmt: skip
+        if len(scores_present(self.heads)) > 1:
+            panels = score_heatmaps_info(self.heads)
+            found.append(
+                Drawing("heads_scores", panels, score_heatmaps,
+                        f"Heatmaps of {len(panels.panels)} scores of every head.", as_png=True)
+            )  # fmt: skip
+        return found
+
+    def html(self) -> str:
+        """The page."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        environment = Environment(
+            loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        environment.filters.update(
+            percent=words.percent, seconds=words.seconds, ratio=words.ratio,
+            interval=words.interval, megabytes=_megabytes, short=_short_hash,
+        )  # fmt: skip
+        figures = {name: drawing.on_page() for name, drawing in self.drawings.items()}
+        return environment.get_template("report.html").render(
+            report=self, rows=self.rows, figures=figures, tiles=_tiles(self.rows),
+            comparisons=[c for _, file in self.benchmarks for c in _comparisons(file)],
+            worst=[WorstOf(row) for row in self.rows if row.text.worst],
+            timelines=[
+                TimelineView(traced, figures[f"timeline_{number}"])
+                for number, traced in enumerate(self.traced, 1)
+            ],
+            published=self.published, comparability=_comparability(self.rows, self.published),
+            heads_about=described(self.heads) if self.heads else "",
+            model=_model_hint(self), stated=_stated, steps_s=_steps_s(self.rows),
+            style=_part("style.css"), player=_part("player.js"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The trace `index` of a run, and its utterance."""
+
+    row: Row
+    index: int
+    utterance: Utterance
+
+    @property
+    def trace(self):
+        """What the decoder saw and did."""
+        return self.row.run.traces[self.index]
+
+
+class TimelineView:
+    """A timeline with its player."""
+
+    def __init__(self, traced: Traced, figure: PageFigure) -> None:
+        self.figure = figure
+        self.trace = traced.trace
+        self.audio, self.fault = audio_address(traced.trace)
+        self.captions = captions(traced.trace, traced.utterance)
+        self.is_cut = traced.utterance.duration_s > traced.trace.seconds + 0.1
+
+
+class WorstOf:
+    """The utterances of a run with the most errors for their length, word by word."""
+
+    def __init__(self, row: Row) -> None:
+        by_id = {one.id: one for one in row.run.utterances}
+        self.label = row.label
+        self.utterances = [
+            (by_id[id], by_id[id].scores["basic"], _pieces(by_id[id])) for id in row.text.worst
+        ]
+
+
+def _pieces(utterance: Utterance):
+    score = utterance.scores["basic"]
+    return differences(score.reference, score.hypothesis)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the large numbers at the head of the page."""
+
+    value: str
+    what: str
+    more: str = field(default="")
+
+
+def _tiles(rows: Sequence[Row]) -> list[Tile]:
+    """Of the run that the headline is about: the best of those that stream, or of all."""
+    if not rows:
+        return []
+    live = [row for row in rows if row.is_live] or list(rows)
+    row = min(live, key=lambda row: (row.text.words.rate or 0.0, row.label))
+    rate, space, latency = row.text.words, row.text.space_only, row.totals.latency
+    tiles = [
+        Tile(words.percent(rate.rate), "word error rate", f"{words.interval(rate)} at 95 %"),
+    ]
+    if latency is not None and latency.delay_s.mean is not None:
+        late = f"nine in ten within {words.seconds(latency.delay_s.p90)}"
+        tiles.append(Tile(words.seconds(latency.delay_s.mean), "mean emission delay", late))
+    if row.totals.rtf is not None:
+        machine = row.file.machine.device or row.file.machine.platform
+        tiles.append(Tile(words.ratio(row.totals.rtf), "real-time factor", f"on {machine}"))
+    cut = f"of {row.totals.utterances} utterances, {space.utterances_cut} have one"
+    tiles.append(Tile(str(space.cut_words), "words cut in two", cut))
+    return tiles
+
+
+def _comparisons(file: BenchmarkFile) -> list[Comparison]:
+    return differences_within(file) if len(file.runs) > 1 else []
+
+
+def _comparability(
+    rows: Sequence[Row], others: Published | None
+) -> list[tuple[PublishedPoint, list[str]]]:
+    """Of each published set and corpus that is drawn: why ours may not be set against it."""
+    if others is None or not rows:
+        return []
+    found: dict[tuple[str, str], tuple[PublishedPoint, list[str]]] = {}
+    for point in others.points:
+        if point.corpus in ("LibriSpeech test-clean", "not stated", rows[0].corpus):
+            key = (point.set, point.corpus)
+            found.setdefault(key, (point, not_comparable(rows[0], point)))
+    return list(found.values())
+
+
+def _model_hint(report: Report) -> str:
+    if report.benchmarks:
+        return model_name(report.benchmarks[0][1].model.name)
+    return model_name(report.heads.model) if report.heads else "tiny"
+
+
+def _stated(file: BenchmarkFile) -> list[tuple[str, str, str]]:
+    """What a file of others states, and what its texts and times come to: name and both values."""
+    totals = file.runs[0].totals
+    text = totals.texts["basic"]
+    known = {
+        "wer": ("word error rate", text.words.rate, 4),
+        "cer": ("character error rate", text.characters.rate, 4),
+        "median_wer": ("WER of utterances, median", text.median_wer, 2),
+        "p90_wer": ("WER of utterances, p90", text.p90_wer, 2),
+        "p95_wer": ("WER of utterances, p95", text.p95_wer, 2),
+    }
+    found = []
+    for key, stated in file.stated.items():
+        if key in known:
+            name, ours, digits = known[key]
+            found.append((name, words.percent(stated, digits), words.percent(ours, digits)))
+        elif key == "rtf":
+            ours = "–" if totals.rtf is None else f"{totals.rtf:.4f}"
+            found.append(("real-time factor", f"{stated:.4f}", ours))
+        else:
+            ours_s = {"audio_s": totals.audio_s, "wall_s": totals.wall_s}[key]
+            name = {"audio_s": "audio", "wall_s": "time to compute"}[key]
+            found.append((name, words.seconds(stated), words.seconds(ours_s)))
+    return found
+
+
+def _steps_s(rows: Sequence[Row]) -> list[float]:
+    """The steps of the runs that streamed, each once."""
+    steps = {row.run.settings.step_s for row in rows if row.is_live}
+    return sorted(step for step in steps if step is not None)
+
+
+def _megabytes(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e6:,.0f} MB"
+
+
+def _short_hash(value: str | None) -> str:
+    return value[:12] if value else "–"
+
+
+def _part(name: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup((_PAGE / name).read_text(encoding="utf-8"))
