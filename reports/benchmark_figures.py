@@ -221,7 +221,9 @@ def error_breakdown_info(rows: Sequence[Row]) -> ErrorBreakdown | None:
     else:
         words = max(row.text.words.reference for row in named)
         title = f"No word is wrong, of {words:,}"
-    return ErrorBreakdown(tuple(kinds), title, "basic normaliser · percent of the reference's words")
+    return ErrorBreakdown(
+        tuple(kinds), title, "basic normaliser · percent of the reference's words"
+    )
 
 
 def error_against_speed(info: ErrorAgainstSpeed, narrow: bool = False) -> Figure:

@@ -60,10 +60,9 @@ def make_rows(files: Sequence[tuple[Path, BenchmarkFile]]) -> list[Row]:
     counts = Counter(names)
     for index, name in enumerate(names):
         if counts[name] > 1:
-            names[index] = f"{name} ({names[:index + 1].count(name)})"
+            names[index] = f"{name} ({names[: index + 1].count(name)})"
     return [
-        Row(name, file, run, path.name)
-        for name, (path, file, run) in zip(names, runs, strict=True)
+        Row(name, file, run, path.name) for name, (path, file, run) in zip(names, runs, strict=True)
     ]
 
 
@@ -101,8 +100,10 @@ def speed(rtf: float) -> str:
         return "in no time"
     if rtf > 1:
         return f"{rtf:.1f} times slower than speech"
-    return f"{1 / rtf:.1f} times faster than speech" if rtf > 0.2 else (
-        f"{1 / rtf:.0f} times faster than speech"
+    return (
+        f"{1 / rtf:.1f} times faster than speech"
+        if rtf > 0.2
+        else (f"{1 / rtf:.0f} times faster than speech")
     )
 
 

@@ -56,7 +56,9 @@ def inline_svg(figure: Figure, prefix: str, keep_ids: tuple[str, ...] = ()) -> s
         body = body.replace(f'id="{kept}"', f'class="{kept}"')
     body = _ID.sub(lambda match: f'id="{prefix}-{match[1]}"', body)
     body = _REFERENCE.sub(
-        lambda match: match[0] if match[2].startswith("data:") else f"{match[1]}{prefix}-{match[2]}",
+        lambda match: (
+            match[0] if match[2].startswith("data:") else f"{match[1]}{prefix}-{match[2]}"
+        ),
         body,
     )
     return re.sub(r"\n\s*", "\n", head + body).strip()

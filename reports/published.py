@@ -1,4 +1,4 @@
-"""The figures that others have published, bundled: numbers with their source, no results of ours."""
+"""The figures that others have published, bundled with their source; no results of ours."""
 
 from __future__ import annotations
 

@@ -129,9 +129,7 @@ def differences_within(file: BenchmarkFile) -> list[Comparison]:
     """Every other run of a file with its first."""
     first, *others = file.runs
     return [
-        compare_runs(
-            other, first, names=(other.settings.name, first.settings.name), seed=file.seed
-        )
+        compare_runs(other, first, names=(other.settings.name, first.settings.name), seed=file.seed)
         for other in others
     ]
 

@@ -106,9 +106,7 @@ def warm_up(model: SpeechModel, decoder: Decoder, item: Item, language: str | No
         InputError: the audio cannot be used.
     """
     samples, _ = item.read()
-    _decode(
-        model, decoder, samples[: int(_WARM_UP_S * SAMPLE_RATE)], _given(item, language), None
-    )
+    _decode(model, decoder, samples[: int(_WARM_UP_S * SAMPLE_RATE)], _given(item, language), None)
 
 
 def observe(
