@@ -58,11 +58,13 @@ def make_rows(files: Sequence[tuple[Path, BenchmarkFile]]) -> list[Row]:
         if len(set(names)) == len(names):
             break
     counts = Counter(names)
-    for index, name in enumerate(names):
-        if counts[name] > 1:
-            names[index] = f"{name} ({names[: index + 1].count(name)})"
+    labels = [
+        f"{name} ({names[: index + 1].count(name)})" if counts[name] > 1 else name
+        for index, name in enumerate(names)
+    ]
     return [
-        Row(name, file, run, path.name) for name, (path, file, run) in zip(names, runs, strict=True)
+        Row(name, file, run, path.name)
+        for name, (path, file, run) in zip(labels, runs, strict=True)
     ]
 
 
