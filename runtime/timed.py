@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,11 +40,20 @@ def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
 
 
 def timed_stream(
-    stream: StreamDecoder, samples: np.ndarray, piece_s: float | None = None
+    stream: StreamDecoder,
+    samples: np.ndarray,
+    *,
+    piece_s: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> TimedStream:
     """Feed `samples` [n] float, 16 kHz mono, to a new `stream` and end it.
 
-    They come in pieces of `piece_s` (None: of the decoder's own step; infinity: all at once).
+    Args:
+        stream: new.
+        samples: the recording.
+        piece_s: they come in pieces of so much (None: the decoder's own step; infinity: all at
+            once).
+        clock: gives the seconds that computing is measured in.
 
     Raises:
         Exception: what the stream raises.
@@ -55,9 +64,9 @@ def timed_stream(
     received = 0
 
     def step(call, *arguments) -> None:
-        begin = time.perf_counter()
+        begin = clock()
         batches.append(call(*arguments))
-        compute_s.append(time.perf_counter() - begin)
+        compute_s.append(clock() - begin)
         arrivals_s.append(received / SAMPLE_RATE)
 
     for piece in pieces(samples, piece_s or stream.config.step_s):

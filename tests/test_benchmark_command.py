@@ -107,7 +107,7 @@ def test_all_modes_at_once(call, spoken, tmp_path):
     assert half.settings.config["step_s"] == half.settings.step_s == 0.5
     assert half.settings.config_sha256 != one.settings.config_sha256
     assert half.settings.heads_sha256 == one.settings.heads_sha256
-    assert file.model.sha256
+    assert file.model.fingerprint
     assert file.machine.versions["mlx"]
     assert "WER" in out
     assert not journal_path(tmp_path / "b.json").exists()

@@ -84,7 +84,7 @@ def run_of(observations, name="simul", mode="simul", seed=0):
 def file_of(*runs, **fields):
     return BenchmarkFile(
         **{
-            "model": ModelInfo(name="tiny", sha256="0", dtype="float32"),
+            "model": ModelInfo(name="tiny", fingerprint="0", dtype="float32"),
             "corpus": CorpusInfo(
                 name="demo:test", fingerprint="0", utterances=2, group="utterance"
             ),

@@ -13,9 +13,10 @@ from ...runtime import machine
 from ...runtime.error_rates import word_errors
 from ...runtime.model import SpeechModel
 from ...runtime.normalise import normalise, scoring_language
+from ..identity import model_hash
 from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
-from .measure import Decoder, model_hash, run_decoder
+from .measure import Decoder, run_decoder
 from .result import (
     BenchmarkFile,
     CorpusInfo,
@@ -143,7 +144,7 @@ def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
     return BenchmarkFile.model_construct(
         model=ModelInfo(
             name=job.model.name,
-            sha256=model_hash(job.model.folder),
+            fingerprint=model_hash(job.model.folder),
             dtype=str(job.model.dtype).removeprefix("mlx.core."),
         ),
         corpus=CorpusInfo(
@@ -180,7 +181,7 @@ def _subject(job: Job, file: BenchmarkFile) -> dict[str, Any]:
 def _subject_of(file: BenchmarkFile, runs: dict[str, dict[str, str | None]]) -> dict[str, Any]:
     return {
         "model": file.model.name,
-        "model files": file.model.sha256,
+        "model files": file.model.fingerprint,
         "dtype": file.model.dtype,
         "backend": file.machine.backend,
         "device": file.machine.device,

@@ -8,12 +8,10 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ...corpora import WordTime
-from ...corpora.corpus import file_hash
 from ...errors import InputError
 from ...runtime.config import DecoderConfig
 from ...runtime.metrics import StreamTimes, stream_times
@@ -82,17 +80,6 @@ def decoders(
                 suffix = f", {step_s:g} s" if len(set(steps_s)) > 1 else ""
                 found.append(Decoder(name + suffix, mode, config.changed(step_s=step_s)))
     return found
-
-
-def model_hash(folder: Path) -> str:
-    """SHA-256 over the names and contents of a checkpoint's configuration, tokenizer and weights.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
-    wanted = {".json", ".txt", ".safetensors"}
-    files = sorted(path for path in folder.iterdir() if path.suffix in wanted and path.is_file())
-    return _hash([[path.name, file_hash(path)] for path in files])
 
 
 def _hash(value: object) -> str:
@@ -169,7 +156,8 @@ def _decode(
         wall_s = time.perf_counter() - begin
         return TimedStream((), text, wall_s, len(samples) / SAMPLE_RATE)
     stream = StreamDecoder(model, decoder.config, language=language, on_step=on_step)
-    return timed_stream(stream, samples, math.inf if decoder.mode == "single-shot" else None)
+    piece_s = math.inf if decoder.mode == "single-shot" else None
+    return timed_stream(stream, samples, piece_s=piece_s)
 
 
 def _committed(found: TimedStream) -> list[CommittedWord]:

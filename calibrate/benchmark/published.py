@@ -106,7 +106,7 @@ def from_published(content: dict[str, Any], path: Path) -> BenchmarkFile:
         )
         stated = {ours: content[theirs] for theirs, ours in _STATED.items() if theirs in content}
         return BenchmarkFile(
-            model=ModelInfo(name=file.model, sha256=None, dtype=None),
+            model=ModelInfo(name=file.model, fingerprint=None, dtype=None),
             corpus=CorpusInfo(
                 name=str(file.config.get("dataset", "not stated")),
                 fingerprint=None,

@@ -282,10 +282,10 @@ class Run(_Model):
 
 
 class ModelInfo(_Model):
-    """The checkpoint. `sha256` is over its files; None where a file of others does not say."""
+    """The checkpoint. `fingerprint` is over its files; None where a file of others does not say."""
 
     name: _Name
-    sha256: str | None
+    fingerprint: str | None
     dtype: str | None
 
 

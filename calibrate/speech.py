@@ -1,0 +1,198 @@
+"""The speech of a sweep: what is tuned on, and what is kept out of it to score the result.
+
+Knows corpora, and that no recording may be in both; nothing of models' internals or decoding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..corpora import Corpus, Utterance, load_corpus
+from ..corpora.aligners import make_aligner
+from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
+from ..errors import InputError
+from ..runtime.model import SAMPLE_RATE
+from .result import SpeechInfo
+
+DEFAULT_CLIPS = 200
+"""Of each part, where no number is asked for: about half an hour, held in memory."""
+LEAST_UTTERANCES = 2
+_FEWEST_SPEAKERS = 4  # to keep speakers apart, and not only utterances
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One utterance in memory: `samples` [n] float32, 16 kHz; `hash` is of them alone."""
+
+    utterance: Utterance
+    samples: np.ndarray
+    hash: str
+
+    @property
+    def audio_s(self) -> float:
+        """Its length."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A corpus, read and with word times."""
+
+    corpus: AlignedCorpus
+    recordings: tuple[Recording, ...]
+
+    @property
+    def info(self) -> SpeechInfo:
+        """For the report."""
+        return SpeechInfo(
+            name=self.corpus.name,
+            fingerprint=self.corpus.fingerprint,
+            utterances=len(self.recordings),
+            audio_s=round(sum(one.audio_s for one in self.recordings), 3),
+            aligner=self.corpus.aligner,
+        )
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """Which speech.
+
+    Attributes:
+        corpus: to tune on; None: demo:dev for the tiny model, else librispeech:dev-clean.
+        test_corpus: to score the result on; None: demo:test for demo:dev, else a part of `corpus`.
+        holdout: that part, 0 to 1.
+        clips: at most so many utterances of each, drawn evenly over the speakers.
+        aligner: gold, qwen3 or pocketsphinx; None: gold where the corpus has it.
+        alignments: JSONL file that keeps what the aligner found.
+        seed: of the parts and of the clips.
+    """
+
+    corpus: Corpus | str | Path | None = None
+    test_corpus: Corpus | str | Path | None = None
+    holdout: float = 0.5
+    clips: int | None = None
+    aligner: str | None = None
+    alignments: Path | None = None
+    seed: int = 0
+
+
+def load_speech(
+    label: str, options: SpeechOptions, progress: Progress | None = None
+) -> tuple[Speech, Speech]:
+    """What to tune on, and what to score the result on, for the model `label`.
+
+    Raises:
+        InputError: no such corpus, too little in it, no way to word times, or a recording that
+            would be in both parts.
+    """
+    if not 0 < options.holdout < 1:
+        raise InputError(f"--holdout is {options.holdout}, expected more than 0 and less than 1")
+    spec = options.corpus
+    if spec is None:
+        spec = "demo:dev" if label == "tiny" else "librispeech:dev-clean"
+    whole = spec if isinstance(spec, Corpus) else load_corpus(spec)
+    _check_size(whole, LEAST_UTTERANCES)
+    if options.test_corpus is not None:
+        other = options.test_corpus
+        test = other if isinstance(other, Corpus) else load_corpus(other)
+        dev = whole
+    elif whole.name == "demo:dev":
+        dev, test = whole, load_corpus("demo:test")
+    else:
+        dev, test = split(whole, options.holdout, options.seed)
+    clips = DEFAULT_CLIPS if options.clips is None else options.clips
+    dev, test = dev.sample(clips, options.seed), test.sample(clips, options.seed)
+    _check_size(dev, LEAST_UTTERANCES)
+    found = _read(dev, options, progress), _read(test, options, progress)
+    check_apart(*found)
+    return found
+
+
+def _check_size(corpus: Corpus, least: int) -> None:
+    if len(corpus) < least:
+        raise InputError(
+            f"{corpus.name} has {len(corpus)} utterance; calibrate needs {least} or more, and "
+            "dozens for intervals that say something"
+        )
+
+
+def split(corpus: Corpus, holdout: float, seed: int) -> tuple[Corpus, Corpus]:
+    """A part to tune on and a part kept out, the same for the same seed.
+
+    Where there are enough speakers none is in both parts.
+
+    Raises:
+        InputError: a part would be empty.
+    """
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in sorted(corpus.utterances, key=lambda u: u.id):
+        groups.setdefault(utterance.speaker or "", []).append(utterance)
+    if len(groups) < _FEWEST_SPEAKERS or "" in groups:
+        groups = {utterance.id: [utterance] for utterance in corpus.utterances}
+    names = sorted(groups)
+    random.Random(seed).shuffle(names)
+    wanted = max(1, round(holdout * len(corpus)))
+    kept_out: set[str] = set()
+    for name in names:
+        if len(kept_out) + len(groups[name]) // 2 < wanted:
+            kept_out |= {utterance.id for utterance in groups[name]}
+    parts = [
+        tuple(u for u in corpus.utterances if (u.id in kept_out) is is_out)
+        for is_out in (False, True)
+    ]
+    if not all(parts):
+        raise InputError(
+            f"{corpus.name} has {len(corpus)} utterances: too few to keep {holdout:g} of them out; "
+            "give --test-corpus, or another --holdout"
+        )
+    (dev, test), share = parts, round(100 * len(parts[1]) / len(corpus))
+    return (
+        replace(corpus, name=f"{corpus.name}, {100 - share} %", utterances=dev),
+        replace(corpus, name=f"{corpus.name}, other {share} %", utterances=test, skipped=()),
+    )
+
+
+def _read(corpus: Corpus, options: SpeechOptions, progress: Progress | None) -> Speech:
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(corpus))
+
+    aligner = make_aligner(options.aligner or default_aligner(corpus))
+    aligned = align_utterances(corpus, aligner, options.alignments, count)
+    if not any(utterance.words for utterance in aligned.utterances):
+        raise InputError(f"nothing is said in {corpus.name}: none of it has a word")
+    return Speech(aligned, tuple(map(_recording, aligned.utterances)))
+
+
+def _recording(utterance: Utterance) -> Recording:
+    samples = utterance.read()
+    return Recording(utterance, samples, hashlib.sha256(samples.tobytes()).hexdigest()[:32])
+
+
+def check_apart(dev: Speech, test: Speech) -> None:
+    """Make sure that no recording is in both, whatever its name.
+
+    Raises:
+        InputError: one is.
+    """
+    tuned = {one.hash: one.utterance.id for one in dev.recordings}
+    both = [one for one in test.recordings if one.hash in tuned]
+    if both:
+        first = both[0]
+        raise InputError(
+            f"{len(both)} of the {len(test.recordings)} recordings of {test.corpus.name} are in "
+            f"{dev.corpus.name} too, the first one {first.utterance.id} "
+            f"(there {tuned[first.hash]}): score on speech that was not tuned on"
+        )
