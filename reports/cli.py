@@ -19,7 +19,7 @@ def render_report(
     heads: Annotated[
         str | None, typer.Option(help="heads file of discover-heads, or a bundled name")
     ] = None,
-    calibration: Annotated[Path | None, typer.Option(help="file of calibrate")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="calibration.json of calibrate")] = None,
     published: Annotated[
         bool, typer.Option(help="the figures that others have published, beside ours")
     ] = True,
@@ -43,6 +43,7 @@ def render_report(
     output_path(out, force)
 
     from ..calibrate.benchmark.result import load_benchmark
+    from ..calibrate.result import CalibrationFile
     from ..heads.load import load_heads
     from .drawings import check_folder, save_drawings
     from .report import Report
@@ -50,6 +51,7 @@ def render_report(
     report = Report(
         benchmarks=[(path, load_benchmark(path)) for path in benchmark or []],
         heads=load_heads(heads) if heads is not None else None,
+        calibration=CalibrationFile.load(calibration) if calibration is not None else None,
         with_published=published,
         timelines=timelines,
     )

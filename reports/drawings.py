@@ -55,8 +55,7 @@ class Drawing:
         figure = self.draw(bare)
         width_px = round(96 * figure.get_figwidth())
         if self.as_png:
-            titled = self.draw(self.info)
-            return PageFigure(self, "", "", inline_png(titled), width_px, (0.0, 1.0))
+            return PageFigure(self, "", "", inline_png(figure), width_px, (0.0, 1.0))
         place = figure.axes[-1].get_position()
         svg = inline_svg(figure, self.name, (MEL_ID,))
         narrow = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..calibrate.benchmark.compare import Comparison, differences_within
 from ..calibrate.benchmark.result import BenchmarkFile, Run, Utterance
+from ..errors import InputError
 from . import benchmark_rows as words
 from .benchmark_figures import (
     delay_curves,
@@ -20,6 +21,7 @@ from .benchmark_figures import (
     error_breakdown_info,
 )
 from .benchmark_rows import Row, headline, make_rows, not_comparable
+from .calibration_figures import pareto, pareto_info
 from .drawings import Drawing, PageFigure
 from .heads_figures import (
     hit_rate_against_border_auc,
@@ -36,6 +38,7 @@ from .text_differences import differences
 from .timeline_figure import timeline, timeline_info
 
 if TYPE_CHECKING:
+    from ..calibrate.result import CalibrationFile
     from ..heads.schema import HeadsFile
 
 _PAGE = Path(__file__).with_name("page")
@@ -48,12 +51,14 @@ class Report:
     Attributes:
         benchmarks: files with the paths they are from, in order.
         heads: the heads file.
+        calibration: the calibration.
         with_published: whether the bundled figures of others are shown.
         timelines: how many utterances at most are shown step by step.
     """
 
     benchmarks: Sequence[tuple[Path, BenchmarkFile]] = ()
     heads: HeadsFile | None = None
+    calibration: CalibrationFile | None = None
     with_published: bool = True
     timelines: int = 3
 
@@ -72,6 +77,8 @@ class Report:
         """The finding of the whole page."""
         if self.rows:
             return headline(self.rows)
+        if self.calibration is not None and self._calibration_drawings():
+            return self._calibration_drawings()[0].title
         if self.heads is not None:
             return score_heatmap_info(self.heads).title
         return "Streaming recognition as published by others"
@@ -79,7 +86,10 @@ class Report:
     @cached_property
     def drawings(self) -> dict[str, Drawing]:
         """Every figure by name, in the order of the page."""
-        found = [*self._benchmark_drawings(), *self._timeline_drawings(), *self._heads_drawings()]
+        found = [
+            *self._benchmark_drawings(), *self._timeline_drawings(), *self._heads_drawings(),
+            *self._calibration_drawings(),
+        ]  # fmt: skip
         return {drawing.name: drawing for drawing in found}
 
     def _benchmark_drawings(self) -> list[Drawing]:
@@ -150,6 +160,17 @@ class Report:
                         f"Heatmaps of {len(panels.panels)} scores of every head.", as_png=True)
             )  # fmt: skip
         return found
+
+    def _calibration_drawings(self) -> list[Drawing]:
+        if self.calibration is None:
+            return []
+        try:
+            front = pareto_info(self.calibration)
+        except InputError:  # no trial is complete: the page says so
+            return []
+        alt = f"Word error rate against emission delay of {len(front.trials)} trials, a front of "
+        alt += f"{len(front.front)} of them, and {len(front.baselines)} baselines."
+        return [Drawing("calibration_front", front, pareto, alt)]
 
     def html(self) -> str:
         """The page."""
@@ -271,7 +292,8 @@ def _comparability(
 def _model_hint(report: Report) -> str:
     if report.benchmarks:
         return model_name(report.benchmarks[0][1].model.name)
-    return model_name(report.heads.model) if report.heads else "tiny"
+    other = report.heads or report.calibration
+    return model_name(other.model) if other else "tiny"
 
 
 def _stated(file: BenchmarkFile) -> list[tuple[str, str, str]]:
