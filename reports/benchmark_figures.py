@@ -41,6 +41,7 @@ _LINES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _MARKERS = {"utterance": "o", "chapter": "s", "talk": "^", "not stated": "D"}
 _HARDWARE = {"Apple M5": VERMILLION, "NVIDIA H100": GREEN}
 _CURVE_POINTS = 300
+_LABEL_REACH_PT = 42  # a name further off is left to the table
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,7 @@ def error_against_speed(info: ErrorAgainstSpeed, narrow: bool = False) -> Figure
             [shortened(p.name, 20 if narrow else 32) for p in named],
             [(p.rtf, p.wer_percent) for p in rest],
             size_pt=SMALL_PT if not narrow else 7,
+            reach_pt=_LABEL_REACH_PT,
         )
     return figure
 

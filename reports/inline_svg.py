@@ -38,7 +38,7 @@ def inline_svg(figure: Figure, prefix: str, keep_ids: tuple[str, ...] = ()) -> s
     figures may stand on one page; of groups only `keep_ids` are kept, as classes.
     """
     buffer = io.StringIO()
-    for axes in figure.axes:
+    for axes in (axes for one in figure.axes for axes in (one, *one.child_axes)):
         if axes.patch.get_facecolor() == (1.0, 1.0, 1.0, 1.0):
             axes.patch.set_facecolor("none")
     with styled():

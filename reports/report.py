@@ -33,7 +33,7 @@ from .heads_figures import (
 )
 from .heads_words import described, model_name, scores_present
 from .listening import audio_address, captions
-from .published import Published, PublishedPoint, published
+from .published import Published, published
 from .text_differences import differences
 from .timeline_figure import timeline, timeline_info
 
@@ -275,18 +275,21 @@ def _comparisons(file: BenchmarkFile) -> list[Comparison]:
     return differences_within(file) if len(file.runs) > 1 else []
 
 
-def _comparability(
-    rows: Sequence[Row], others: Published | None
-) -> list[tuple[PublishedPoint, list[str]]]:
-    """Of each published set and corpus that is drawn: why ours may not be set against it."""
-    if others is None or not rows:
-        return []
-    found: dict[tuple[str, str], tuple[PublishedPoint, list[str]]] = {}
-    for point in others.points:
-        if point.corpus in ("LibriSpeech test-clean", "not stated", rows[0].corpus):
-            key = (point.set, point.corpus)
-            found.setdefault(key, (point, not_comparable(rows[0], point)))
-    return list(found.values())
+def _comparability(rows: Sequence[Row], others: Published | None) -> list[tuple[str, list[str]]]:
+    """For each of our files and each published set: why one may not be set against the other."""
+    found: list[tuple[str, list[str]]] = []
+    own = {row.origin: row for row in reversed(rows) if not row.file.stated}
+    points = others.points if others else ()
+    for row in reversed(own.values()):
+        seen = set()
+        for point in points:
+            shown = point.corpus in ("LibriSpeech test-clean", "not stated", row.corpus)
+            if not shown or (point.set, point.corpus) in seen:
+                continue
+            seen.add((point.set, point.corpus))
+            speech = "" if point.corpus == "not stated" else f", {point.corpus}"
+            found.append((f"{row.origin} and {point.set}{speech}", not_comparable(row, point)))
+    return found
 
 
 def _model_hint(report: Report) -> str:
