@@ -84,16 +84,11 @@ def ratio(value: float | None) -> str:
 
 
 def interval(rate: ErrorRate) -> str:
-    """The 95 % interval of an error rate: `2.83 to 3.77 %`.
-
-    Where no error was made the bootstrap knows of none; then it is the rule of three, 3 / n
-    (Hanley & Lippman-Hand 1983).
-    """
-    if rate.rate is None or rate.low is None or rate.high is None:
+    """The 95 % interval of an error rate: `2.83 to 3.77 %`, or `below 1.10 %` without errors."""
+    if rate.bounds is None:
         return "–"
-    if not rate.errors:
-        return f"below {percent(min(1.0, 3 / rate.reference))}"
-    return f"{100 * rate.low:.2f} to {percent(rate.high)}"
+    low, high = rate.bounds
+    return f"{100 * low:.2f} to {percent(high)}" if rate.errors else f"below {percent(high)}"
 
 
 def speed(rtf: float) -> str:
@@ -109,14 +104,24 @@ def speed(rtf: float) -> str:
     )
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """What the benchmark found, in one sentence."""
+def best(rows: Sequence[Row]) -> Row:
+    """The run with the fewest errors, then the least delay: of those that stream, if any does."""
     live = [row for row in rows if row.is_live]
-    first = min(live or rows, key=lambda row: (row.text.words.rate or 0.0, row.label))
+    return min(live or rows, key=lambda row: (row.text.words.rate or 0.0, mean_delay_s(row) or 0.0))
+
+
+def mean_delay_s(row: Row) -> float | None:
+    """The mean emission delay, if it is known."""
+    return row.totals.latency.delay_s.mean if row.totals.latency else None
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """What the benchmark found, in one sentence, about its best run."""
+    first = best(rows)
     found = f"{percent(first.text.words.rate)} of words wrong"
-    latency = first.totals.latency
-    if first.is_live and latency is not None and latency.delay_s.mean is not None:
-        found += f", out {seconds(latency.delay_s.mean)} after they are spoken"
+    delay_s = mean_delay_s(first)
+    if first.is_live and delay_s is not None:
+        found += f", out {seconds(delay_s)} after they are spoken"
     if first.totals.rtf is not None:
         found += f", {speed(first.totals.rtf)}"
     return f"{model_name(first.file.model.name)} on {first.corpus}: {found}"

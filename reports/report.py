@@ -131,9 +131,9 @@ class Report:
         found = []
         for number, traced in enumerate(self.traced, 1):
             info = timeline_info(traced.trace, traced.utterance, traced.row.label)
-            late = [w.emitted_s - w.end_s for w in info.words if None not in (w.emitted_s, w.end_s)]  # type: ignore[operator]
             alt = f"Timeline of {traced.trace.id}: {len(info.words)} words, each with when it is "
             alt += "said and when it was committed"
+            late = [word.delay_s for word in info.words if word.delay_s is not None]
             alt += f", at most {max(late):.2f} s later." if late else "."
             found.append(Drawing(f"timeline_{number}", info, timeline, alt))
         return found
@@ -254,8 +254,7 @@ def _tiles(rows: Sequence[Row]) -> list[Tile]:
     """Of the run that the headline is about: the best of those that stream, or of all."""
     if not rows:
         return []
-    live = [row for row in rows if row.is_live] or list(rows)
-    row = min(live, key=lambda row: (row.text.words.rate or 0.0, row.label))
+    row = words.best(rows)
     rate, space, latency = row.text.words, row.text.space_only, row.totals.latency
     tiles = [
         Tile(words.percent(rate.rate), "word error rate", f"{words.interval(rate)} at 95 %"),
@@ -264,8 +263,8 @@ def _tiles(rows: Sequence[Row]) -> list[Tile]:
         late = f"nine in ten within {words.seconds(latency.delay_s.p90)}"
         tiles.append(Tile(words.seconds(latency.delay_s.mean), "mean emission delay", late))
     if row.totals.rtf is not None:
-        machine = row.file.machine.device or row.file.machine.platform
-        tiles.append(Tile(words.ratio(row.totals.rtf), "real-time factor", f"on {machine}"))
+        chip = words.hardware(row)
+        tiles.append(Tile(words.ratio(row.totals.rtf), "real-time factor", f"on {chip}"))
     cut = f"of {row.totals.utterances} utterances, {space.utterances_cut} have one"
     tiles.append(Tile(str(space.cut_words), "words cut in two", cut))
     return tiles

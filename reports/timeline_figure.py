@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class TimelineWord:
     end_s: float | None
     emitted_s: float | None
 
+    @property
+    def delay_s(self) -> float | None:
+        """From its end to its commit; None where it was not said or never came."""
+        if self.emitted_s is None or self.end_s is None:
+            return None
+        return self.emitted_s - self.end_s
+
 
 @dataclass(frozen=True)
 class Attended:
@@ -67,11 +74,7 @@ def timeline_info(trace: Trace, utterance: Utterance, name: str) -> Timeline:
     """The data of the figure, of a traced utterance of the run called `name`."""
     committed = [word for word in utterance.words or () if word.emitted_s <= trace.seconds + 0.01]
     words = _words(committed, trace.gold, trace.seconds)
-    delays = [
-        word.emitted_s - word.end_s
-        for word in words
-        if word.emitted_s is not None and word.end_s is not None
-    ]
+    delays = [word.delay_s for word in words if word.delay_s is not None]
     title = f"{name} commits {counted(len(committed), 'word')} of {trace.id}"
     if delays:
         title += f", on average {np.mean(delays):.2f} s after each ends".replace("-", "−")
@@ -215,19 +218,29 @@ def _draw_policy(axes: Axes, info: Timeline) -> None:
         LineCollection(borders, colors=VERMILLION, linewidths=4, alpha=0.3, zorder=1,
                        label="border: too near the end")
     )  # fmt: skip
-    styles = {
-        "committed": ("o", BLUE, BLUE, "token committed: the moment it attended to"),
-        "waits": ("o", "none", VERMILLION, "token waits"),
-        "doubted": ("x", VERMILLION, VERMILLION, "token waits: its head jumped back"),
+    styles: dict[str, tuple[str, dict[str, Any]]] = {
+        "committed": (
+            "token committed: the moment it attended to",
+            {"marker": "o", "facecolor": BLUE, "edgecolor": BLUE},
+        ),
+        "waits": ("token waits", {"marker": "o", "facecolor": "none", "edgecolor": VERMILLION}),
+        "doubted": (
+            "token waits: its heads jumped back",
+            {"marker": "x", "color": VERMILLION},
+        ),
     }
-    for kind, (marker, face, edge, label) in styles.items():
+    for kind, (label, style) in styles.items():
         shown = [token for token in info.attended if token.kind == kind]
         if shown:
             axes.scatter(
-                [token.attended_s for token in shown], [token.audio_s for token in shown],
-                s=15, marker=marker, linewidths=0.9, zorder=3, label=label,
-                **({"color": edge} if marker == "x" else {"facecolor": face, "edgecolor": edge}),
-            )  # fmt: skip
+                [token.attended_s for token in shown],
+                [token.audio_s for token in shown],
+                s=15,
+                linewidths=0.9,
+                zorder=3,
+                label=label,
+                **style,
+            )
     last = max([audio for audio, *_ in info.steps], default=1.0)
     axes.set_ylim(1.06 * max(last, 0.5), 0)
     axes.set_ylabel("audio\nheard (s)", rotation=0, ha="right", va="center")

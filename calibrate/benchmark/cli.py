@@ -228,8 +228,8 @@ def _compare(
     if out is not None:
         output_path(out, force)
     found = compare_files(*sources, intersection=intersection, seed=seed)
-    Console().print(comparison_table(found))
     for one in found:
+        Console().print(comparison_table(one))
         if one.left_out:
             say(f"{one.first} against {one.second}: {one.left_out} utterances are in one only")
     if out is not None:

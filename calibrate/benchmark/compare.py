@@ -113,7 +113,9 @@ def compare_runs(
         InputError: they are not over the same utterances and texts.
     """
     ours, theirs, left_out = _paired(first, second, names, intersection)
-    texts = {name: _text_difference(ours, theirs, name, seed) for name in NORMALISERS}
+    texts: dict[Normaliser, TextDifference] = {
+        name: _text_difference(ours, theirs, name, seed) for name in NORMALISERS
+    }
     return Comparison(
         first=names[0],
         second=names[1],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from pydantic import ValidationError
 
@@ -112,7 +112,7 @@ class Journal:
         self._file.close()
 
 
-def _opened(path: Path, mode: str) -> TextIO:
+def _opened(path: Path, mode: Literal["w", "r+"]) -> TextIO:
     try:
         return path.open(mode, encoding="utf-8")
     except OSError as error:

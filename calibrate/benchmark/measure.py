@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -178,7 +179,7 @@ def _times(found: TimedStream, gold: Sequence[WordTime]) -> Times:
     return Times(**{name: _rounded(value) for name, value in vars(times).items()})
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     if isinstance(value, tuple):
         return [round(one, 4) for one in value]
     return round(value, 4) if isinstance(value, float) else value

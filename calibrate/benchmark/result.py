@@ -127,6 +127,17 @@ class ErrorRate(_Model):
         """Substitutions, deletions and insertions."""
         return self.substitutions + self.deletions + self.insertions
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The 95 % interval; None where the rate is not defined.
+
+        Where no error was made the bootstrap knows of none: then it is the rule of three, up to
+        3 / n (Hanley & Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
+        """
+        if self.low is None or self.high is None or not self.reference:
+            return None
+        return (self.low, self.high) if self.errors else (0.0, min(1.0, 3 / self.reference))
+
 
 class SpaceOnly(_Model):
     """Errors in white space alone: see `runtime.error_rates.SpaceErrors`."""

@@ -168,7 +168,9 @@ def _latency(
 
 def _stream_times(times: Times) -> StreamTimes:
     values: dict[str, Any] = dict(times)
-    return StreamTimes(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return StreamTimes(**values)
 
 
 def _as_latency(found: StreamSummary, interval) -> Latency:

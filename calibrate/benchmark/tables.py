@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.table import Table
 
+from ...runtime.intervals import Difference
 from .compare import Comparison
-from .result import BenchmarkFile, ErrorRate, Spread
+from .result import BenchmarkFile, ErrorRate, Spread, Totals
 
 
 def percent(rate: float | None, digits: int = 2) -> str:
@@ -21,15 +20,24 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def with_interval(rate: ErrorRate) -> str:
-    """`3.30 (2.83 to 3.77)`."""
-    if rate.rate is None or rate.low is None:
+    """`3.30 (2.83 to 3.77)`, or `0.00 (below 1.10)` where no error was made."""
+    if rate.bounds is None:
         return percent(rate.rate)
-    return f"{percent(rate.rate)} ({percent(rate.low)} to {percent(rate.high)})"
+    low, high = rate.bounds
+    around = f"{percent(low)} to {percent(high)}" if rate.errors else f"below {percent(high)}"
+    return f"{percent(rate.rate)} ({around})"
 
 
 def totals_table(file: BenchmarkFile) -> Table:
-    """A row for each figure, a column for each run."""
-    table = Table("", *(run.settings.name for run in file.runs))
+    """A row for each figure, a column for each run.
+
+    Intervals are at 95 %, three numbers in a row p50 / p90 / p95, indented lines of the figure
+    above (of errors: under the basic normaliser).
+    """
+    table = Table()
+    table.add_column("", no_wrap=True)
+    for run in file.runs:
+        table.add_column(run.settings.name)
     all_totals = [run.totals for run in file.runs]
     columns = [_figures(totals) for totals in all_totals]
     for name in dict.fromkeys(name for column in columns for name in column):
@@ -37,37 +45,37 @@ def totals_table(file: BenchmarkFile) -> Table:
     return table
 
 
-def _figures(totals) -> dict[str, str]:
-    shown: dict[str, str] = {"utterances": str(totals.utterances)}
+def _figures(totals: Totals) -> dict[str, str]:
+    shown = {"utterances": str(totals.utterances)}
     for name, text in totals.texts.items():
-        words = text.words
-        shown[f"WER %, {name} (95 %)"] = with_interval(words)
-        shown[f"  sub / del / ins, {name}"] = (
-            f"{words.substitutions} / {words.deletions} / {words.insertions} of {words.reference}"
-        )
-        shown[f"  CER %, {name} (95 %)"] = with_interval(text.characters)
-        shown[f"  WER % of utterances, p50 / p90 / p95, {name}"] = " / ".join(
-            percent(value, 1) for value in (text.median_wer, text.p90_wer, text.p95_wer)
-        )
-        shown[f"  utterances without an error, %, {name}"] = percent(text.zero_wer_share, 1)
-        space = text.space_only
-        shown[f"  errors of white space alone, {name}"] = f"{space.errors} in {space.spans} spans"
-        shown[f"  words cut in two, {name}"] = str(space.cut_words)
-        shown[f"  WER % without these, {name}"] = percent(space.rate_without)
+        shown[f"WER %, {name}"] = with_interval(text.words)
+    text = totals.texts["basic"]
+    words, space = text.words, text.space_only
+    shown["  sub / del / ins"] = (
+        f"{words.substitutions} / {words.deletions} / {words.insertions} of {words.reference}"
+    )
+    shown["  of utterances"] = " / ".join(
+        percent(value, 1) for value in (text.median_wer, text.p90_wer, text.p95_wer)
+    )
+    shown["  without error, %"] = percent(text.zero_wer_share, 1)
+    shown["  white space alone"] = f"{space.errors} in {space.spans} spans"
+    shown["  cut in two"] = str(space.cut_words)
+    shown["  WER % without"] = percent(space.rate_without)
+    shown["CER %, basic"] = with_interval(text.characters)
     shown["real-time factor"] = number(totals.rtf, 4)
     latency = totals.latency
     if latency is not None:
         interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"
-        shown["emission delay, mean (95 %), s"] = number(latency.delay_s.mean) + interval
+        shown["delay, mean, s"] = number(latency.delay_s.mean) + interval
         for name, spread in (
-            ("emission delay, p50 / p90 / p95, s", latency.delay_s),
+            ("  of words", latency.delay_s),
             ("  with computing", latency.delay_aware_s),
-            ("first word, p50 / p90 / p95, s", latency.first_word_s),
-            ("last word, p50 / p90 / p95, s", latency.finalisation_s),
-            ("LAAL, p50 / p90 / p95, s", latency.laal_s),
+            ("first word, s", latency.first_word_s),
+            ("last word, s", latency.finalisation_s),
+            ("LAAL, s", latency.laal_s),
         ):
             shown[name] = _quantiles(spread)
-        shown["word start error, p50 / p90 / p95, ms"] = _quantiles(latency.start_error_ms, 0)
+        shown["start error, ms"] = _quantiles(latency.start_error_ms, 0)
     return shown
 
 
@@ -96,31 +104,31 @@ def stated_table(file: BenchmarkFile) -> Table:
     return table
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """A row for each figure of each comparison; differences are first minus second."""
-    table = Table("", "first", "second", "difference (95 %)", "p", "")
-    for one in comparisons:
-        table.add_section()
-        table.add_row(f"{one.first} against {one.second}, {one.utterances} utterances")
-        for name, text in one.texts.items():
-            table.add_row(
-                f"WER %, {name}", percent(text.first), percent(text.second),
-                *_difference(text.difference, 100),
-            )  # fmt: skip
-            table.add_row("  utterances better / worse / same",
-                          f"{text.better} / {text.worse} / {text.same}")  # fmt: skip
-        if one.delay_s is not None:
-            first, second, difference = one.delay_s
-            table.add_row("mean emission delay, s", number(first), number(second),
-                          *_difference(difference, 1))  # fmt: skip
-        table.add_row("real-time factor", *(number(value, 4) for value in one.rtf))
+def comparison_table(one: Comparison) -> Table:
+    """A row for each figure; differences are first minus second."""
+    title = f"{one.first} against {one.second}, {one.utterances} utterances"
+    table = Table("", "first", "second", "difference (95 %)", "p", "", title=title)
+    for name, text in one.texts.items():
+        same = not (text.better or text.worse)
+        table.add_row(
+            f"WER %, {name}", percent(text.first), percent(text.second),
+            *_difference(text.difference, 100, same),
+        )  # fmt: skip
+        table.add_row("  better / worse / same", f"{text.better} / {text.worse} / {text.same}")
+    if one.delay_s is not None:
+        first, second, difference = one.delay_s
+        table.add_row(
+            "mean emission delay, s", number(first), number(second), *_difference(difference, 1)
+        )
+    table.add_row("real-time factor", *(number(value, 4) for value in one.rtf))
     return table
 
 
-def _difference(difference, scale: float) -> tuple[str, str, str]:
+def _difference(difference: Difference | None, scale: float, same: bool = False):
     if difference is None:
         return "–", "–", "not defined"
     value, low, high = (scale * n for n in (difference.value, difference.low, difference.high))
     verdict = "significant" if difference.is_significant else "may be chance"
     p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
-    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})", p, verdict
+    shown = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+    return shown, p, "no difference" if same else verdict
