@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..calibrate.benchmark.compare import Comparison, differences_within
 from ..calibrate.benchmark.result import BenchmarkFile, Run, Utterance
 from ..errors import InputError
 from . import benchmark_rows as words
+from . import page_parts
 from .benchmark_figures import (
     delay_curves,
     delay_curves_info,
-    error_against_speed,
-    error_against_speed_info,
     error_breakdown,
     error_breakdown_info,
 )
-from .benchmark_rows import Row, headline, make_rows, not_comparable
+from .benchmark_rows import Row, headline, make_rows
 from .calibration_figures import pareto, pareto_info
-from .drawings import Drawing, PageFigure
+from .drawings import Drawing
 from .heads_figures import (
     hit_rate_against_border_auc,
     hit_rate_against_border_auc_info,
@@ -31,10 +29,9 @@ from .heads_figures import (
     score_heatmaps,
     score_heatmaps_info,
 )
-from .heads_words import described, model_name, scores_present
-from .listening import audio_address, captions
+from .heads_words import model_name, scores_present
 from .published import Published, published
-from .text_differences import differences
+from .speed_figure import error_against_speed, error_against_speed_info
 from .timeline_figure import timeline, timeline_info
 
 if TYPE_CHECKING:
@@ -112,10 +109,10 @@ class Report:
         return found
 
     @cached_property
-    def traced(self) -> list[Traced]:
+    def traced(self) -> list[page_parts.Traced]:
         """The utterances shown step by step: of the runs that have any, by turns."""
         queues = [
-            [Traced(row, index, self._utterance(row.run, trace.id))
+            [page_parts.Traced(row, index, self._utterance(row.run, trace.id))
              for index, trace in enumerate(row.run.traces)]
             for row in self.rows
         ]  # fmt: skip
@@ -182,113 +179,28 @@ class Report:
         )  # fmt: skip
         environment.filters.update(
             percent=words.percent, seconds=words.seconds, ratio=words.ratio,
-            interval=words.interval, megabytes=_megabytes, short=_short_hash,
+            interval=words.interval, megabytes=page_parts.megabytes, short=page_parts.short_hash,
         )  # fmt: skip
         figures = {name: drawing.on_page() for name, drawing in self.drawings.items()}
         return environment.get_template("report.html").render(
-            report=self, rows=self.rows, figures=figures, tiles=_tiles(self.rows),
-            comparisons=[c for _, file in self.benchmarks for c in _comparisons(file)],
-            worst=[WorstOf(row) for row in self.rows if row.text.worst],
+            report=self,
+            rows=self.rows,
+            figures=figures,
+            tiles=page_parts.tiles(self.rows),
+            comparisons=[c for _, file in self.benchmarks for c in page_parts.comparisons(file)],
+            worst=[page_parts.WorstOf(row) for row in self.rows if row.text.worst],
             timelines=[
-                TimelineView(traced, figures[f"timeline_{number}"])
+                page_parts.TimelineView(traced, figures[f"timeline_{number}"])
                 for number, traced in enumerate(self.traced, 1)
             ],
-            published=self.published, comparability=_comparability(self.rows, self.published),
-            heads_about=described(self.heads) if self.heads else "",
-            model=_model_hint(self), stated=_stated, steps_s=_steps_s(self.rows),
-            style=_part("style.css"), player=_part("player.js"),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Traced:
-    """The trace `index` of a run, and its utterance."""
-
-    row: Row
-    index: int
-    utterance: Utterance
-
-    @property
-    def trace(self):
-        """What the decoder saw and did."""
-        return self.row.run.traces[self.index]
-
-
-class TimelineView:
-    """A timeline with its player."""
-
-    def __init__(self, traced: Traced, figure: PageFigure) -> None:
-        self.figure = figure
-        self.trace = traced.trace
-        self.audio, self.fault = audio_address(traced.trace)
-        self.captions = captions(traced.trace, traced.utterance)
-        self.is_cut = traced.utterance.duration_s > traced.trace.seconds + 0.1
-
-
-class WorstOf:
-    """The utterances of a run with the most errors for their length, word by word."""
-
-    def __init__(self, row: Row) -> None:
-        by_id = {one.id: one for one in row.run.utterances}
-        self.label = row.label
-        self.utterances = [
-            (by_id[id], by_id[id].scores["basic"], _pieces(by_id[id])) for id in row.text.worst
-        ]
-
-
-def _pieces(utterance: Utterance):
-    score = utterance.scores["basic"]
-    return differences(score.reference, score.hypothesis)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One of the large numbers at the head of the page."""
-
-    value: str
-    what: str
-    more: str = field(default="")
-
-
-def _tiles(rows: Sequence[Row]) -> list[Tile]:
-    """Of the run that the headline is about: the best of those that stream, or of all."""
-    if not rows:
-        return []
-    row = words.best(rows)
-    rate, space, latency = row.text.words, row.text.space_only, row.totals.latency
-    tiles = [
-        Tile(words.percent(rate.rate), "word error rate", f"{words.interval(rate)} at 95 %"),
-    ]
-    if latency is not None and latency.delay_s.mean is not None:
-        late = f"nine in ten within {words.seconds(latency.delay_s.p90)}"
-        tiles.append(Tile(words.seconds(latency.delay_s.mean), "mean emission delay", late))
-    if row.totals.rtf is not None:
-        chip = words.hardware(row)
-        tiles.append(Tile(words.ratio(row.totals.rtf), "real-time factor", f"on {chip}"))
-    cut = f"of {row.totals.utterances} utterances, {space.utterances_cut} have one"
-    tiles.append(Tile(str(space.cut_words), "words cut in two", cut))
-    return tiles
-
-
-def _comparisons(file: BenchmarkFile) -> list[Comparison]:
-    return differences_within(file) if len(file.runs) > 1 else []
-
-
-def _comparability(rows: Sequence[Row], others: Published | None) -> list[tuple[str, list[str]]]:
-    """For each of our files and each published set: why one may not be set against the other."""
-    found: list[tuple[str, list[str]]] = []
-    own = {row.origin: row for row in reversed(rows) if not row.file.stated}
-    points = others.points if others else ()
-    for row in reversed(own.values()):
-        seen = set()
-        for point in points:
-            shown = point.corpus in ("LibriSpeech test-clean", "not stated", row.corpus)
-            if not shown or (point.set, point.corpus) in seen:
-                continue
-            seen.add((point.set, point.corpus))
-            speech = "" if point.corpus == "not stated" else f", {point.corpus}"
-            found.append((f"{row.origin} and {point.set}{speech}", not_comparable(row, point)))
-    return found
+            published=self.published,
+            comparability=page_parts.comparability(self.rows, self.published),
+            model=_model_hint(self),
+            stated=page_parts.stated,
+            steps_s=page_parts.steps_s(self.rows),
+            style=_part("style.css"),
+            player=_part("player.js"),
+        )
 
 
 def _model_hint(report: Report) -> str:
@@ -296,46 +208,6 @@ def _model_hint(report: Report) -> str:
         return model_name(report.benchmarks[0][1].model.name)
     other = report.heads or report.calibration
     return model_name(other.model) if other else "tiny"
-
-
-def _stated(file: BenchmarkFile) -> list[tuple[str, str, str]]:
-    """What a file of others states, and what its texts and times come to: name and both values."""
-    totals = file.runs[0].totals
-    text = totals.texts["basic"]
-    known = {
-        "wer": ("word error rate", text.words.rate, 4),
-        "cer": ("character error rate", text.characters.rate, 4),
-        "median_wer": ("WER of utterances, median", text.median_wer, 2),
-        "p90_wer": ("WER of utterances, p90", text.p90_wer, 2),
-        "p95_wer": ("WER of utterances, p95", text.p95_wer, 2),
-    }
-    found = []
-    for key, stated in file.stated.items():
-        if key in known:
-            name, ours, digits = known[key]
-            found.append((name, words.percent(stated, digits), words.percent(ours, digits)))
-        elif key == "rtf":
-            ours = "–" if totals.rtf is None else f"{totals.rtf:.4f}"
-            found.append(("real-time factor", f"{stated:.4f}", ours))
-        else:
-            ours_s = {"audio_s": totals.audio_s, "wall_s": totals.wall_s}[key]
-            name = {"audio_s": "audio", "wall_s": "time to compute"}[key]
-            found.append((name, words.seconds(stated), words.seconds(ours_s)))
-    return found
-
-
-def _steps_s(rows: Sequence[Row]) -> list[float]:
-    """The steps of the runs that streamed, each once."""
-    steps = {row.run.settings.step_s for row in rows if row.is_live}
-    return sorted(step for step in steps if step is not None)
-
-
-def _megabytes(count: int | None) -> str:
-    return "–" if count is None else f"{count / 1e6:,.0f} MB"
-
-
-def _short_hash(value: str | None) -> str:
-    return value[:12] if value else "–"
 
 
 def _part(name: str) -> Any:

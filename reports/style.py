@@ -30,6 +30,9 @@ GREEN = "#009e73"
 PURPLE = "#a3487c"
 ON_LIGHT = "#16191d"
 """Text on a light cell, whatever the page around the figure looks like."""
+WIDE_IN = 7.2
+NARROW_IN = 3.75
+"""The width of a phone, at which a page shows a figure at its own size."""
 TITLE_PT = 12.5
 SUBTITLE_PT = 9.0
 LABEL_PT = 9.0

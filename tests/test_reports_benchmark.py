@@ -29,6 +29,7 @@ from alignheads.calibrate.benchmark.result import (
 )
 from alignheads.calibrate.benchmark.traces import packed_mel
 from alignheads.reports import benchmark_figures as draw
+from alignheads.reports import speed_figure
 from alignheads.reports.benchmark_rows import (
     headline,
     interval,
@@ -242,15 +243,15 @@ def test_the_breakdown_finds_white_space(tmp_path):
 
 def test_speed_says_who_keeps_up():
     rows = rows_of(file_of(run_of(many(4)), run_of([observation(wall_s=9.0)], "slow")))
-    info = draw.error_against_speed_info(rows, published())
+    info = speed_figure.error_against_speed_info(rows, published())
     assert info.title == "1 of 2 runs keep up with speech"
     assert [point.name for point in info.points[:2]] == ["simul", "slow"]
     assert sum(point.is_ours for point in info.points) == 2
     assert {point.unit for point in info.points} == {"utterance", "chapter", "not stated"}
-    assert draw.error_against_speed_info([], None) is None
-    assert "published" in draw.error_against_speed_info([], published()).title
+    assert speed_figure.error_against_speed_info([], None) is None
+    assert "published" in speed_figure.error_against_speed_info([], published()).title
     untimed = rows_of(file_of(run_of([observation(wall_s=None)])))
-    assert draw.error_against_speed_info(untimed, None) is None
+    assert speed_figure.error_against_speed_info(untimed, None) is None
 
 
 def crowded():
@@ -269,7 +270,11 @@ def crowded():
 @pytest.mark.parametrize("rows", ["one", "crowded"])
 def test_no_label_lies_on_another(rows, narrow):
     rows = crowded() if rows == "crowded" else rows_of(file_of(run_of(many(9, errors=2))))
-    check_texts(draw.error_against_speed(draw.error_against_speed_info(rows, published()), narrow))
+    check_texts(
+        speed_figure.error_against_speed(
+            speed_figure.error_against_speed_info(rows, published()), narrow
+        )
+    )
     check_texts(draw.delay_curves(draw.delay_curves_info(rows), narrow))
     check_texts(draw.error_breakdown(draw.error_breakdown_info(rows), narrow))
 
@@ -278,7 +283,7 @@ def test_axes_have_units():
     rows = rows_of(file_of(run_of(many(9, errors=2))))
     texts = set()
     for figure in (
-        draw.error_against_speed(draw.error_against_speed_info(rows, None)),
+        speed_figure.error_against_speed(speed_figure.error_against_speed_info(rows, None)),
         draw.delay_curves(draw.delay_curves_info(rows)),
         draw.error_breakdown(draw.error_breakdown_info(rows)),
     ):
