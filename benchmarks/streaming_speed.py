@@ -57,30 +57,46 @@ class _Watch:
 
 
 class ForcedOurs(IncrementalDecoder):
-    """Ours, made to decode `script` and then the end token, whatever the model would say."""
+    """Ours, made to decode `script` and then the end token, whatever the model would say.
+
+    Token by token, with no draft to read along: as many are decoded as by the published one.
+    """
 
     def __init__(self, model: SpeechModel, heads: Heads, script: Sequence[int]) -> None:
         super().__init__(model, heads)
         self.watch = _Watch()
         self._script = [*script, min(model.vocabulary.end_ids)]
         self._at = 0
+        encode = self._encoder.encode
+
+        def watched(*arguments):
+            def parts() -> list:
+                windows, tail, same = encode(*arguments)
+                return [*windows, tail, mx.array(same)]
+
+            *windows, tail, same = self.watch.call("encode", parts)
+            return windows, tail, int(same.item())
+
+        self._encoder.encode = watched  # type: ignore[method-assign]
 
     def step(self, samples: np.ndarray, committed: Sequence[int], language: str | None) -> int:
         """One step; returns how many tokens it decoded."""
         self._at = 0
         return len(self.hypothesis(samples, 0, committed, language).token_ids)
 
-    def _encode(self, *arguments):
-        return self.watch.call("encode", super()._encode, *arguments)
+    def _draft_after(self, committed_ids: list[int]) -> list[int]:
+        return []
 
     def _step(self, embedded, *arguments):
         stage = "prefill" if embedded.shape[1] > 1 else "decode"
-        token = self._script[min(self._at, len(self._script) - 1)]
+        if self._at >= len(self._script):
+            return super()._step(embedded, *arguments)  # begun ahead, and never run
+        token = self._script[self._at]
         self._at += 1
 
-        def forced(*given) -> mx.array:
-            result = super(ForcedOurs, self)._step(*given)
-            return mx.concatenate([result[:1] * 0 + token, result[1:]])
+        def forced(*given) -> list[mx.array]:
+            said, *weights = super(ForcedOurs, self)._step(*given)
+            return [mx.concatenate([said[:, :1] * 0 + token, said[:, 1:]], axis=1), *weights]
 
         return self.watch.call(stage, forced, embedded, *arguments)
 

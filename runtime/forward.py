@@ -13,6 +13,8 @@ from collections.abc import Callable
 from mlx_qwen3_asr.decoder import KVCache, TextDecoder
 from mlx_qwen3_asr.mrope import apply_rotary_pos_emb
 
+from .activations import attention as attend
+from .activations import causal_mask, mask_of, silu
 from .backend import mx
 
 Observer = Callable[[int, mx.array, mx.array], mx.array | None]
@@ -47,14 +49,15 @@ def decode(
     batch, new, _ = embedded.shape
     past = cache.offset
     positions = mx.arange(past, past + new)[None, :]
-    mask: mx.array | str | None = "causal" if new > 1 else None
-    if left_padding is not None:
+    if left_padding is None:
+        mask = causal_mask(new, past, embedded.dtype)
+    else:
         positions = positions - left_padding[:, None]
         keys, queries = mx.arange(past + new), mx.arange(past, past + new)
         visible = (keys[None, None, :] >= left_padding[:, None, None]) & (
             keys[None, None, :] <= queries[None, :, None]
         )
-        mask = visible[:, None, :, :]
+        mask = mask_of(visible[:, None, :, :], embedded.dtype)
     position_ids = mx.broadcast_to(positions[:, None, :], (batch, 3, new))
     cos, sin = decoder.rotary_emb(position_ids, dtype=embedded.dtype)
 
@@ -71,14 +74,14 @@ def decode(
         k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
         weights = observe(index, q, k) if observe is not None else None
         if weights is None:
-            scale = attention.head_dim**-0.5
-            out = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+            out = attend(q, k, v, mask)
         else:
             grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
             out = (grouped @ v[0][:, None]).reshape(q.shape)
         out = out.transpose(0, 2, 1, 3).reshape(batch, new, -1)
         hidden = hidden + attention.o_proj(out)
-        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        x, mlp = layer.post_attention_layernorm(hidden), layer.mlp
+        hidden = hidden + mlp.down_proj(silu(mlp.gate_proj(x)) * mlp.up_proj(x))
     return decoder.norm(hidden)
 
 

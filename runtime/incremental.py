@@ -3,17 +3,21 @@
 Two facts of the model make it cheap. The encoder attends within windows of 8 s, so the
 embeddings of a finished window never change while its mel does not. And the decoder is
 causal, so the keys and values of the prompt's head and of the finished windows can stay:
-each step reads only the changed tail of the audio and the committed text.
+each step reads only the changed tail of the audio and the text. A third makes the reading
+count twice: most of what was drafted a step ago is still what the model says, so the draft is
+read with the prompt, and only where it differs does decoding begin (speculative decoding,
+Leviathan et al. 2023, with the stream's own past as the draft; the text is the greedy one).
 
 Knows MLX and one buffer; when to decode, what to commit and what to drop is the caller's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from mlx_qwen3_asr.audio import compute_features
 from mlx_qwen3_asr.decoder import KVCache
 from mlx_qwen3_asr.generate import detect_repetition
 
@@ -21,25 +25,40 @@ from .backend import mx
 from .forward import decode
 from .frames import frame_count
 from .hypothesis import Hypothesis
+from .log_mel import HOP_SAMPLES
 from .model import MIN_SAMPLES, SpeechModel
+from .policy import Aggregate
+from .stream_encoder import StreamEncoder
 
-HOP_SAMPLES = 160
-LEAD_SAMPLES = 2 * HOP_SAMPLES
-"""Audio kept before the buffer's start: the first two mel frames see into it."""
-_EDGE_MEL_FRAMES = 2
-"""Mel frames at the end that change when more audio comes: the FFT window reaches over it."""
 _MAX_TOKENS_PER_SECOND = 12
 _MIN_BUDGET_TOKENS = 16
+_MAX_DRAFT_TOKENS = 24
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What one position says: the token after it, and where it looked."""
+
+    token: int
+    frames: np.ndarray  # [heads]
+    weights: np.ndarray | None  # [heads, audio frames]
 
 
 class IncrementalDecoder:
     """Decodes one buffer. `caches=False` reads everything anew each time (for tests)."""
 
     def __init__(
-        self, model: SpeechModel, heads: Sequence[tuple[int, int]], *, caches: bool = True
+        self,
+        model: SpeechModel,
+        heads: Sequence[tuple[int, int]],
+        *,
+        aggregate: Aggregate = "median",
+        caches: bool = True,
     ) -> None:
+        """`aggregate`: with "mean", hypotheses have the weights that it is the mean of."""
         self._model = model
         self._caches = caches
+        self._with_weights = aggregate == "mean"
         self._heads_of_layer: dict[int, list[int]] = {}
         for layer, head in heads:
             self._heads_of_layer.setdefault(layer, []).append(head)
@@ -47,22 +66,21 @@ class IncrementalDecoder:
                   for head in self._heads_of_layer[layer]]  # fmt: skip
         # Capture goes layer by layer; columns of `frames` are in the caller's order.
         self._column = np.array([listed.index(pair) for pair in heads], int)
-        self._window_mel: int = model.engine.audio_tower.attention_window_frames
-        self._chunk_mel = 2 * model.engine.config.audio_config.n_window
-        self.window_samples = self._window_mel * HOP_SAMPLES
+        encoder = model.engine.audio_tower
+        self._encoder = StreamEncoder(encoder, model.dtype, caches=caches)
+        self.window_samples: int = encoder.attention_window_frames * HOP_SAMPLES
         self.window_frames = frame_count(self.window_samples)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything that was kept."""
-        self._windows: list[tuple[np.ndarray, mx.array]] = []
-        self._cache = KVCache(self._model.num_layers)
-        self._head_ids: list[int] = []
-        self._kept_windows = 0
+        self._encoder.reset()
+        self._forget_keys()
+        self._last_text: list[int] = []  # committed and drafted, of the last step
 
     def drop_windows(self, count: int) -> None:
         """The first `count` windows have left the buffer: their embeddings go too."""
-        del self._windows[:count]
+        self._encoder.drop_windows(count)
         self._forget_keys()
 
     def hypothesis(
@@ -77,112 +95,152 @@ class IncrementalDecoder:
         if len(samples) - lead < MIN_SAMPLES:
             return Hypothesis((), np.zeros((0, len(self._column)), int), 0, True)
         try:
-            return self._hypothesis(samples, lead, committed_ids, language, context)
+            return self._hypothesis(samples, lead, list(committed_ids), language, context)
         except BaseException:
-            self._forget_keys()  # whatever was half done
+            self.reset()  # whatever was half done
             raise
 
     def _hypothesis(
         self,
         samples: np.ndarray,
         lead: int,
-        committed_ids: Sequence[int],
+        committed_ids: list[int],
         language: str | None,
         context: str,
     ) -> Hypothesis:
-        windows, tail = self._encode(samples, lead)
+        windows, tail, same = self._encoder.encode(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)
         head, rest = prompt.ids[: prompt.audio_start], prompt.ids[prompt.audio_stop :]
-        self._keep_keys(list(head), len(windows))
+        self._keep_keys(list(head), same)
 
+        draft = self._draft_after(committed_ids)
         embed = self._model.engine.model.embed_tokens
         parts = [] if self._cache.offset else [embed(mx.array(head))]
-        parts += [*windows[self._kept_windows :], tail, embed(mx.array([*rest, *committed_ids]))]
+        text = mx.array([*rest, *committed_ids, *draft])
+        parts += [*windows[self._kept_windows :], tail, embed(text)]
         embedded = mx.concatenate([part.astype(self._model.dtype) for part in parts])
         stable = len(head) + sum(len(w) for w in windows)
         span = slice(prompt.audio_start, prompt.audio_stop)
-        result = self._greedy(embedded[None], span, len(samples) - lead)
-        self._cache.trim(self._cache.offset - stable)
+
+        read, cache = self._read(embedded[None], span, draft, stable)
         self._kept_windows = len(windows)
+        result = self._greedy(read, cache, span, len(samples) - lead)
+        self._last_text = [*committed_ids, *result.token_ids]
         return result
 
-    def _encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array]:
-        """Embeddings of the finished windows, and of the rest of the buffer."""
-        mel_all, _ = compute_features(samples)
-        mel = np.array(mel_all[0])[:, lead // HOP_SAMPLES :]
-        encoder, dtype, size = self._model.engine.audio_tower, self._model.dtype, self._window_mel
-        finished = max(0, mel.shape[1] - _EDGE_MEL_FRAMES) // size
-        for index in range(finished):
-            part = mel[:, index * size : (index + 1) * size]
-            # A louder passage raises the floor of the log-mel of all that came before.
-            if index < len(self._windows) and np.array_equal(self._windows[index][0], part):
-                continue
-            del self._windows[index:]
-            if index < self._kept_windows:
-                self._forget_keys()
-            self._windows.append((part, encoder.encode_frames(mx.array(part).astype(dtype))))
-        del self._windows[finished:]
-        # The rest goes with the last finished window where it is too short to be encoded as
-        # the model would encode it in one piece.
-        start = finished * size
-        joined = int(finished > 0 and mel.shape[1] - start < self._chunk_mel)
-        rest = mel[:, start - size * joined :]
-        tail = encoder.encode_frames(mx.array(rest).astype(dtype))[self.window_frames * joined :]
-        return [embedding for _, embedding in self._windows], tail
-
     def _forget_keys(self) -> None:
-        self._cache = KVCache(self._model.num_layers)
+        self._cache = KVCache(self._model.num_layers)  # of the head and the finished windows
+        self._head_ids: list[int] = []
         self._kept_windows = 0
 
-    def _keep_keys(self, head: list[int], windows: int) -> None:
-        """Keep what is still true of the cache: the same head, no window gone."""
-        if not self._caches or head != self._head_ids or windows < self._kept_windows:
+    def _keep_keys(self, head: list[int], same_windows: int) -> None:
+        """Keep what is still true of the cache: the same head, no window gone or changed."""
+        if not self._caches or head != self._head_ids or same_windows < self._kept_windows:
             self._forget_keys()
         self._head_ids = head
 
-    def _greedy(self, embedded: mx.array, span: slice, samples: int) -> Hypothesis:
-        model = self._model
+    def _draft_after(self, committed_ids: list[int]) -> list[int]:
+        """What the last step would have said after `committed_ids`."""
+        count = len(committed_ids)
+        if not self._caches or self._last_text[:count] != committed_ids:
+            return []
+        return self._last_text[count : count + _MAX_DRAFT_TOKENS]
+
+    def _read(
+        self, embedded: mx.array, span: slice, draft: list[int], stable: int
+    ) -> tuple[list[_Row], KVCache]:
+        """Read the prompt, of which the last tokens are `draft`.
+
+        Returns:
+            A row for the token after the prompt, and one for each token of the draft that the
+            model says itself; and the cache up to the last of them, with room to grow.
+        """
+        cache = KVCache(self._model.num_layers)
+        cache.keys, cache.values = list(self._cache.keys), list(self._cache.values)
+        cache.offset = self._cache.offset
+        step = self._step(embedded, span, 1 + len(draft), cache)
+        kept = self._cache
+        kept.keys = [keys[:, :, :stable] for keys in cache.keys]  # type: ignore[index]
+        kept.values = [values[:, :, :stable] for values in cache.values]  # type: ignore[index]
+        kept.offset = stable
+        mx.async_eval(*step, *kept.keys, *kept.values)
+        rows = self._rows(step)
+        agreed = 0
+        while agreed < len(draft) and rows[agreed].token == draft[agreed]:
+            agreed += 1
+        cache.trim(len(draft) - agreed)
+        return rows[: agreed + 1], cache
+
+    def _greedy(self, read: list[_Row], cache: KVCache, span: slice, samples: int) -> Hypothesis:
+        """Go on from the rows that were read, until the end token, the budget or a loop."""
         budget = _MIN_BUDGET_TOKENS + samples * _MAX_TOKENS_PER_SECOND // 16_000
-        ends = model.vocabulary.end_ids
         token_ids: list[int] = []
-        frames: list[np.ndarray] = []
-        step = self._step(embedded, span)
-        mx.async_eval(step)
+        rows: list[_Row] = []
         ended = False
-        while True:
-            following = self._step(model.engine.model.embed_tokens(step[None, :1]), span)
-            mx.async_eval(following)  # under way before this step's token is looked at
-            values = np.array(step)
-            frames.append(values[1:][self._column])
-            token = int(values[0])
-            ended = token in ends
+        for row in chain(read, self._decoded(read[-1].token, cache, span)):
+            rows.append(row)
+            ended = row.token in self._model.vocabulary.end_ids
             if ended or len(token_ids) >= budget or detect_repetition(token_ids):
                 break
-            token_ids.append(token)
-            step = following
-        rows = frames if ended else frames[: len(token_ids)]
-        mx.eval(following)
-        return Hypothesis(
-            tuple(token_ids),
-            np.stack(rows) if rows else np.zeros((0, len(self._column)), int),
-            span.stop - span.start,
-            ended,
-        )
+            token_ids.append(row.token)
+        rows = rows if ended else rows[: len(token_ids)]
+        audio_frames, heads = span.stop - span.start, len(self._column)
+        frames = np.array([row.frames for row in rows], int).reshape(len(rows), heads)
+        weights = None
+        if self._with_weights:
+            seen = [row.weights for row in rows]
+            weights = np.array(seen, np.float32).reshape(len(rows), heads, audio_frames)
+        return Hypothesis(tuple(token_ids), frames, audio_frames, ended, weights)
 
-    def _step(self, embedded: mx.array, span: slice) -> mx.array:
-        """[1 + heads] int32 of the next token and each head's attended frame, unevaluated."""
+    def _decoded(self, token: int, cache: KVCache, span: slice) -> Iterator[_Row]:
+        """Rows for the tokens after `token`, each computed when it is asked for."""
+        embed = self._model.engine.model.embed_tokens
+        step = self._step(embed(mx.array([[token]])), span, 1, cache)
+        while True:
+            mx.async_eval(*step)
+            # The graph of the next is built while this one runs; it runs only if it is wanted.
+            following = self._step(embed(step[0][:, :1]), span, 1, cache)
+            yield self._rows(step)[0]
+            step = following
+
+    def _rows(self, step: list[mx.array]) -> list[_Row]:
+        """What `_step` computed, here."""
+        values = np.array(step[0])
+        frames = values[:, 1:][:, self._column]
+        if not self._with_weights:
+            return [_Row(int(row[0]), at, None) for row, at in zip(values, frames, strict=True)]
+        weights = np.array(step[1])[self._column].swapaxes(0, 1)
+        return [
+            _Row(int(row[0]), at, seen)
+            for row, at, seen in zip(values, frames, weights, strict=True)
+        ]
+
+    def _step(self, embedded: mx.array, span: slice, rows: int, cache: KVCache) -> list[mx.array]:
+        """Read new positions; what the last `rows` of them say, unevaluated.
+
+        Returns:
+            [rows, 1 + heads] int32 of the next token and each head's attended frame; and, if
+            asked for, [heads, rows, audio frames] of attention.
+        """
         attended: list[mx.array] = []
+        weights: list[mx.array] = []
 
         def observe(layer: int, queries: mx.array, keys: mx.array) -> None:
             wanted = self._heads_of_layer.get(layer)
             if not wanted:
                 return
-            groups = queries.shape[1] // keys.shape[1]
-            chosen = queries[0, wanted, -1, :][:, :, None]  # heads, dim, 1
-            audio = keys[0, [head // groups for head in wanted], span, :]  # heads, frames, dim
-            attended.append(mx.argmax((audio @ chosen)[..., 0], axis=-1))
+            kv_heads, dim = keys.shape[1], keys.shape[3]
+            grouped = queries[0, :, -rows:].reshape(kv_heads, -1, rows, dim)
+            scores = grouped @ keys[0, :, None, span].swapaxes(-1, -2)
+            scores = scores.reshape(-1, rows, scores.shape[-1])[mx.array(wanted)]
+            attended.append(mx.argmax(scores, axis=-1).T)
+            if self._with_weights:
+                scaled = scores.astype(mx.float32) * dim**-0.5
+                weights.append(mx.softmax(scaled, axis=-1))
 
-        hidden = decode(self._model.engine.model, embedded, self._cache, observe=observe)
-        token = mx.argmax(self._model.engine.lm_head(hidden[0, -1:]), axis=-1)
-        return mx.concatenate([token, *attended]).astype(mx.int32)
+        model = self._model.engine
+        hidden = decode(model.model, embedded, cache, observe=observe)
+        token = mx.argmax(model.lm_head(hidden[0, -rows:]), axis=-1)
+        said = mx.concatenate([token[:, None], *attended], axis=1).astype(mx.int32)
+        return [said, mx.concatenate(weights)] if weights else [said]

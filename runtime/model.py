@@ -17,6 +17,7 @@ from mlx_qwen3_asr.load_models import load_model
 from mlx_qwen3_asr.tokenizer import canonicalize_language
 
 from ..errors import InputError
+from .audio_encoder import encode
 from .backend import advise_openblas, default_dtype, mx
 from .checkpoint import find_checkpoint, read_config
 from .forward import attention_weights, decode
@@ -148,25 +149,7 @@ class SpeechModel:
         if not np.isfinite(samples).all():
             raise InputError("the samples hold NaN or infinity")
         mel, _ = compute_features(samples.astype(np.float32))
-        return self._encode_mel(mel[0].astype(self.dtype))
-
-    def _encode_mel(self, mel: mx.array) -> mx.array:
-        """[128, mel frames] -> [frames, width], window by window, which bounds the memory.
-
-        Windows do not see each other. A rest shorter than one chunk of 100 mel frames goes with
-        the window before it: the encoder pads it only where a whole chunk is there.
-        """
-        encoder = self.engine.audio_tower
-        window, chunk = encoder.attention_window_frames, 2 * encoder.config.n_window
-        parts, start = [], 0
-        while start < mel.shape[1]:
-            stop = start + window
-            if mel.shape[1] - stop < chunk:
-                stop = mel.shape[1]
-            parts.append(encoder.encode_frames(mel[:, start:stop]))
-            mx.eval(parts[-1])
-            start = stop
-        return mx.concatenate(parts)
+        return encode(self.engine.audio_tower, mel[0].astype(self.dtype))
 
     def log_mel(self, samples: np.ndarray) -> np.ndarray:
         """The log-mel spectrogram [128, frames] that the encoder reads, 100 frames a second."""

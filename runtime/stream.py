@@ -16,7 +16,8 @@ from .config import DecoderConfig
 from .engine_thread import on_engine_thread
 from .frames import FRAMES_PER_SECOND
 from .hypothesis import Hypothesis, HypothesisSource
-from .incremental import LEAD_SAMPLES, IncrementalDecoder
+from .incremental import IncrementalDecoder
+from .log_mel import LEAD_SAMPLES
 from .model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
 from .policy import Decision, decide, whole_words, word_starts
 from .trace import StepTrace, TokenTrace

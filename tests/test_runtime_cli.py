@@ -18,9 +18,9 @@ import soundfile
 from alignheads import DecoderConfig, InputError
 from alignheads.runtime import audio_input
 from alignheads.runtime.cli import main
-from alignheads.runtime.incremental import IncrementalDecoder
 from alignheads.runtime.output import TerminalWriter, cues, joined
 from alignheads.runtime.stream import Word
+from alignheads.runtime.stream_encoder import StreamEncoder
 
 COMMAND = [sys.executable, "-c", "from alignheads.runtime.cli import main; main()"]
 
@@ -397,7 +397,7 @@ def test_a_failure_in_the_model_is_no_silence(call, files, monkeypatch):
     def fails(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(IncrementalDecoder, "_encode", fails)
+    monkeypatch.setattr(StreamEncoder, "encode", fails)
     with pytest.raises(MemoryError):
         call(files[0])
 

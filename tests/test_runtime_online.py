@@ -9,8 +9,8 @@ import pytest
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
 from alignheads.runtime.engine_thread import on_engine_thread
-from alignheads.runtime.incremental import IncrementalDecoder
 from alignheads.runtime.online import OnlineProcessor
+from alignheads.runtime.stream_encoder import StreamEncoder
 
 RATE = OnlineProcessor.SAMPLING_RATE
 
@@ -139,7 +139,7 @@ def test_a_failure_reaches_the_server_and_no_audio_is_lost(
 
     processor.insert_audio_chunk(clips[1], len(clips[1]) / RATE)
     with monkeypatch.context() as patch:
-        patch.setattr(IncrementalDecoder, "_encode", fails)
+        patch.setattr(StreamEncoder, "encode", fails)
         with pytest.raises(MemoryError):
             processor.process_iter()
         with pytest.raises(MemoryError):
@@ -188,14 +188,14 @@ def test_a_session_may_wander_from_thread_to_thread(tiny, config, clips):
 
 def test_inserting_does_not_wait_for_decoding(processor, clips, monkeypatch):
     decoding, go_on = threading.Event(), threading.Event()
-    works = IncrementalDecoder._encode
+    works = StreamEncoder.encode
 
     def slow(self, *arguments):
         decoding.set()
         assert go_on.wait(10)
         return works(self, *arguments)
 
-    monkeypatch.setattr(IncrementalDecoder, "_encode", slow)
+    monkeypatch.setattr(StreamEncoder, "encode", slow)
     processor.insert_audio_chunk(clips[0], len(clips[0]) / RATE)
     thread = threading.Thread(target=processor.process_iter)
     thread.start()

@@ -17,6 +17,7 @@ import soxr
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
 from alignheads.runtime.incremental import IncrementalDecoder
+from alignheads.runtime.stream_encoder import StreamEncoder
 
 HEADS = tuple((3, head) for head in range(8))
 
@@ -319,12 +320,20 @@ def test_caches_change_nothing(tiny, config, clips):
         assert times(kept) == times(anew)
 
 
-@pytest.mark.parametrize("moment", ["_encode", "_greedy", "_step"])
-def test_a_failure_in_the_model_loses_no_audio(tiny, config, clips, monkeypatch, moment):
+@pytest.mark.parametrize(
+    ("owner", "moment"),
+    [
+        (StreamEncoder, "encode"),
+        (StreamEncoder, "_embedded"),
+        (IncrementalDecoder, "_greedy"),
+        (IncrementalDecoder, "_step"),
+    ],
+)
+def test_a_failure_in_the_model_loses_no_audio(tiny, config, clips, monkeypatch, owner, moment):
     """In each step once, before it or in its middle: the words are those of no failure."""
     samples = np.concatenate(clips[:2])
     expected = fed(StreamDecoder(tiny, config), samples)
-    works = getattr(IncrementalDecoder, moment)
+    works = getattr(owner, moment)
     calls = 0
 
     def fails_at_times(self, *arguments):
@@ -335,7 +344,7 @@ def test_a_failure_in_the_model_loses_no_audio(tiny, config, clips, monkeypatch,
         return works(self, *arguments)
 
     stream, words, failures = StreamDecoder(tiny, config), [], 0
-    monkeypatch.setattr(IncrementalDecoder, moment, fails_at_times)
+    monkeypatch.setattr(owner, moment, fails_at_times)
     for start in range(0, len(samples), 16_000):
         try:
             words += stream.feed(samples[start : start + 16_000])

@@ -1,0 +1,71 @@
+"""The log-mel spectrogram of a growing buffer, each frame computed once. numpy only.
+
+The same numbers as the engine's `log_mel_spectrogram` (Whisper's): frames of 400 samples every
+160 under a Hann window, power, 128 mel bands, log10, no lower than 8 below the loudest, scaled.
+The last step depends on all of the buffer: what is kept is what comes before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+HOP_SAMPLES = 160
+LEAD_SAMPLES = 2 * HOP_SAMPLES
+"""Audio before the buffer that its first two frames see into."""
+_WINDOW_SAMPLES = 400
+_REACH = _WINDOW_SAMPLES // 2  # samples that a frame sees on either side of its place
+_RANGE = 8.0
+
+
+class LogMel:
+    """Frames of one buffer."""
+
+    def __init__(self, filters: np.ndarray) -> None:
+        """`filters`: [bands, 201], the mel filterbank."""
+        self._filters = np.ascontiguousarray(filters.T, np.float32)
+        self._hann = np.hanning(_WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Another buffer."""
+        self._final = np.zeros((0, self._filters.shape[1]), np.float32)
+
+    def drop(self, frames: int) -> None:
+        """The buffer's first `frames` frames are gone from it."""
+        self._final = self._final[frames:].copy()
+
+    def frames(self, samples: np.ndarray, lead: int) -> tuple[np.ndarray, int]:
+        """The buffer's spectrogram.
+
+        Args:
+            samples: [lead + n] float32, n more than 200; the buffer begins with what it held at
+                the last call, less what was dropped.
+            lead: 0 at a stream's start, where the audio is mirrored; else `LEAD_SAMPLES`.
+
+        Returns:
+            [bands, n // 160] float32, and how many of the frames no more audio will change
+            (but for the floor, which a louder passage raises).
+        """
+        length = len(samples) - lead
+        known, count = len(self._final), length // HOP_SAMPLES
+        final = min(count, max(0, (length - _REACH) // HOP_SAMPLES + 1))
+        fresh = self._raw(samples, lead, known, count)
+        raw = np.concatenate([self._final, fresh])
+        if final > known:
+            self._final = raw[:final]
+        floored = np.maximum(raw, raw.max() - _RANGE)
+        return ((floored + 4.0) / 4.0).T, final
+
+    def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
+        """[stop - first, bands], log10 of the power, from frame `first` on."""
+        begin = lead + HOP_SAMPLES * first - _REACH
+        end = lead + HOP_SAMPLES * (stop - 1) + _REACH
+        part = samples[max(0, begin) : end]
+        before, after = max(0, -begin), max(0, end - len(samples))
+        if before or after:
+            whole = np.pad(samples, (before, after), mode="reflect")
+            part = whole[begin + before : end + before]
+        places = np.lib.stride_tricks.sliding_window_view(part, _WINDOW_SAMPLES)[::HOP_SAMPLES]
+        spectrum = np.fft.rfft(places * self._hann)
+        power = spectrum.real**2 + spectrum.imag**2
+        return np.log10(np.maximum(power.astype(np.float32) @ self._filters, 1e-10))

@@ -1,0 +1,117 @@
+"""The encoder over one growing buffer: each finished piece of audio is encoded once.
+
+A chunk of 1 s goes through the convolutions by itself, and a window of 8 s through the
+transformer: what is finished is kept, while its log-mel stays what it was. Knows MLX and one
+buffer, no text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from mlx_qwen3_asr.audio import mel_filters
+from mlx_qwen3_asr.encoder import AudioEncoder
+
+from .audio_encoder import chunk_mel_frames, embed, split, transform
+from .backend import mx
+from .log_mel import HOP_SAMPLES, LogMel
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was made of `mel` [bands, mel frames]."""
+
+    mel: np.ndarray
+    made: mx.array
+
+
+class StreamEncoder:
+    """Encodes one buffer. Without `caches`, all of it anew each time."""
+
+    def __init__(self, encoder: AudioEncoder, dtype: mx.Dtype, *, caches: bool = True) -> None:
+        self._encoder, self._dtype, self._caches = encoder, dtype, caches
+        self._mel = LogMel(np.array(mel_filters(encoder.config.num_mel_bins)))
+        self._window_mel: int = encoder.attention_window_frames
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was kept."""
+        self._mel.reset()
+        self._windows: list[_Kept] = []
+        self._chunks: list[_Kept] = []  # finished ones of the window that is not
+
+    def drop_windows(self, count: int) -> None:
+        """The first `count` windows have left the buffer."""
+        self._mel.drop(count * self._window_mel)
+        del self._windows[:count]
+
+    def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array, int]:
+        """Embeddings of the buffer.
+
+        Args:
+            samples: [lead + n] float32, n more than 200: see `LogMel.frames`.
+            lead: see there.
+
+        Returns:
+            Those of the finished windows, [frames, width] each; of the rest, which may be
+            [0, width]; and how many windows, from the first on, are what they were.
+        """
+        if not self._caches:
+            self.reset()
+        mel, final = self._mel.frames(samples, lead)
+        finished = final // self._window_mel
+        same = self._keep_true(mel, finished)
+        for index in range(same, finished):
+            start = index * self._window_mel
+            hidden = self._embedded(mel, start, start + self._window_mel, final)
+            window = mel[:, start : start + self._window_mel]
+            self._windows.append(_Kept(window, transform(self._encoder, hidden)))
+            self._chunks = []
+        start = finished * self._window_mel
+        windows = [window.made for window in self._windows]
+        if start == mel.shape[1]:
+            return windows, windows[-1][:0], same
+        hidden = self._embedded(mel, start, mel.shape[1], final)
+        return windows, transform(self._encoder, hidden), same
+
+    def _keep_true(self, mel: np.ndarray, finished: int) -> int:
+        """Forget windows that are no more what they were, and all after them; how many are.
+
+        A louder passage raises the floor of the log-mel of all that came before.
+        """
+        size = self._window_mel
+        for index, window in enumerate(self._windows[:finished]):
+            if not np.array_equal(window.mel, mel[:, index * size : (index + 1) * size]):
+                del self._windows[index:]
+                self._chunks = []
+                break
+        return len(self._windows)
+
+    def _embedded(self, mel: np.ndarray, start: int, stop: int, final: int) -> mx.array:
+        """The frames of mel frames `start` to `stop` before the transformer."""
+        size = chunk_mel_frames(self._encoder)
+        kept = 0
+        for chunk in self._chunks:
+            first = start + kept * size
+            if not np.array_equal(chunk.mel, mel[:, first : first + size]):
+                break
+            kept += 1
+        del self._chunks[kept:]
+        begin = start + kept * size
+        parts = [chunk.made for chunk in self._chunks]
+        rest = mx.array(mel[:, begin:stop]).astype(self._dtype)
+        for batch in split(self._encoder, rest, mel.shape[1]) if begin < stop else []:
+            parts.append(embed(self._encoder, batch))
+            count = len(batch[0])
+            frames = len(parts[-1]) // count
+            for index in range(count):
+                first = start + len(self._chunks) * size
+                if first + size > min(stop, final):
+                    break
+                made = parts[-1][index * frames : (index + 1) * frames]
+                self._chunks.append(_Kept(mel[:, first : first + size], made))
+        return mx.concatenate(parts)
+
+
+__all__ = ["HOP_SAMPLES", "StreamEncoder"]
