@@ -38,6 +38,7 @@ def calibrate(
     test_corpus: Corpus | str | Path | None = None,
     holdout: float = 0.5,
     clips: int | None = None,
+    phases: int | None = None,
     language: str | None = None,
     border: str = "fraction",
     tune: Sequence[str] = (),
@@ -66,6 +67,7 @@ def calibrate(
             `holdout` of the corpus, which is then not tuned on.
         holdout: see there, more than 0 and less than 1.
         clips: at most so many utterances of each; None: 200.
+        phases: how often each utterance is streamed, see `SpeechOptions`.
         language: given to the model; None: the utterances' own.
         border: what a border is measured in, "fraction" of the buffer or "seconds".
         tune: what else to search: "step_s", "aggregate".
@@ -86,7 +88,7 @@ def calibrate(
         InputError: bad input of any kind, or a study of something else.
         TrialsFailed: three trials in a row failed.
     """
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, seed=seed)
+    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases)
     options = SweepOptions(
         trials=trials,
         border=border,

@@ -47,6 +47,13 @@ def calibrate_command(
         int | None,
         typer.Option(help="at most this many utterances of each, speaker-balanced (default: 200)"),
     ] = None,
+    phases: Annotated[
+        int | None,
+        typer.Option(
+            help="stream each utterance so many times, with steps at other places of its speech "
+            "(default: 4 where there is little speech, down to 1 for ten minutes)"
+        ),
+    ] = None,
     language: Annotated[
         str | None, typer.Option(help="language given to the model; default: the corpus's own")
     ] = None,
@@ -132,7 +139,7 @@ def calibrate_command(
         store=store,
     )  # fmt: skip
     options.check()
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed)
+    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases)
     with progress_bar("word times") as progress:
         sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
     outputs = Outputs(sweep, out, report, figure, force=force)

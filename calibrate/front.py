@@ -86,12 +86,13 @@ def parse_rule(text: str) -> Rule:
     return Rule(name, limit)
 
 
-def select(points: Sequence[Point], rule: Rule) -> int:
+def select(points: Sequence[Point], rule: Rule, ceiling: Point = (math.inf, math.inf)) -> int:
     """The index of the point of the front of `points` that `rule` chooses.
 
     The knee is the point furthest below the straight line between the two ends of the front, each
     axis from 0 to 1 over the front (after Das 1999, "On characterizing the knee of the Pareto
-    curve based on normal-boundary intersection"); of equals, the one with fewest errors.
+    curve based on normal-boundary intersection"); of equals, the one with fewest errors. Only
+    points under the `ceiling` count, if there are any: whoever used a baseline should not lose.
 
     Raises:
         InputError: no point meets the rule, or there is none at all.
@@ -100,7 +101,12 @@ def select(points: Sequence[Point], rule: Rule) -> int:
         raise InputError("no trial is complete, so there is nothing to select from")
     candidates = front(points)
     if rule.name == "knee":
-        return _knee(points, candidates)
+        under = [
+            index
+            for index in candidates
+            if points[index][0] <= ceiling[0] and points[index][1] <= ceiling[1]
+        ]
+        return _knee(points, under or candidates)
     assert rule.limit is not None
     if rule.name == "max-delay":
         within = [index for index in candidates if points[index][1] <= rule.limit]

@@ -22,7 +22,7 @@ def score_held_out(
     stream: Callable[[DecoderConfig, Recording], TimedStream],
     progress: Callable[[int, int], object] | None = None,
 ) -> HeldOut:
-    """Score `configs` by name, decoded live; each but the first is compared with the first.
+    """Score `configs` by name; each but the first is compared with the first.
 
     Raises:
         Exception: what `stream` raises.
@@ -43,7 +43,7 @@ def score_held_out(
     first, *others = configs
     return HeldOut(
         corpus=test.info,
-        utterances=[one.utterance.id for one in test.recordings],
+        utterances=[utterance.id for utterance in test.corpus.utterances],
         points=[_point(name, configs[name], found) for name, found in scores.items()],
         comparisons=[_comparison(first, other, scores) for other in others],
     )

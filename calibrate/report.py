@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,7 @@ def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = 
     numbers = [can[index].number for index in front(points)]
     selected = None
     try:
-        selected = can[select(points, rule)].number
+        selected = can[select(points, rule, _ceiling(completed(study)))].number
     except InputError:
         if strict and completed(study) and not can:
             raise InputError(_too_slow(study)) from None
@@ -88,6 +89,22 @@ def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = 
             raise
     trials = [_info(trial, border, trial.number in numbers) for trial in frozen]
     return Standing(trials, numbers, selected)
+
+
+def _ceiling(trials: Sequence[FrozenTrial]) -> Point:
+    """What the knee may not exceed: the best baseline, and the errors that chance adds to it.
+
+    The best is the one with fewest errors. Chance is two standard deviations of a count of
+    errors (Poisson), of one error where there was none.
+    """
+    baselines = [trial for trial in trials if BASELINE in trial.user_attrs]
+    if not baselines:
+        return math.inf, math.inf
+    wer, delay_s, words = min(
+        (*_point(trial), trial.user_attrs[RESULT]["measures"]["reference_words"])
+        for trial in baselines
+    )
+    return wer + 2 * math.sqrt(max(wer * words, 1)) / words, delay_s
 
 
 def _too_slow(study: optuna.Study) -> str:

@@ -40,13 +40,18 @@ class HeadsInfo(_Model):
 
 
 class SpeechInfo(_Model):
-    """A corpus that was streamed. `aligner`: where its word times come from."""
+    """A corpus that was streamed.
+
+    `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
+    each time with more silence before it, so that steps fall at other places of the speech.
+    """
 
     name: str
     fingerprint: str
     utterances: _Count
     audio_s: _Rate
     aligner: str
+    phases: Annotated[int, Field(ge=1)] = 1
 
 
 class Range(_Model):
@@ -144,7 +149,10 @@ class Difference(_Model):
 
 
 class UtteranceSums(_Model):
-    """Of each utterance, in order: all that rates and their intervals are computed from."""
+    """Of each utterance, in order: all that rates and their intervals are computed from.
+
+    Summed over the phases of the utterance.
+    """
 
     errors: list[_Count]
     reference_words: list[_Count]
@@ -160,7 +168,7 @@ class UtteranceSums(_Model):
 
 
 class Point(_Model):
-    """One configuration on the held-out speech, decoded live."""
+    """One configuration on the held-out speech."""
 
     name: str
     config: dict[str, Setting]
@@ -223,9 +231,9 @@ class ReplayInfo(_Model):
     """What replay did in this run.
 
     `states`: decodings in the store; `decoded` of them in this run; `replayed`: answers that came
-    from the store; `hit_rate`: their share of all answers. `live_utterances` of the development
-    corpus were decoded live with the chosen configuration, `live_identical` of them gave the same
-    words at the same times.
+    from the store; `hit_rate`: their share of all answers. `live_utterances` of the held-out
+    speech were decoded live too with the chosen configuration, `live_identical` of them gave the
+    same words at the same times, at a real-time factor of `live_rtf`.
     """
 
     states: _Count
@@ -234,6 +242,7 @@ class ReplayInfo(_Model):
     hit_rate: _Share | None
     live_utterances: _Count = 0
     live_identical: _Count = 0
+    live_rtf: _Rate | None = None
 
 
 class HeadCountPoint(_Model):

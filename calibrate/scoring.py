@@ -26,8 +26,12 @@ Streamer = Callable[[Recording], TimedStream]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One utterance, streamed and compared with what was said. `final_deletions`: at its end."""
+    """One recording, streamed and compared with what was said.
 
+    `index` is that of its utterance; `final_deletions` are those at its end.
+    """
+
+    index: int
     errors: ErrorCounts
     final_deletions: int
     times: StreamTimes
@@ -36,21 +40,27 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Score:
-    """A configuration on a corpus, utterance by utterance."""
+    """A configuration on a corpus, recording by recording; sums are by utterance."""
 
     outcomes: tuple[Outcome, ...]
+
+    def _sums(self, of: Callable[[Outcome], tuple[float, float]]) -> Sums:
+        """Numerators and denominators, added up over the phases of each utterance."""
+        count = 1 + max(one.index for one in self.outcomes)
+        sums = np.zeros((2, count))
+        for one in self.outcomes:
+            sums[:, one.index] += of(one)
+        return Sums.of(*sums.tolist())
 
     @functools.cached_property
     def errors(self) -> Sums:
         """Word errors over words of reference."""
-        counts = [one.errors for one in self.outcomes]
-        return Sums.of([c.errors for c in counts], [c.reference for c in counts])
+        return self._sums(lambda one: (one.errors.errors, one.errors.reference))
 
     @functools.cached_property
     def delays(self) -> Sums:
         """Seconds of emission delay over words matched."""
-        delays_s = [one.times.delays_s for one in self.outcomes]
-        return Sums.of([sum(values) for values in delays_s], [len(values) for values in delays_s])
+        return self._sums(lambda one: (sum(one.times.delays_s), len(one.times.delays_s)))
 
     @property
     def wer(self) -> float:
@@ -130,7 +140,7 @@ def _outcome(recording: Recording, stream: TimedStream) -> Outcome:
     utterance = recording.utterance
     errors, final_deletions = _compared(plain_text(utterance.text), plain_text(stream.text))
     times = stream_times(stream.words, utterance.words or (), stream.audio_s)
-    return Outcome(errors, final_deletions, times, stream)
+    return Outcome(recording.index, errors, final_deletions, times, stream)
 
 
 @functools.lru_cache(maxsize=100_000)

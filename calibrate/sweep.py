@@ -118,7 +118,7 @@ class Sweep:
 
     def replayed(self, config: DecoderConfig, recording: Recording) -> TimedStream:
         """One recording, from the store where it can be."""
-        self.source.play(recording.hash, config.head_count, config.aggregate)
+        self.source.play(recording.key, config.head_count, config.aggregate)
         clock = self._owed_clock
         return on_engine_thread(
             self.model, partial(self._stream, config, recording, self.source, clock)
@@ -227,28 +227,31 @@ class Sweep:
         return digest(sorted(self.study.user_attrs[FINGERPRINT].items()))
 
     def held_out(self, found: Standing, progress: Progress | None = None) -> HeldOut:
-        """The chosen configuration and the baselines, decoded live on the test speech."""
+        """The chosen configuration and the baselines on the test speech, replayed."""
         configs = {CHOSEN: self.config(found)}
         for name, params in self.space.baselines().items():
             configs[name] = self.space.config(params)
-        return score_held_out(configs, self.test, self.live, progress)
+        return score_held_out(configs, self.test, self.replayed, progress)
 
     def replay_info(self, found: Standing | None = None) -> ReplayInfo:
         """What replay did; with `found`, how the chosen configuration compares with live."""
         answers = self.source.decoded + self.source.replayed
+        live: list[TimedStream] = []
         identical = 0
         if found is not None and found.selected is not None:
             config = self.space.config(found.trial(found.selected).params)
-            for recording in self.dev.recordings:
-                live, replayed = self.live(config, recording), self.replayed(config, recording)
-                identical += said(live) == said(replayed)
+            for recording in self.test.first_phase:
+                live.append(self.live(config, recording))
+                identical += said(live[-1]) == said(self.replayed(config, recording))
+        audio_s = sum(stream.audio_s for stream in live)
         return ReplayInfo(
             states=len(self.store),
             decoded=self.source.decoded,
             replayed=self.source.replayed,
             hit_rate=self.source.replayed / answers if answers else None,
-            live_utterances=len(self.dev.recordings) if found is not None else 0,
+            live_utterances=len(live),
             live_identical=identical,
+            live_rtf=sum(stream.wall_s for stream in live) / audio_s if live else None,
         )
 
     def file(
@@ -360,7 +363,7 @@ def set_up(
     file.check_model(model.name, model.num_layers, model.num_heads)
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
-    dev, test = load_speech(model.label, speech, progress)
+    dev, test = load_speech(model.label, speech, space.base.step_s, progress)
     notes = []
     if language is None:
         language = _common_language(model, dev, notes)
@@ -418,7 +421,7 @@ def _fingerprint(model: SpeechModel, heads: HeadsFile, space: Space, dev: Speech
     return {
         "model": f"{model.name} ({model_hash(model.folder)})",
         "heads": f"{heads.model} ({heads.sha256[:16]})",
-        "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint})",
+        "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
         "space": "; ".join(f"{name} {_shown(values)}" for name, values in ranges.items()),
         "settings": settings,
         "code": code_version(),

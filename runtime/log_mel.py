@@ -58,6 +58,8 @@ class LogMel:
 
     def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
         """[stop - first, bands], log10 of the power, from frame `first` on."""
+        if first >= stop:  # the same buffer again, or hardly more of it
+            return np.zeros((0, self._filters.shape[1]), np.float32)
         begin = lead + HOP_SAMPLES * first - _REACH
         end = lead + HOP_SAMPLES * (stop - 1) + _REACH
         part = samples[max(0, begin) : end]
