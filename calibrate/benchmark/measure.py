@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -202,6 +202,9 @@ def run_decoder(
     Raises:
         Exception: as `observe`. What came before was handed over.
     """
+    if decoder.config is not None:  # or every stream would read the heads file again
+        heads = decoder.config.chosen_heads(model)
+        decoder = replace(decoder, config=decoder.config.changed(heads=tuple(heads)))
     left = [item for item in items if item.id not in known]
     if left:
         warm_up(model, decoder, left[0], language)

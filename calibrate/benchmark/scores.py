@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.error_rates import ErrorCounts, character_errors, space_errors, word_errors
-from ...runtime.intervals import Sums, rate_interval
+from ...runtime.intervals import Interval, Sums, rate_interval, rate_intervals
 from ...runtime.metrics import Distribution, StreamSummary, StreamTimes, real_time_factor, summary
 from ...runtime.normalise import (
     NORMALISERS,
@@ -89,11 +89,13 @@ def text_totals(utterances: Sequence[Utterance], normaliser: Normaliser, seed: i
         (u for u in utterances if u.scores[normaliser].errors),
         key=lambda u: (-_rate_or_errors(u.scores[normaliser]), -u.scores[normaliser].errors, u.id),
     )
+    characters = character_errors(*map(list, zip(*letters, strict=True)))
+    words_interval, characters_interval = rate_intervals(
+        [word_sums(utterances, normaliser), _character_sums(letters)], seed=seed
+    )
     return TextTotals(
-        words=_error_rate(space.words, word_sums(utterances, normaliser), seed),
-        characters=_error_rate(
-            character_errors(*map(list, zip(*letters, strict=True))), _character_sums(letters), seed
-        ),
+        words=_error_rate(space.words, words_interval),
+        characters=_error_rate(characters, characters_interval),
         median_wer=float(np.median(rates)) if rates else None,
         p90_wer=rank_quantile(rates, 0.9),
         p95_wer=rank_quantile(rates, 0.95),
@@ -138,8 +140,7 @@ def _rate_or_errors(score: Scored) -> float:
     return float(score.errors) if score.wer is None else score.wer
 
 
-def _error_rate(counts: ErrorCounts, sums: Sums, seed: int) -> ErrorRate:
-    interval = rate_interval(sums, seed=seed)
+def _error_rate(counts: ErrorCounts, interval: Interval | None) -> ErrorRate:
     return ErrorRate(
         **asdict(counts),
         rate=counts.rate,
