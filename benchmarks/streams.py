@@ -6,7 +6,7 @@ import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come befor
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -28,10 +28,11 @@ from alignheads.runtime.metrics import (
     summary,
 )
 from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
-from alignheads.runtime.stream import StreamDecoder
-from alignheads.runtime.timed import pieces, timed_stream
+from alignheads.runtime.stream import StreamDecoder, Word
+from alignheads.runtime.timed import pieces
 
 WHOLE_CONTEXT_TOKENS = 200
+EAGER_BORDER_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Streamed:
 
     Attributes:
         text: in the end.
-        words: with when each of them never changed again; None for offline decoding.
-        declared: of a decoder that changes its words, when it called each of them stable.
+        words: with when each of them was called final; None for offline decoding.
+        shown: of a decoder that also shows what may change, when each word of the final text, and
+            all before it, was shown and never changed again. Known only afterwards.
         rewrites: how often the text shown was not the one before it with more at its end.
     """
 
@@ -49,7 +51,7 @@ class Streamed:
     words: tuple[EmittedWord, ...] | None
     wall_s: float
     audio_s: float
-    declared: tuple[EmittedWord, ...] | None = None
+    shown: tuple[EmittedWord, ...] | None = None
     rewrites: int = 0
 
 
@@ -69,7 +71,7 @@ class Row:
     name: str
     errors: SpaceErrors
     times: StreamSummary | None
-    declared: StreamSummary | None
+    shown: StreamSummary | None
     has_starts: bool
     rewrites: int
     wall_per_s: float
@@ -128,9 +130,25 @@ def offline(model: SpeechModel, samples: np.ndarray, language: str | None) -> St
 def ours(
     model: SpeechModel, config: DecoderConfig, samples: np.ndarray, language: str | None
 ) -> Streamed:
-    """This package's decoder, fed a step at a time."""
-    found = timed_stream(StreamDecoder(model, config, language=language), samples)
-    return Streamed(found.text, found.words, found.wall_s, found.audio_s)
+    """This package's decoder, fed a step at a time; shown: its words and its draft."""
+    stream = StreamDecoder(model, config, language=language)
+    committed: list[str] = []
+
+    def after(words: list[Word]) -> tuple[list[Word], str]:
+        committed.extend(" " * word.space_before + word.text for word in words)
+        return words, f"{''.join(committed)} {stream.draft}".strip()
+
+    steps = _steps(
+        samples,
+        config.step_s,
+        lambda piece: after(stream.feed(piece)),
+        lambda: after(stream.finish()),
+    )
+    texts = [step.out[1] for step in steps]
+    alone = [replace(step, out=step.out[0]) for step in steps]
+    return replace(
+        _append_only(samples, alone), shown=_emitted(texts, steps), rewrites=rewrites(texts)
+    )
 
 
 def published(
@@ -159,16 +177,24 @@ def engines_own(
 
     steps = _steps(samples, chunk_s, feed, finish)
     texts, stable = ([step.out[which] for step in steps] for which in (0, 1))
-    lags = _lags(steps)
-
-    def emitted(shown: Sequence[str]) -> tuple[EmittedWord, ...]:
-        return tuple(
-            EmittedWord(word, 0.0, 0.0, steps[at].arrival_s, lags[at])
-            for word, at in zip(shown[-1].split(), settled(shown), strict=True)
-        )
-
     wall_s, audio_s = sum(step.wall_s for step in steps), len(samples) / SAMPLE_RATE
-    return Streamed(texts[-1], emitted(texts), wall_s, audio_s, emitted(stable), rewrites(texts))
+    return Streamed(
+        texts[-1],
+        _emitted(stable, steps),
+        wall_s,
+        audio_s,
+        _emitted(texts, steps),
+        rewrites(texts),
+    )
+
+
+def _emitted(texts: Sequence[str], steps: Sequence[_Step]) -> tuple[EmittedWord, ...]:
+    """The words of the last text, each from the step on from which it stays."""
+    lags = _lags(steps)
+    return tuple(
+        EmittedWord(word, 0.0, 0.0, steps[at].arrival_s, lags[at])
+        for word, at in zip(texts[-1].split(), settled(texts), strict=True)
+    )
 
 
 def _engine_tokenizer(model: SpeechModel) -> Tokenizer:
@@ -211,10 +237,12 @@ def contestants(
     low = PublishedSettings(heads, border_fraction=0.15)
     whole = PublishedSettings(heads, context_tokens=WHOLE_CONTEXT_TOKENS)
     half, one = (config.changed(step_s=step_s) for step_s in (0.5, 1.0))
+    eager = one.changed(border_s=EAGER_BORDER_S)
     return [
         Contestant("offline", partial(offline, model), False),
         Contestant("ours, 1 s", partial(ours, model, one)),
         Contestant("ours, 0.5 s", partial(ours, model, half)),
+        Contestant("ours, 1 s, eager", partial(ours, model, eager)),
         Contestant("published, border .25", partial(published, model, settings)),
         Contestant("published, border .15", partial(published, model, low)),
         Contestant("published, border .25, whole context", partial(published, model, whole)),
@@ -249,7 +277,7 @@ def measure(contestant: Contestant, utterances: Sequence[Utterance], detect: boo
         contestant.name,
         errors,
         times("words"),
-        times("declared"),
+        times("shown"),
         contestant.has_starts,
         sum(one.rewrites for one in found),
         sum(one.wall_s for one in found) / audio_s,

@@ -62,6 +62,8 @@ class DecoderConfig(BaseModel):
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: past this, the front of the buffer goes.
         step_s: audio between two steps.
+        word_margin_s: a word is said to start so much before the frame its first token attended
+            to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
         calibration: where the values come from; None: not calibrated.
 
@@ -84,6 +86,7 @@ class DecoderConfig(BaseModel):
     min_audio_s: _Seconds = 0.5
     max_audio_s: _Seconds = 30.0
     step_s: _Seconds = 1.0
+    word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
     calibration: dict[str, Any] | None = None
 

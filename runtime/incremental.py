@@ -19,7 +19,6 @@ from itertools import chain
 
 import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
-from mlx_qwen3_asr.generate import detect_repetition
 
 from .backend import mx
 from .forward import decode
@@ -28,6 +27,7 @@ from .hypothesis import Hypothesis
 from .log_mel import HOP_SAMPLES
 from .model import MIN_SAMPLES, SpeechModel
 from .policy import Aggregate
+from .repetition import ends_in_loop, without_loop
 from .stream_encoder import StreamEncoder
 
 _MAX_TOKENS_PER_SECOND = 12
@@ -181,10 +181,12 @@ class IncrementalDecoder:
         for row in chain(read, self._decoded(read[-1].token, cache, span)):
             rows.append(row)
             ended = row.token in self._model.vocabulary.end_ids
-            if ended or len(token_ids) >= budget or detect_repetition(token_ids):
+            if ended or len(token_ids) >= budget or ends_in_loop(token_ids):
                 break
             token_ids.append(row.token)
-        rows = rows if ended else rows[: len(token_ids)]
+        if not ended:
+            token_ids = without_loop(token_ids)
+            rows = rows[: len(token_ids)]
         audio_frames, heads = span.stop - span.start, len(self._column)
         frames = np.array([row.frames for row in rows], int).reshape(len(rows), heads)
         weights = None

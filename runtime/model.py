@@ -17,6 +17,7 @@ from mlx_qwen3_asr.load_models import load_model
 from mlx_qwen3_asr.tokenizer import canonicalize_language
 
 from ..errors import InputError
+from ..openblas import suit_threads
 from .audio_encoder import encode
 from .backend import advise_openblas, default_dtype, mx
 from .checkpoint import find_checkpoint, read_config
@@ -105,6 +106,7 @@ class SpeechModel:
             engine.config.support_languages = read_config(checkpoint.folder).get(
                 "support_languages"
             )
+        suit_threads(engine.config.text_config.hidden_size)
         vocabulary = Vocabulary(checkpoint.folder)
         if vocabulary.size > engine.config.text_config.vocab_size:
             raise InputError(

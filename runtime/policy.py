@@ -45,7 +45,8 @@ class Policy:
             in those frames, and count as if at their end.
         doubt_s: how long a rewind or a sink holds a stream back: until this much audio, over
             the border, has come since the last word.
-        pause_s: how much silence, over the border, ends a text whose end token was decoded.
+        pause_s: how much silence, over the border, ends a text whose end token was decoded: half
+            of the border, and no more than this.
 
     Raises:
         InputError: none or both of the borders, or a value out of range.
@@ -82,6 +83,10 @@ class Policy:
         if self.border_s is not None:
             return self.border_s * FRAMES_PER_SECOND
         return max(_LEAST_FRAMES, (self.border_fraction or 0) * audio_frames)
+
+    def pause_after_end_s(self, audio_frames: int) -> float:
+        """The silence that ends a text, over the border, in a buffer of `audio_frames`."""
+        return min(self.pause_s, self.border_frames(audio_frames) / FRAMES_PER_SECOND / 2)
 
     def rewind_frames(self, audio_frames: int) -> float:
         """The largest jump back that is no rewind in a buffer of `audio_frames`."""
@@ -250,7 +255,7 @@ class _Evidence:
         if self.credible(tokens, reference) and self.outside(tokens):
             return True
         last = max([self._or_start(reference), *self.values[:tokens]])
-        return self._past_border(last, self.policy.pause_s)
+        return self._past_border(last, self.policy.pause_after_end_s(self.audio_frames))
 
     def _next_word_heard(self, row: int, reference: float | None) -> bool:
         """The next word that is no sink is credible and outside of the border."""

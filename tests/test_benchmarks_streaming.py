@@ -192,15 +192,16 @@ def test_prints_the_table_and_its_bars(config):
     done = run("--config", config, "--clips", 1, "--sections", "table")
     assert done.returncode == 0, done.stderr
     cells = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line[:1] == "|"]
+    shown = "… shown, in hindsight"
     assert cells[2:] == [
-        "offline", "ours, 1 s", "ours, 0.5 s", "published, border .25", "published, border .15",
-        "published, border .25, whole context", "engine's streaming, 1 s",
-        "… what it calls stable", "engine's streaming, 2 s", "… what it calls stable",
+        "offline", "ours, 1 s", shown, "ours, 0.5 s", shown, "ours, 1 s, eager", shown,
+        "published, border .25", "published, border .15", "published, border .25, whole context",
+        "engine's streaming, 1 s", shown, "engine's streaming, 2 s", shown,
     ]  # fmt: skip
     bars, _, total = done.stdout.partition("\nbars met: ")
     shown = re.findall(r"^  (met   |MISSED)  demo:test", bars, re.MULTILINE)
     assert total.startswith(f"{shown.count('met   ')}, MISSED: {shown.count('MISSED')}\n")
-    assert len(shown) == 7 + 3 * 2 + 2 * 3
+    assert len(shown) == 7 + 3 * 2 + 2 * 4
 
 
 def test_prints_a_long_stream_and_sessions(config):

@@ -131,12 +131,12 @@ def test_too_little_audio_decides_nothing_but_only_at_first():
 
 @pytest.mark.parametrize(
     ("end", "audio_frames", "complete"),
-    [(65, 71, True), (65, 70, False), (99, 100, True), (77, 78, False), (78, 79, True)],
+    [(61, 67, True), (62, 67, False), (66, 67, False), (67, 68, True), (99, 100, True)],
 )
 def test_the_end_token_completes_outside_of_the_border_or_after_a_pause(
     end, audio_frames, complete
 ):
-    # A pause is 13 frames and the border after the last word, which is at 60.
+    # A pause is half of the border, over the border, after the last word, which is at 60.
     decision = decided([50, 60, end], audio_frames, has_end=True)
     assert (decision.keep, decision.reason) == (2, "end")
     assert decision.complete == complete
@@ -149,9 +149,15 @@ def test_a_text_without_its_end_token_or_cut_is_not_complete():
 
 
 def test_an_end_token_that_attends_anywhere_needs_the_pause():
-    assert not decided([50, 90, 2], has_end=True).complete
-    assert not decided([50, 90, 55], has_end=True).complete
-    assert decided([50, 81, 2], has_end=True).complete
+    assert not decided([50, 93, 2], has_end=True).complete
+    assert not decided([50, 93, 55], has_end=True).complete
+    assert decided([50, 92, 2], has_end=True).complete
+
+
+def test_the_pause_of_a_wide_border_is_no_longer_than_asked():
+    wide = Policy(border_s=3, pause_s=0.5)  # 39 frames, and 6.5
+    assert not decided([20, 55, 99], has_end=True, policy=wide).complete
+    assert decided([20, 54, 99], has_end=True, policy=wide).complete
 
 
 # Rewinds

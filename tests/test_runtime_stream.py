@@ -142,9 +142,22 @@ def test_heads_that_the_model_lacks(tiny, config):
         StreamDecoder(tiny, config.changed(heads=((99, 0),), head_count=1))
 
 
-def test_an_aggregate_that_is_not_decoded(tiny, config):
-    with pytest.raises(InputError, match="aggregate is 'mean'"):
-        StreamDecoder(tiny, config.changed(aggregate="mean"))
+@pytest.mark.parametrize("caches", [True, False])
+def test_the_mean_of_the_weights_decodes_too(tiny, config, clips, caches):
+    """Of one head, it looks where the median does; of several, the text stays."""
+    one = config.changed(head_count=1)
+    by_median = fed(StreamDecoder(tiny, one, caches=caches), clips[0])
+    by_mean = fed(StreamDecoder(tiny, one.changed(aggregate="mean"), caches=caches), clips[0])
+    assert times(by_mean) == times(by_median)
+    all_heads = fed(StreamDecoder(tiny, config.changed(aggregate="mean")), clips[0])
+    assert [w.text for w in all_heads] == [w.text for w in by_median]
+
+
+def test_a_mean_without_weights_is_a_fault_of_the_source(tiny, config, clips):
+    blind = IncrementalDecoder(tiny, config.chosen_heads(tiny))
+    stream = StreamDecoder(tiny, config.changed(aggregate="mean"), source=blind)
+    with pytest.raises(ValueError, match="without weights"):
+        fed(stream, clips[0])
 
 
 def test_a_language_that_the_model_lacks(tiny, config):

@@ -1,0 +1,83 @@
+"""Polynomials for exp, GELU, SiLU and attention against float64, and where MLX's own are used."""
+
+import math
+
+import mlx_qwen3_asr  # noqa: F401  the engine's dtypes
+import numpy as np
+import pytest
+
+from alignheads.runtime import activations
+from alignheads.runtime.activations import attention, causal_mask, exp, gelu, mask_of, silu
+from alignheads.runtime.backend import mx, on_gpu
+
+MANY = 200_001
+
+
+def grid(low, high):
+    return np.linspace(low, high, MANY).astype(np.float32)
+
+
+def test_exp_is_as_exact_as_it_says():
+    x = grid(-87, 87)
+    exact = np.exp(x.astype(float))
+    error = np.abs(np.array(exp(mx.array(x))) / exact - 1)
+    assert (error <= 3e-7 + 1e-7 * np.abs(x)).all()
+
+
+def test_exp_far_out_is_nearly_nothing_or_finite():
+    far = mx.array(np.float32([-1e9, -1e4, -200, 200, 1e9] * 1000))
+    found = np.array(exp(far))
+    assert np.isfinite(found).all()
+    assert (found[:3] < 1e-37).all()
+
+
+def test_gelu_and_silu_follow_the_exact_ones():
+    x = grid(-12, 12)
+    exact = x.astype(float)
+    phi = 0.5 * (1 + np.vectorize(math.erf)(exact / math.sqrt(2)))
+    assert np.abs(np.array(gelu(mx.array(x))) - exact * phi).max() < 2e-6
+    sigmoid = 1 / (1 + np.exp(-exact))
+    assert np.abs(np.array(silu(mx.array(x))) - exact * sigmoid).max() < 2e-6
+
+
+def plain_attention(q, k, v, seen=None):
+    groups = q.shape[1] // k.shape[1]
+    k, v = (np.repeat(a.astype(float), groups, axis=1) for a in (k, v))
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    if seen is not None:
+        scores = np.where(seen, scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True) @ v
+
+
+@pytest.mark.parametrize(("new", "past"), [(90, 0), (60, 200), (1, 300), (2, 3)])
+def test_causal_attention_of_grouped_heads(new, past):
+    dice = np.random.default_rng(new)
+    q = dice.normal(size=(1, 8, new, 24)) * 3
+    k, v = dice.normal(size=(2, 1, 4, past + new, 24))
+    seen = np.arange(past + new)[None] <= np.arange(past, past + new)[:, None]
+    arrays = (mx.array(a.astype(np.float32)) for a in (q, k, v))
+    found = attention(*arrays, causal_mask(new, past, mx.float32))
+    assert np.abs(np.array(found) - plain_attention(q, k, v, seen)).max() < 1e-4
+
+
+def test_a_batch_with_padding_at_the_left():
+    dice = np.random.default_rng(0)
+    q, k, v = dice.normal(size=(3, 2, 4, 64, 16))
+    seen = (np.arange(64)[None] <= np.arange(64)[:, None])[None] & (
+        np.arange(64) >= np.array([0, 7])[:, None]
+    )[:, None]
+    seen[:, np.arange(64), np.arange(64)] = True
+    arrays = (mx.array(a.astype(np.float32)) for a in (q, k, v))
+    found = attention(*arrays, mask_of(mx.array(seen[:, None]), mx.float32))
+    assert np.abs(np.array(found) - plain_attention(q, k, v, seen[:, None])).max() < 1e-4
+
+
+def test_few_numbers_and_half_precision_are_left_to_mlx(monkeypatch):
+    monkeypatch.setattr(activations, "_polynomial", lambda *_: pytest.fail("a polynomial"))
+    gelu(mx.zeros((10,)))
+    gelu(mx.zeros((MANY,), mx.float16))
+    silu(mx.zeros((MANY,), mx.bfloat16))
+    if not on_gpu():
+        with pytest.raises(pytest.fail.Exception):
+            gelu(mx.zeros((MANY,)))

@@ -1,0 +1,153 @@
+"""Log-mel and encoder in pieces against the engine's own, and what is kept between calls."""
+
+import numpy as np
+import pytest
+from mlx_qwen3_asr.audio import compute_features, mel_filters
+
+from alignheads.runtime import stream_encoder
+from alignheads.runtime.audio_encoder import encode
+from alignheads.runtime.backend import mx
+from alignheads.runtime.log_mel import LEAD_SAMPLES, LogMel
+from alignheads.runtime.stream_encoder import StreamEncoder
+
+RATE = 16_000
+LENGTHS = [201, 360, 3_000, RATE - 1, RATE, RATE + 100, 5 * RATE // 4, 8 * RATE, 8 * RATE + 200]
+
+
+def noise(samples, loudness=0.1, seed=0):
+    return (loudness * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def engine_mel(samples):
+    return np.array(compute_features(samples)[0][0])
+
+
+@pytest.fixture
+def log_mel():
+    return LogMel(np.array(mel_filters(128)))
+
+
+@pytest.fixture
+def encoder(tiny):
+    return StreamEncoder(tiny.engine.audio_tower, tiny.dtype)
+
+
+def whole(encoder, samples, lead=0):
+    windows, tail, _ = encoder.encode(samples, lead)
+    return np.array(mx.concatenate([*windows, tail]))
+
+
+# Log-mel
+
+
+@pytest.mark.parametrize("length", [*LENGTHS, 40 * RATE])
+def test_log_mel_is_the_engines(log_mel, length):
+    found, _ = log_mel.frames(noise(length), 0)
+    assert found.shape == (128, length // 160)
+    assert np.abs(found - engine_mel(noise(length))).max() < 1e-4
+
+
+@pytest.mark.parametrize("step", [1, 77, 160, 7_777, RATE])
+def test_a_growing_buffer_gives_what_the_whole_gives(log_mel, step):
+    samples = noise(3 * RATE if step > 100 else 700)
+    for length in range(201, len(samples), step):
+        found, _ = log_mel.frames(samples[:length], 0)
+        assert found.shape[1] == length // 160
+    found, _ = log_mel.frames(samples, 0)
+    fresh, _ = LogMel(np.array(mel_filters(128))).frames(samples, 0)
+    assert np.abs(found - fresh).max() < 1e-5
+
+
+def test_frames_called_final_do_not_change_with_more_audio(log_mel):
+    samples = noise(2 * RATE)
+    for length in (201, 359, 360, 361, 5_000, RATE):
+        log_mel.reset()
+        before, final = log_mel.frames(samples[:length], 0)
+        after, _ = log_mel.frames(samples, 0)
+        low = before.min()  # the floor, that only a louder passage moves
+        changed = np.abs(before[:, :final] - after[:, :final])[before[:, :final] > low + 0.01]
+        assert changed.max(initial=0) < 1e-5
+
+
+def test_a_louder_passage_raises_the_floor_of_what_came_before(log_mel):
+    samples = np.concatenate([noise(RATE, 1e-5), noise(RATE, 0.5)])
+    quiet, _ = log_mel.frames(samples[:RATE], 0)
+    both, _ = log_mel.frames(samples, 0)
+    assert np.abs(both - engine_mel(samples)).max() < 1e-4
+    assert both[:, :90].min() > quiet[:, :90].min() + 0.5
+
+
+def test_a_front_that_was_dropped_is_seen_through_the_lead(log_mel):
+    samples = noise(3 * RATE)
+    before, _ = log_mel.frames(samples, 0)
+    log_mel.drop(100)
+    after, _ = log_mel.frames(samples[RATE - LEAD_SAMPLES :], LEAD_SAMPLES)
+    assert np.abs(after - before[:, 100:]).max() < 1e-5
+
+
+# Encoder
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_encoder_in_pieces_is_the_engines(tiny, encoder, length):
+    samples = noise(length)
+    mel = mx.array(engine_mel(samples))
+    expected = np.array(tiny.engine.audio_tower.encode_frames(mel))
+    assert np.abs(np.array(encode(tiny.engine.audio_tower, mel)) - expected).max() < 1e-3
+    assert np.abs(whole(encoder, samples) - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("step", [RATE // 2, RATE, 3 * RATE, 9 * RATE])
+def test_a_growing_buffer_is_encoded_as_in_one_piece(encoder, tiny, step):
+    samples = noise(18 * RATE + 777)
+    for length in range(step, len(samples), step):
+        whole(encoder, samples[:length])
+    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
+    assert np.abs(whole(encoder, samples) - whole(fresh, samples)).max() < 1e-3
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """How many chunks went through the convolutions, and how many windows were transformed."""
+    counts = {"chunks": 0, "transforms": 0}
+    embed, transform = stream_encoder.embed, stream_encoder.transform
+
+    def counting_embed(encoder, chunks):
+        counts["chunks"] += len(chunks[0])
+        return embed(encoder, chunks)
+
+    def counting_transform(encoder, hidden):
+        counts["transforms"] += 1
+        return transform(encoder, hidden)
+
+    monkeypatch.setattr(stream_encoder, "embed", counting_embed)
+    monkeypatch.setattr(stream_encoder, "transform", counting_transform)
+    return counts
+
+
+def test_each_finished_piece_is_computed_once(encoder, embedded):
+    samples = noise(20 * RATE)
+    for second in range(1, 21):
+        encoder.encode(samples[: second * RATE], 0)
+    # Each second's chunk when it comes and once more when its last frames are final.
+    assert embedded["chunks"] <= 2 * 20
+    assert embedded["transforms"] == 20 + 2
+
+
+def test_windows_that_a_louder_passage_changes_are_computed_anew(encoder, embedded):
+    quiet, loud = noise(9 * RATE, 1e-4), noise(RATE, 0.9)
+    _, _, same = encoder.encode(quiet, 0)
+    assert same == 0
+    assert encoder.encode(quiet, 0)[2] == 1
+    assert encoder.encode(np.concatenate([quiet, loud]), 0)[2] == 0
+
+
+def test_dropping_a_window_leaves_the_rest_as_it_was(encoder, tiny):
+    samples = noise(18 * RATE)
+    before = whole(encoder, samples)
+    encoder.drop_windows(1)
+    rest = samples[8 * RATE - LEAD_SAMPLES :]
+    windows, tail, same = encoder.encode(rest, LEAD_SAMPLES)
+    assert same == 1
+    found = np.array(mx.concatenate([*windows, tail]))
+    assert np.abs(found - before[104:]).max() < 1e-3
