@@ -157,7 +157,7 @@ def delay_curves(info: DelayCurves, narrow: bool = False) -> Figure:
     with new_figure(width, height, info.title, info.subtitle) as figure:
         axes = figure.add_subplot()
         axes.grid()
-        ends = []
+        starts, ends = [0.0], []
         for index, curve in enumerate(info.curves):
             x = np.concatenate([[curve.delays_s[0]], curve.delays_s])
             axes.plot(
@@ -166,11 +166,11 @@ def delay_curves(info: DelayCurves, narrow: bool = False) -> Figure:
                 linestyle=_LINES[index // len(_COLOURS) % len(_LINES)], linewidth=1.6,
                 label=shortened(curve.name, 40),
             )  # fmt: skip
+            starts.append(float(np.interp(0.005, curve.shares, curve.delays_s)))
             ends.append(float(np.interp(0.99, curve.shares, curve.delays_s)))
         for level in (50, 90):
             axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        low = min(0.0, min(float(curve.delays_s[0]) for curve in info.curves))
-        axes.set_xlim(low - 0.02, max(1.08 * max(ends), 0.5))
+        axes.set_xlim(min(starts) - 0.02, max(1.08 * max(ends), 0.5))
         axes.set_ylim(0, 102)
         axes.set_yticks([0, 25, 50, 75, 90, 100])
         axes.set(xlabel="emission delay (s of audio after the word's end)",

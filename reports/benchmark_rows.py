@@ -105,9 +105,13 @@ def speed(rtf: float) -> str:
 
 
 def best(rows: Sequence[Row]) -> Row:
-    """The run with the fewest errors, then the least delay: of those that stream, if any does."""
-    live = [row for row in rows if row.is_live]
-    return min(live or rows, key=lambda row: (row.text.words.rate or 0.0, mean_delay_s(row) or 0.0))
+    """Of the first file: the run with the fewest errors, then the least delay.
+
+    Those that stream come first. Other files may be on easier speech, so they take no part.
+    """
+    own = [row for row in rows if row.file is rows[0].file]
+    live = [row for row in own if row.is_live]
+    return min(live or own, key=lambda row: (row.text.words.rate or 0.0, mean_delay_s(row) or 0.0))
 
 
 def mean_delay_s(row: Row) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..calibrate.benchmark.compare import Comparison, differences_within
+from ..calibrate.benchmark.compare import Comparison, compare_runs
 from ..calibrate.benchmark.result import BenchmarkFile, Trace, Utterance
 from . import benchmark_rows as words
 from .benchmark_rows import Row, not_comparable
@@ -85,9 +85,16 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
     return tiles
 
 
-def comparisons(file: BenchmarkFile) -> list[Comparison]:
+def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     """Every other run of a file with its first."""
-    return differences_within(file) if len(file.runs) > 1 else []
+    firsts: dict[int, Row] = {}
+    found = []
+    for row in rows:
+        first = firsts.setdefault(id(row.file), row)
+        if first is not row:
+            names = (row.label, first.label)
+            found.append(compare_runs(row.run, first.run, names=names, seed=row.file.seed))
+    return found
 
 
 def comparability(rows: Sequence[Row], others: Published | None) -> list[tuple[str, list[str]]]:

@@ -187,7 +187,7 @@ class Report:
             rows=self.rows,
             figures=figures,
             tiles=page_parts.tiles(self.rows),
-            comparisons=[c for _, file in self.benchmarks for c in page_parts.comparisons(file)],
+            comparisons=page_parts.comparisons(self.rows),
             worst=[page_parts.WorstOf(row) for row in self.rows if row.text.worst],
             timelines=[
                 page_parts.TimelineView(traced, figures[f"timeline_{number}"])

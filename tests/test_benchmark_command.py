@@ -30,20 +30,12 @@ COMMAND = Path(sys.executable).parent / "benchmark-decoder"
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys, tiny):
-    """Call `benchmark-decoder` in tmp_path, the model loaded once: (exit code, stdout, stderr)."""
+def call(in_process, monkeypatch, tiny):
+    """Call `benchmark-decoder`, the model loaded once: (exit code, stdout, stderr)."""
     from alignheads import SpeechModel
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(SpeechModel, "load", lambda model="tiny", dtype=None: tiny)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["benchmark-decoder", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return (stop.value.code, *capsys.readouterr())
-
-    return run
+    return in_process(main, "benchmark-decoder")
 
 
 @pytest.fixture(scope="module")

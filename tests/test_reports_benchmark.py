@@ -50,17 +50,9 @@ from alignheads.reports.timeline_figure import timeline, timeline_info
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Call `render-report` in tmp_path: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["render-report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return (stop.value.code, *capsys.readouterr())
-
-    return run
+def call(in_process):
+    """Call `render-report`: (exit code, stdout, stderr)."""
+    return in_process(main, "render-report")
 
 
 WORDS = (("so", 0.2, 0.5, 1.0), ("it", 0.6, 0.8, 2.0), ("is", 1.0, 1.4, 2.0))

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InputError
 from ...runtime.intervals import Difference, paired_difference
 from ...runtime.normalise import NORMALISERS, Normaliser
-from .result import BenchmarkFile, Run, Utterance, load_benchmark
+from .result import Run, Utterance, load_benchmark
 from .scores import delay_sums, word_sums
 
 
@@ -125,15 +125,6 @@ def compare_runs(
         delay_s=_delay_difference(ours, theirs, seed),
         rtf=(_rtf(ours), _rtf(theirs)),
     )
-
-
-def differences_within(file: BenchmarkFile) -> list[Comparison]:
-    """Every other run of a file with its first."""
-    first, *others = file.runs
-    return [
-        compare_runs(other, first, names=(other.settings.name, first.settings.name), seed=file.seed)
-        for other in others
-    ]
 
 
 def _paired(
