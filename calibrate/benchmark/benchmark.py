@@ -30,7 +30,8 @@ from .result import (
     load_benchmark,
 )
 from .scores import scored, totals
-from .traces import TRACED_S
+
+_LONGEST_SHOWN_S = 15.0  # a longer timeline is hard to read
 
 
 @dataclass
@@ -133,7 +134,8 @@ def benchmark(
                     journal.add(run, one, done.traces.get(run, {}).get(id))
         for decoder in job.decoders:
             runs.append(_run(job, decoder, items, done, journal, progress))
-    finished = file.model_copy(update={"runs": runs})
+    fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
+    finished = BenchmarkFile(**fields, runs=runs)
     finished.save(out)
     path.unlink(missing_ok=True)
     return finished
@@ -240,7 +242,7 @@ def _run(
         if progress is not None:
             progress(running)
 
-    watched = shown_items(items, job.traces, TRACED_S) if decoder.mode == "simul" else []
+    watched = shown_items(items, job.traces, _LONGEST_SHOWN_S) if decoder.mode == "simul" else []
     machine.reset_peak_array_bytes()
     run_decoder(
         job.model, decoder, items, job.language,
@@ -254,9 +256,18 @@ def _run(
     return Run(
         settings=decoder.settings(job.model),
         totals=totals(utterances, decoder.mode, job.seed),
-        memory=Memory(
-            process_bytes=machine.peak_process_bytes(), array_bytes=machine.peak_array_bytes()
-        ),
+        memory=_memory(done.memory.get(decoder.name)),
         utterances=utterances,
         traces=[traces[item.id] for item in items if item.id in traces],
     )
+
+
+def _memory(before: Memory | None) -> Memory:
+    """The peaks of this process, or of one before that did a part of the run."""
+    peaks = (machine.peak_process_bytes(), machine.peak_array_bytes())
+    if before is not None:
+        peaks = (
+            max(peaks[0], before.process_bytes or 0),
+            max(peaks[1], before.array_bytes or 0),
+        )
+    return Memory(process_bytes=peaks[0], array_bytes=peaks[1])

@@ -131,7 +131,7 @@ def benchmark_decoder(
         with _progress() as progress:
             file = benchmark(job, out, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        say(f"stopped; go on with the same command and --resume (or --json {out} --resume)")
+        say(f"stopped; {out} is not finished: go on with the same command and --resume")
         raise
     from rich.console import Console
 

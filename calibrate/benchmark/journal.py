@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ...errors import InputError
 from ...jsonfiles import first_fault, shown
-from .result import BenchmarkFile, Observation, Trace
+from .result import BenchmarkFile, Memory, Observation, Trace
 
 JOURNAL_VERSION = 1
 
@@ -28,9 +28,10 @@ def journal_path(out: Path) -> Path:
 
 
 class Done:
-    """Observations and traces by run name and utterance id."""
+    """Observations and traces by run name and utterance id; memory by run name."""
 
     def __init__(self) -> None:
+        self.memory: dict[str, Memory] = {}
         self.observations: dict[str, dict[str, Observation]] = {}
         self.traces: dict[str, dict[str, Trace]] = {}
 
@@ -49,6 +50,8 @@ class Done:
         """What a finished file holds."""
         done = cls()
         for run in file.runs:
+            if run.memory is not None:
+                done.memory[run.settings.name] = run.memory
             traces = {trace.id: trace for trace in run.traces}
             for one in run.utterances:
                 raw = {name: getattr(one, name) for name in Observation.model_fields}

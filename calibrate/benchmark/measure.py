@@ -22,7 +22,7 @@ from ...runtime.timed import TimedStream, timed_stream
 from ...runtime.trace import StepTrace
 from .items import Item
 from .result import CommittedWord, Mode, Observation, RunSettings, Times, Trace
-from .traces import make_trace
+from .traces import TRACED_S, make_trace
 
 DETECT = "detect"
 """As a language: none is given to the decoder."""
@@ -136,7 +136,7 @@ def observe(
     )
     if not (is_traced and steps and decoder.config is not None):
         return observation, None
-    mel = model.log_mel(samples)
+    mel = model.log_mel(samples[: int(TRACED_S * SAMPLE_RATE)])
     return observation, make_trace(item, steps, decoder.config, gold, mel, found.audio_s)
 
 

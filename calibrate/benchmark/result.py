@@ -276,7 +276,10 @@ class RunSettings(_Model):
 
 
 class Memory(_Model):
-    """Peaks up to the end of a run: of the process since it started, of the arrays in the run."""
+    """Peaks up to the end of a run: of the process since it started, of the arrays in the run.
+
+    Of a run that was killed and resumed, those of the process that ended it.
+    """
 
     process_bytes: _Count | None
     array_bytes: _Count | None
