@@ -13,6 +13,7 @@ from ..runtime.model import SpeechModel
 from .outputs import Outputs
 from .result import CalibrationFile
 from .speech import SpeechOptions
+from .storage import failing_as_input
 from .sweep import Sweep, SweepOptions, set_up
 
 
@@ -129,9 +130,10 @@ def conclude(
     Raises:
         InputError: no trial meets the rule, or a file cannot be written.
     """
-    found = sweep.standing(strict=True)
-    held_out = sweep.held_out(found, progress)
-    report = sweep.file(found, held_out, sweep.replay_info(found))
-    config = sweep.config(found, held_out)
+    with failing_as_input(sweep.options.storage_name):
+        found = sweep.standing(strict=True)
+        held_out = sweep.held_out(found, progress)
+        report = sweep.file(found, held_out, sweep.replay_info(found))
+        config = sweep.config(found, held_out)
     outputs.write(config, report)
     return Calibration(config, report)

@@ -200,7 +200,9 @@ def _keep(sweep: Sweep, outputs: Outputs) -> None:
     """Write what there is."""
     from contextlib import suppress
 
-    with suppress(InputError):
+    from .storage import failing_as_input
+
+    with suppress(InputError), failing_as_input(sweep.options.storage_name):
         outputs.interrupted()
     done, wanted = sweep.standing().complete, sweep.options.trials
     say(f"{done} of {wanted} trials are done and kept")
@@ -230,13 +232,15 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     file = found.report
     assert file.held_out is not None
     assert file.replay is not None
+    shown = {*sweep.space.ranges, "border_fraction"}
     table = Table("held-out speech", "WER %", "delay s", "settings")
     for point in file.held_out.points:
+        searched = {k: v for k, v in point.config.items() if k in shown}
         table.add_row(
             point.name,
             _cell(point.wer, 100),
             _cell(point.delay_s, 1),
-            ", ".join(described(point.config)),
+            ", ".join(described(searched)),
         )
     Console().print(table)
     for line in verdicts(file.held_out):

@@ -10,6 +10,7 @@ from ..commandline import output_path
 from ..runtime.config import DecoderConfig
 from .report import Standing
 from .result import CalibrationFile
+from .study import FINGERPRINT
 from .sweep import Sweep
 
 
@@ -36,15 +37,16 @@ class Outputs:
         self._sweep = sweep
         self._config, self._report = config, report
         self._front: list[int] = []
-        ours = sweep.study.user_attrs
-        is_ours = False
+        study, is_ours = sweep.study, False
         if config is not None:
-            is_ours = _said_in(config, "calibration", "fingerprint") == sweep.fingerprint
+            said = _said_in(config, "calibration")
+            is_ours = said == (study.study_name, sweep.fingerprint)
             output_path(config, force or is_ours)
         if report is not None:
-            mine = _said_in(report, "study", "fingerprint") == ours.get("fingerprint")
-            output_path(report, force or mine)
-            is_ours = is_ours or mine
+            said = _said_in(report, "study", "name")
+            is_mine = said == (study.study_name, study.user_attrs[FINGERPRINT])
+            output_path(report, force or is_mine)
+            is_ours = is_ours or is_mine
         if figure is not None:
             output_path(figure, force or is_ours)
 
@@ -77,12 +79,10 @@ class Outputs:
             self._sweep.file(found, None, self._sweep.replay_info()).save(self._report)
 
 
-def _said_in(path: Path, *keys: str) -> Any:
-    """What the JSON file `path` has under `keys`; None where it has not, or is none."""
+def _said_in(path: Path, part: str, name: str = "study") -> tuple[Any, Any] | None:
+    """The name and the fingerprint of the study that a JSON file is of; None: it is of none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for key in keys:
-            content = content[key]
+        content = json.loads(path.read_text(encoding="utf-8"))[part]
+        return content[name], content["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content

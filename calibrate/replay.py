@@ -108,6 +108,8 @@ class ReplaySource:
         say again what is committed, it is decoded from there.
         """
         for kept in dict.fromkeys((len(committed) // 2, len(committed))):
+            if self._store.has(state, committed[:kept], needs_mean=self._needs_mean):
+                continue
             self.decoded += 1
             record = self._decode(samples, lead, committed[:kept], language, context)
             self._store.put(state, record)

@@ -234,7 +234,7 @@ def described(params: dict[str, Setting]) -> list[str]:
     order = (*BORDERS.values(), "rewind_fraction", "head_count", "step_s", "aggregate")
     cells = []
     for key in order:
-        if key not in params:
+        if params.get(key) is None:
             continue
         value = params[key]
         if key.endswith("_fraction") and isinstance(value, float):

@@ -32,6 +32,8 @@ PUBLISHED = {
 }
 """The settings published for this policy, to be beaten."""
 
+_NOT_SETTINGS = ("schema_version", "model", "heads", "calibration")
+
 SEARCHED = "border"
 BASELINE = "baseline"
 """Attributes of a trial that was set and not searched."""
@@ -64,9 +66,8 @@ class Space:
     @property
     def fixed(self) -> dict[str, Setting]:
         """What every trial has in common."""
-        names = ("language", "aggregate", "min_audio_s", "max_audio_s", "step_s",
-                 "max_context_tokens")  # fmt: skip
-        return {name: getattr(self.base, name) for name in names if name not in self.ranges}
+        searched = {*self.ranges, *BORDERS.values(), *_NOT_SETTINGS}
+        return {name: value for name, value in dict(self.base).items() if name not in searched}
 
     def baselines(self) -> dict[str, dict[str, Setting]]:
         """The published settings, with as many heads as there are.

@@ -5,11 +5,14 @@ Every way in which that can fail is one line, without the password.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import json
 import re
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -53,6 +56,21 @@ def open_storage(storage: str | None, journal: Path | None) -> BaseStorage:
     return _open_journal(path) if path is not None else InMemoryStorage()
 
 
+@contextlib.contextmanager
+def failing_as_input(name: str) -> Iterator[None]:
+    """What a storage raises in the block, as an InputError that calls it `name`."""
+    import sqlalchemy.exc
+    from optuna.exceptions import StorageInternalError
+
+    kinds = [OSError, StorageInternalError, sqlalchemy.exc.SQLAlchemyError]
+    if "grpc" in sys.modules:
+        kinds.append(sys.modules["grpc"].RpcError)
+    try:
+        yield
+    except tuple(kinds) as error:
+        raise InputError(_unusable(name, error)) from error
+
+
 def _open_url(url: str) -> BaseStorage:
     from optuna.storages import get_storage
 
@@ -75,7 +93,7 @@ def _open_url(url: str) -> BaseStorage:
             is_race = "already exists" in str(error) or "duplicate key" in str(error)
             if is_race and attempt < _ATTEMPTS:
                 continue
-            raise InputError(_unreachable(url, error)) from None
+            raise InputError(_unusable(url, error)) from None
     raise AssertionError
 
 
@@ -107,11 +125,11 @@ def _open_proxy(url: str) -> BaseStorage:
     try:
         proxy.wait_server_ready(timeout=_CONNECT_S)
     except Exception as error:
-        raise InputError(_unreachable(url, error)) from None
+        raise InputError(_unusable(url, error)) from None
     return proxy
 
 
-def _unreachable(url: str, error: Exception) -> str:
+def _unusable(url: str, error: Exception) -> str:
     # Of SQLAlchemy's several lines the first says what is wrong.
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     parts = urlsplit(url)
@@ -159,6 +177,8 @@ def _open_journal(path: Path) -> BaseStorage:
         finally:
             lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(
             f"cannot keep the study in {path}: {error.strerror or error}; "

@@ -97,10 +97,13 @@ class DecodeStore:
             with self._file:
                 self._file.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise InputError(
-                f"cannot use {path} to keep decodes in: {error}; delete it, or give --store "
-                "another folder"
-            ) from error
+            raise InputError(self._unusable(error)) from error
+
+    def _unusable(self, error: Exception) -> str:
+        return (
+            f"cannot use {self._path} to keep decodes in: {error}; delete it, or give --store "
+            "another folder"
+        )
 
     def __len__(self) -> int:
         """How many records there are, those of other processes included."""
@@ -117,14 +120,28 @@ class DecodeStore:
     def find(
         self, state: str, committed: tuple[int, ...], *, needs_mean: bool = False
     ) -> tuple[Decoded, int] | None:
-        """A record that answers for `committed`, and how many of its tokens those hold."""
+        """A record that answers for `committed`, and how many of its tokens those hold.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
         records = self._known.get(state)
         if records is not None and (found := _answer(records, committed, needs_mean)):
             return found
         if self._file is None:
             return None
-        self._known[state] = records = list(self._read(state))
+        try:
+            self._known[state] = records = list(self._read(state))
+        except sqlite3.Error as error:
+            raise InputError(self._unusable(error)) from error
         return _answer(records, committed, needs_mean)
+
+    def has(self, state: str, prefix: tuple[int, ...], *, needs_mean: bool = False) -> bool:
+        """Whether a record that was looked at continues just `prefix`."""
+        return any(
+            record.prefix == prefix and (record.mean_frames is not None or not needs_mean)
+            for record in self._known.get(state, ())
+        )
 
     def put(self, state: str, record: Decoded) -> None:
         """Keep a record."""

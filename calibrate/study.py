@@ -122,15 +122,8 @@ def open_study(
     Raises:
         InputError: there is a study of that name with another fingerprint.
     """
-    sampler = SeededByNumber(seed)
-    try:
-        study = optuna.create_study(
-            storage=storage, study_name=name, sampler=sampler, directions=["minimize", "minimize"]
-        )
-        is_ours = True
-    except DuplicatedStudyError:
-        study = optuna.load_study(storage=storage, study_name=name, sampler=sampler)
-        is_ours = _was_left_unready(study)
+    study, is_ours = _found_or_made(storage, name, SeededByNumber(seed))
+    is_ours = is_ours or _was_left_unready(study)
     if is_ours:
         study.set_user_attr(FINGERPRINT, dict(fingerprint))
         for params, attributes in first.values():
@@ -138,6 +131,21 @@ def open_study(
         study.set_user_attr(_IS_READY, True)
     _check_fingerprint(study, fingerprint)
     return study
+
+
+def _found_or_made(
+    storage: BaseStorage, name: str, sampler: BaseSampler
+) -> tuple[optuna.Study, bool]:
+    """The study, and whether this process made it."""
+    with contextlib.suppress(KeyError):
+        return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
+    try:
+        made = optuna.create_study(
+            storage=storage, study_name=name, sampler=sampler, directions=["minimize", "minimize"]
+        )
+    except DuplicatedStudyError:  # another process was faster
+        return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
+    return made, True
 
 
 def _was_left_unready(study: optuna.Study) -> bool:

@@ -31,11 +31,11 @@ from .front import Rule, parse_rule
 from .held_out import CHOSEN, score_held_out
 from .identity import code_version, digest, model_hash
 from .replay import ReplaySource
-from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
+from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, Range, ReplayInfo, StudyInfo
 from .scoring import Score, score
 from .space import BASELINE, BORDERS, SEARCHED, Space, make_space
 from .speech import Progress, Recording, Speech, SpeechOptions, load_speech
-from .storage import open_storage, redacted
+from .storage import failing_as_input, open_storage, redacted
 from .store import DecodeStore
 from .study import FINGERPRINT, completed, open_study, run_trials
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .report import Standing
 
 MEMORY = "memory"
+_RANGE = "range of "  # a part of the fingerprint for each parameter
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class SweepOptions:
     journal: Path | None = None
     study: str | None = None
     store: Path | str | None = None
+
+    @property
+    def storage_name(self) -> str:
+        """Where the study is, for people: its password is in it."""
+        return str(self.storage or self.journal or MEMORY)
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is loaded.
@@ -176,14 +182,16 @@ class Sweep:
 
         Raises:
             TrialsFailed: three trials in a row failed.
+            InputError: the storage cannot be used any more.
         """
-        run_trials(
-            self.study,
-            self.options.trials,
-            self.objective,
-            lambda trial: after(trial, self.standing()),
-            waiting,
-        )
+        with failing_as_input(self.options.storage_name):
+            run_trials(
+                self.study,
+                self.options.trials,
+                self.objective,
+                lambda trial: after(trial, self.standing()),
+                waiting,
+            )
 
     def standing(self, *, strict: bool = False) -> Standing:
         """How the study stands; see `report.standing`."""
@@ -235,7 +243,6 @@ class Sweep:
 
     def replay_info(self, found: Standing | None = None) -> ReplayInfo:
         """What replay did; with `found`, how the chosen configuration compares with live."""
-        answers = self.source.decoded + self.source.replayed
         live: list[TimedStream] = []
         identical = 0
         if found is not None and found.selected is not None:
@@ -244,6 +251,7 @@ class Sweep:
                 live.append(self.live(config, recording))
                 identical += said(live[-1]) == said(self.replayed(config, recording))
         audio_s = sum(stream.audio_s for stream in live)
+        answers = self.source.decoded + self.source.replayed
         return ReplayInfo(
             states=len(self.store),
             decoded=self.source.decoded,
@@ -268,7 +276,6 @@ class Sweep:
             explanation = explain(
                 self.study, self.space, params, lambda values: self.score(self.space.config(values))
             )
-        storage = self.options.storage or self.options.journal or MEMORY
         return CalibrationFile(
             created_with=f"alignheads {version('alignheads')}",
             model=self.model.name,
@@ -281,7 +288,7 @@ class Sweep:
             corpus=self.dev.info,
             study=StudyInfo(
                 name=self.study.study_name,
-                storage=redacted(str(storage)),
+                storage=redacted(self.options.storage_name),
                 fingerprint=self.study.user_attrs[FINGERPRINT],
             ),
             border=self.space.border,
@@ -310,8 +317,8 @@ class Sweep:
         except KeyError:
             return None
         ours, theirs = self.study.user_attrs[FINGERPRINT], other.user_attrs.get(FINGERPRINT, {})
-        same = {part for part in ours if ours[part] == theirs.get(part)}
-        if same | {"space"} != set(ours) or not completed(other):
+        kinds = {_RANGE + name for name in BORDERS.values()}
+        if _without(ours, kinds) != _without(theirs, kinds) or not completed(other):
             return None
         return report.other_front(other, border)
 
@@ -377,24 +384,16 @@ def set_up(
         name: (params, {BASELINE: name, SEARCHED: "fraction"})
         for name, params in space.baselines().items()
     }
-    try:
-        study = open_study(
-            storage,
-            study_name(options.study or model.label, space.border),
-            fingerprint,
-            options.seed,
-            baselines,
-        )
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        name = options.storage or options.journal or MEMORY
-        raise InputError(
-            f"cannot use the storage {redacted(str(name))}: {redacted(reason)}"
-        ) from None
+    name = study_name(options.study or model.label, space.border)
+    with failing_as_input(options.storage_name):
+        study = open_study(storage, name, fingerprint, options.seed, baselines)
     store = DecodeStore(_store_path(options.store, model, space, fingerprint))
-    live = IncrementalDecoder(model, list(space.base.heads))  # type: ignore[arg-type]
+    means = "aggregate" in space.ranges or space.base.aggregate == "mean"
+    live = IncrementalDecoder(
+        model,
+        list(space.base.heads),  # type: ignore[arg-type]
+        aggregate="mean" if means else "median",
+    )
     return Sweep(
         model, file, source_name, space, dev, test, options, storage, study, store,
         ReplaySource(live, store), parse_rule(options.select), notes,
@@ -416,22 +415,25 @@ def _common_language(model: SpeechModel, dev: Speech, notes: list[str]) -> str |
 
 def _fingerprint(model: SpeechModel, heads: HeadsFile, space: Space, dev: Speech) -> dict[str, str]:
     """What the results of a study depend on, by name."""
-    ranges = {name: values.model_dump(exclude_none=True) for name, values in space.ranges.items()}
     settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
     return {
         "model": f"{model.name} ({model_hash(model.folder)})",
         "heads": f"{heads.model} ({heads.sha256[:16]})",
         "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
-        "space": "; ".join(f"{name} {_shown(values)}" for name, values in ranges.items()),
+        **{_RANGE + name: _shown(values) for name, values in space.ranges.items()},
         "settings": settings,
         "code": code_version(),
     }
 
 
-def _shown(values: dict) -> str:
-    if "choices" in values:
-        return "of " + ", ".join(map(str, values["choices"]))
-    return f"{values['low']:g} to {values['high']:g}"
+def _shown(values: Range) -> str:
+    if values.choices is not None:
+        return " or ".join(map(str, values.choices))
+    return f"{values.low:g} to {values.high:g}"
+
+
+def _without(parts: dict[str, str], names: set[str]) -> dict[str, str]:
+    return {name: value for name, value in parts.items() if name not in names}
 
 
 def _store_path(
