@@ -43,28 +43,37 @@ class Row:
 
 
 def make_rows(files: Sequence[tuple[Path, BenchmarkFile]]) -> list[Row]:
-    """A row for each run, by the shortest of names that tells them apart."""
+    """A row for each run, called by as little as tells them apart.
+
+    Model, corpus and grouping are named where the files differ in them, the file where that is
+    not enough.
+    """
+    known = [file for _, file in files]
+    has_models = len({file.model.name for file in known}) > 1
+    has_corpora = len({file.corpus.name for file in known}) > 1
+    has_groups = len({file.corpus.group for file in known}) > 1
+
+    def name(file: BenchmarkFile, run: Run) -> str:
+        parts = [model_name(file.model.name)] if has_models else []
+        parts.append(run.settings.name)
+        parts += [file.corpus.name] if has_corpora else []
+        parts += [f"by {file.corpus.group}"] if has_groups else []
+        return ", ".join(parts)
+
     runs = [(path, file, run) for path, file in files for run in file.runs]
-    ways = (
-        lambda path, file, run: run.settings.name,
-        lambda path, file, run: f"{model_name(file.model.name)}, {run.settings.name}",
-        lambda path, file, run: f"{path.stem}: {run.settings.name}",
-        lambda path, file, run: f"{path.parent.name}/{path.stem}: {run.settings.name}",
-    )
-    several = len({file.model.name for _, file, _ in runs}) > 1
-    names: list[str] = []
-    for way in ways[several:]:
-        names = [way(*one) for one in runs]
+    names = [name(file, run) for _, file, run in runs]
+    for again in (lambda path: path.stem, lambda path: f"{path.parent.name}/{path.stem}"):
         if len(set(names)) == len(names):
             break
+        names = [f"{again(path)}: {name(file, run)}" for path, file, run in runs]
     counts = Counter(names)
     labels = [
-        f"{name} ({names[: index + 1].count(name)})" if counts[name] > 1 else name
-        for index, name in enumerate(names)
+        f"{one} ({names[: index + 1].count(one)})" if counts[one] > 1 else one
+        for index, one in enumerate(names)
     ]
     return [
-        Row(name, file, run, path.name)
-        for name, (path, file, run) in zip(labels, runs, strict=True)
+        Row(label, file, run, path.name)
+        for label, (path, file, run) in zip(labels, runs, strict=True)
     ]
 
 

@@ -55,13 +55,14 @@ class Drawing:
         figure = self.draw(bare)
         width_px = round(96 * figure.get_figwidth())
         if self.as_png:
-            return PageFigure(self, "", "", inline_png(figure), width_px, (0.0, 1.0))
-        place = figure.axes[-1].get_position()
+            return PageFigure(self, "", "", inline_png(figure), width_px)
+        lowest, highest = figure.axes[-1].get_position(), figure.axes[0].get_position()
         svg = inline_svg(figure, self.name, (MEL_ID,))
         narrow = ""
         if self.has_narrow:
             narrow = inline_svg(self.draw(bare, narrow=True), f"{self.name}-narrow")
-        return PageFigure(self, svg, narrow, "", width_px, (place.x0, place.x1))
+        span, band = (lowest.x0, lowest.x1), (1 - highest.y1, lowest.y0)
+        return PageFigure(self, svg, narrow, "", width_px, span, band)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class PageFigure:
         png: a `data:` address, in place of the SVG.
         width_px: of the wide one at its own size.
         span: where its lowest axes start and end, as shares of the width.
+        band: what lies above its first axes and below its last, as shares of the height.
     """
 
     drawing: Drawing
@@ -81,7 +83,8 @@ class PageFigure:
     narrow_svg: str
     png: str
     width_px: int
-    span: tuple[float, float]
+    span: tuple[float, float] = (0.0, 1.0)
+    band: tuple[float, float] = (0.0, 0.0)
 
 
 def check_folder(folder: Path, names: Iterable[str], force: bool) -> None:

@@ -145,6 +145,11 @@ def test_runs_are_named_apart():
     assert [r.label for r in rows_of(file_of(one, other))] == ["simul", "offline"]
     named = [r.label for r in rows_of(file_of(one), file_of(one))]
     assert named == ["0: simul", "1: simul"]
+    digits = file_of(
+        one, corpus=CorpusInfo(name="digits", fingerprint="1", utterances=2, group="chapter")
+    )
+    named = [r.label for r in rows_of(file_of(one), digits)]
+    assert named == ["simul, demo:test, by utterance", "simul, digits, by chapter"]
     same = make_rows([(Path("a.json"), file_of(one)), (Path("a.json"), file_of(one))])
     assert len({row.label for row in same}) == 2
 
