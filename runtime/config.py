@@ -28,6 +28,7 @@ from .policy import Policy
 SCHEMA_VERSION = 1
 
 _KIND = "decoder configuration"
+_USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
 _FOLDER = Path(__file__).parent / "configs"
 
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -177,6 +178,20 @@ class DecoderConfig(BaseModel):
             )
         return cls.load(_FOLDER / f"{name}.json")
 
+    @classmethod
+    def uncalibrated(cls, model: str, heads: str, listed: int) -> DecoderConfig:
+        """What to start from for a `model` of which only a heads file is known.
+
+        The border and the count of heads of the bundled configurations of the real models.
+
+        Args:
+            model: the checkpoint.
+            heads: its heads file.
+            listed: the heads that it lists.
+        """
+        count = min(_USUAL_HEADS, listed)
+        return cls(model=model, heads=heads, head_count=count, border_s=_USUAL_BORDER_S)
+
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
 
@@ -260,8 +275,8 @@ def chosen_config(
     settings = dict(settings)
     file = load_heads(heads) if heads is not None else None
     if config is None and file is not None and bundled_name(model.name) is None:
-        settings.setdefault("border_s", None if "border_fraction" in settings else 0.5)
-        config = DecoderConfig.bundled("tiny").changed(model=model.name, calibration=None)
+        # No configuration is bundled, but the heads are known: the defaults for the rest.
+        config = DecoderConfig.uncalibrated(model.name, str(heads), len(file.compact))
     elif config is None:
         config = DecoderConfig.bundled(model.name)
     if heads is not None and file is not None:

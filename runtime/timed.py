@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .metrics import EmittedWord, compute_lags
+from .output import joined
 from .stream import SAMPLE_RATE, StreamDecoder, Word
 
 
@@ -80,11 +81,6 @@ def timed_stream(
         for word in batch
     ]
     return TimedStream(
-        tuple(words), joined_text(w for b in batches for w in b), sum(compute_s),
+        tuple(words), joined([word for batch in batches for word in batch]), sum(compute_s),
         received / SAMPLE_RATE,
     )  # fmt: skip
-
-
-def joined_text(words) -> str:
-    """The text of a stream's `Word`s, spaces where the model wrote them."""
-    return "".join(" " * word.space_before + word.text for word in words).strip()
