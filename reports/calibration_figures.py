@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
     from ..calibrate.result import CalibrationFile, TrialInfo
 
 CHOSEN = "chosen"
+_PUBLISHED = "published, "
 
 _INSET = (0.66, 0.6, 0.32, 0.34)  # left, bottom, width, height, in fractions of the axes
 _BELOW_INSET = 0.46  # how high trials under the inset may reach
 _LEAST_TOP = 1.0  # % of word errors, where nothing is wrong anywhere
-_CIRCUMSTANCES = {"fraction": "a fraction of the buffer", "seconds": "seconds"}
+_UNITS = {"fraction": "border in parts of the buffer", "seconds": "border in seconds"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Pareto:
         trials: complete trials that are not named otherwise.
         front: by rising delay.
         baselines: by name.
-        chosen: the trial chosen, and its settings; None while there is none.
+        chosen: the trial chosen; None while there is none.
         other: the front of the other kind of border, and what it is called.
         held_out: on other speech.
         volume: the hypervolume after each complete trial, 1 at its end; empty: not drawn.
@@ -64,7 +67,6 @@ class Pareto:
     front: tuple[tuple[float, float], ...]
     baselines: dict[str, tuple[float, float]]
     chosen: tuple[float, float] | None
-    settings: str
     other: tuple[tuple[float, float], ...]
     other_name: str
     held_out: tuple[HeldOutPoint, ...]
@@ -93,14 +95,14 @@ def pareto_info(file: CalibrationFile) -> Pareto:
         front=tuple(at[number] for number in file.front),
         baselines=baselines,
         chosen=None if chosen is None else at[chosen],
-        settings=_settings(next((t for t in complete if t.number == chosen), None)),
         other=tuple((point.delay_s, 100 * point.wer) for point in other.points) if other else (),
-        other_name=f"front, border in {_CIRCUMSTANCES[other.border]}" if other else "",
+        other_name=f"front, {_UNITS[other.border]}" if other else "",
         held_out=_held_out(file),
         volume=volume / volume[-1] if len(volume) > 1 and volume[-1] > 0 else np.empty(0),
-        front_name=f"front, border in {_CIRCUMSTANCES[file.border]}" if other else "front",
+        front_name=f"front, {_UNITS[file.border]}" if other else "front",
         title=_title(file, at),
-        subtitle=f"{file.corpus.name}, {counted(file.corpus.utterances, 'utterance')} · "
+        subtitle=_settings(next((t for t in complete if t.number == chosen), None))
+        + f"{shortened(file.corpus.name, 40)}, {counted(file.corpus.utterances, 'utterance')} · "
         f"{counted(len(complete), 'trial')}, seed {file.seed} · {file.heads.listed} ranked heads",
     )
 
@@ -110,7 +112,7 @@ def _point(trial: TrialInfo) -> tuple[float, float]:
 
 
 def _settings(trial: TrialInfo | None) -> str:
-    """The parameters of a trial, short enough for a label."""
+    """The parameters of the trial chosen, to begin the subtitle with."""
     if trial is None:
         return ""
     names = {"border_fraction": "border", "border_s": "border", "rewind_fraction": "rewind"}
@@ -122,7 +124,7 @@ def _settings(trial: TrialInfo | None) -> str:
             parts.append(f"{names[key]} {value:g}{' s' if key.endswith('_s') else ''}")
         else:
             parts.append(f"step {value:g} s" if key == "step_s" else str(value))
-    return ", ".join(parts)
+    return f"{CHOSEN}: {', '.join(parts)} · "
 
 
 def _held_out(file: CalibrationFile) -> tuple[HeldOutPoint, ...]:
@@ -144,11 +146,11 @@ def _title(file: CalibrationFile, at: dict[int, tuple[float, float]]) -> str:
     if file.selected is None:
         return f"{name}: {counted(len(at), 'trial')}, none of which meets the rule"
     delay_s, wer = at[file.selected.number]
-    title = f"{name}: {wer:.2f} % WER at a mean delay of {delay_s:.2f} s"
+    title = f"{name}: {wer:.2f}\u00a0% WER at a mean delay of {delay_s:.2f}\u00a0s"
     last = [trial for trial in file.trials if trial.baseline and trial.wer is not None]
     if last and last[-1].number != file.selected.number:
         delay_s, wer = at[last[-1].number]
-        title += f"; {last[-1].baseline}: {wer:.2f} % at {delay_s:.2f} s"
+        title += f"; {last[-1].baseline}: {wer:.2f}\u00a0% at {delay_s:.2f}\u00a0s"
     return title
 
 
@@ -174,11 +176,11 @@ def pareto(info: Pareto) -> Figure:
                 label="published settings",
             )  # fmt: skip
         if info.chosen is not None:
-            axes.plot(*info.chosen, "*", color=GREEN, markersize=13, label=CHOSEN)
+            axes.plot(*info.chosen, "*", color=GREEN, markersize=13, label=CHOSEN, linestyle="none")
         axes.set(xlabel="mean emission delay (s of audio)", ylabel="word error rate (%)")
         axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2,
-            columnspacing=1.4, handletextpad=0.5,
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2,
+            columnspacing=1.6, handletextpad=0.5,
         )  # fmt: skip
         if len(info.volume):
             _inset(axes, info.volume)
@@ -209,12 +211,18 @@ def _limits(axes: Axes, info: Pareto) -> None:
 def _steps(axes: Axes, front, colour: str, label: str, style) -> None:
     """A front: along it, less delay is only had for more errors."""
     x, y = _columns(front)
-    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
-    axes.step(
-        [x[0], *x, right], [top, *y, y[-1]], where="post", color=colour, linewidth=1.4,
-        linestyle=style,
-    )  # fmt: skip
+    axes.plot(*_columns(_corners(axes, front)), color=colour, linewidth=1.4, linestyle=style)
     axes.plot(x, y, "o", color=colour, markersize=5, label=label, linestyle="none")
+
+
+def _corners(axes: Axes, front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of the staircase through a front, from the upper edge to the right one."""
+    if not front:
+        return []
+    corners = [(front[0][0], axes.get_ylim()[1])]
+    for delay_s, wer in front:
+        corners += [(delay_s, corners[-1][1]), (delay_s, wer)]
+    return [*corners, (axes.get_xlim()[1], front[-1][1])]
 
 
 def _cross(axes: Axes, point: HeldOutPoint) -> None:
@@ -244,17 +252,25 @@ def _inset(axes: Axes, volume: np.ndarray) -> None:
 
 
 def _labels(axes: Axes, info: Pareto) -> None:
-    """Names beside the points that have one, clear of all else."""
-    named = dict(info.baselines)
-    labels = {point: shortened(name, 40) for name, point in named.items()}
+    """Which baseline is which, clear of all else."""
+    labels = [shortened(name.removeprefix(_PUBLISHED), 30) for name in info.baselines]
+    others = [*info.trials, *_along(_corners(axes, info.front)), *info.other]
+    for point in info.held_out:
+        others += [(delay_s, point.wer[0]) for delay_s in point.delay_s]
+        others += [(point.delay_s[0], wer) for wer in point.wer]
     if info.chosen is not None:
-        labels[info.chosen] = info.settings
-    points = list(labels)
-    others = [*info.trials, *info.front, *info.other]
-    others += [(p.delay_s[0], p.wer[0]) for p in info.held_out]
+        others.append(info.chosen)
     if len(info.volume):
         others += _area(axes)
-    label_points(axes, points, list(labels.values()), others, SMALL_PT)
+    label_points(axes, list(info.baselines.values()), labels, others, SMALL_PT)
+
+
+def _along(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points on a line, dense enough that no label fits between two."""
+    found = []
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        found += [(x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for t in np.linspace(0, 1, 40)]
+    return found
 
 
 def _area(axes: Axes) -> list[tuple[float, float]]:

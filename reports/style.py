@@ -7,6 +7,7 @@ global state left behind. Colours are after the colour-blind safe palette of Oka
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,9 +191,10 @@ def text_width_pt(text: str, size_pt: float, weight: str = "normal") -> float:
 def _wrapped(text: str, size_pt: float, weight: str, width_pt: float) -> list[str]:
     """As few lines of at most `width_pt` points as can be, about equally long.
 
-    A word that is wider has a line of its own; no line starts with a dot that separates.
+    A word that is wider has a line of its own; no line starts with a dot that separates, and
+    none ends in a no-break space.
     """
-    words = " ".join(text.split()).replace(" · ", "\u00a0· ").split(" ")
+    words = re.sub(r"[^\S\u00a0]+", " ", text).strip().replace(" · ", "\u00a0· ").split(" ")
     # Agg rounds each letter to pixels: leave it 2 %.
     widths = {word: 1.02 * text_width_pt(word, size_pt, weight) for word in {*words, " "}}
 
