@@ -29,6 +29,11 @@ BLUE = "#0072b2"
 VERMILLION = "#d55e00"
 GREEN = "#009e73"
 PURPLE = "#a3487c"
+ON_LIGHT = "#16191d"
+"""Text on a light cell, whatever the page around the figure looks like."""
+WIDE_IN = 7.2
+NARROW_IN = 3.75
+"""The width of a phone, at which a page shows a figure at its own size."""
 TITLE_PT = 12.5
 SUBTITLE_PT = 9.0
 LABEL_PT = 9.0
@@ -109,7 +114,7 @@ def new_figure(
     """A styled figure with its headline, to be drawn into inside the block.
 
     Title and subtitle are wrapped to the width and stand above the body: the figure is higher
-    than `body_height_in` by what they need. Sizes are in inches.
+    than `body_height_in` by what they need, nothing where both are empty. Sizes are in inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -122,9 +127,11 @@ def new_figure(
                 (title, TITLE_PT, "bold", INK),
                 (subtitle, SUBTITLE_PT, "normal", MUTED),
             )
+            if text
             for line in _wrapped(text, size, weight, 72 * (width_in - 2 * _MARGIN_IN))
         ]
-        height_in = body_height_in + sum(size for _, size, *_ in lines) * _LEADING / 72 + 0.2
+        headline_in = sum(size for _, size, *_ in lines) * _LEADING / 72 + 0.2 if lines else 0.0
+        height_in = body_height_in + headline_in
         layout = ConstrainedLayoutEngine(
             rect=(0, 0, 1, body_height_in / height_in), w_pad=0.06, h_pad=0.06
         )

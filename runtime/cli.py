@@ -120,27 +120,17 @@ def _load(
     heads: str | None,
     settings: dict[str, Any],
 ) -> tuple[SpeechModel, DecoderConfig]:
-    from ..heads.load import bundled_name, load_heads
-    from .config import DecoderConfig
+    from ..heads.load import load_heads
+    from .config import DecoderConfig, chosen_config
 
     # What is wrong in a small file is told before a large one is loaded.
     chosen = DecoderConfig.load(config) if config is not None else None
-    file = load_heads(heads) if heads is not None else None
+    if heads is not None:
+        load_heads(heads)
     from .model import SpeechModel
 
     loaded = SpeechModel.load(model, dtype)
-    if chosen is None and file is not None and bundled_name(loaded.name) is None:
-        # No configuration is bundled, but the heads are known: the defaults for the rest.
-        settings.setdefault("border_s", None if "border_fraction" in settings else 0.5)
-        chosen = DecoderConfig.bundled("tiny").changed(model=loaded.name, calibration=None)
-    elif chosen is None:
-        chosen = DecoderConfig.bundled(loaded.name)
-    if heads is not None and file is not None:
-        settings["heads"] = heads
-        settings["head_count"] = min(chosen.head_count, len(file.compact))
-    chosen = chosen.changed(**settings)
-    chosen.chosen_heads(loaded)
-    return loaded, chosen
+    return loaded, chosen_config(loaded, chosen, heads, settings)
 
 
 def _sources(names: list[str], mic: bool, block_s: float) -> Iterator[AudioSource]:

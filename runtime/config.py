@@ -28,6 +28,7 @@ from .policy import Policy
 SCHEMA_VERSION = 1
 
 _KIND = "decoder configuration"
+_USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
 _FOLDER = Path(__file__).parent / "configs"
 
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -177,6 +178,20 @@ class DecoderConfig(BaseModel):
             )
         return cls.load(_FOLDER / f"{name}.json")
 
+    @classmethod
+    def uncalibrated(cls, model: str, heads: str, listed: int) -> DecoderConfig:
+        """What to start from for a `model` of which only a heads file is known.
+
+        The border and the count of heads of the bundled configurations of the real models.
+
+        Args:
+            model: the checkpoint.
+            heads: its heads file.
+            listed: the heads that it lists.
+        """
+        count = min(_USUAL_HEADS, listed)
+        return cls(model=model, heads=heads, head_count=count, border_s=_USUAL_BORDER_S)
+
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
 
@@ -238,6 +253,38 @@ class DecoderConfig(BaseModel):
                     f"calibrate --model {model.name}"
                 )
         return list(self.heads[: self.head_count])
+
+
+def chosen_config(
+    model: _ModelShape,
+    config: DecoderConfig | None,
+    heads: str | None,
+    settings: dict[str, Any],
+) -> DecoderConfig:
+    """What a command decodes a loaded `model` with.
+
+    Args:
+        model: the checkpoint.
+        config: None: the bundled one; where only the heads are known, the defaults.
+        heads: a heads file or a bundled name, in place of the configuration's.
+        settings: values that come before the configuration's own.
+
+    Raises:
+        InputError: nothing is bundled for the model, or the heads or a value do not fit it.
+    """
+    settings = dict(settings)
+    file = load_heads(heads) if heads is not None else None
+    if config is None and file is not None and bundled_name(model.name) is None:
+        # No configuration is bundled, but the heads are known: the defaults for the rest.
+        config = DecoderConfig.uncalibrated(model.name, str(heads), len(file.compact))
+    elif config is None:
+        config = DecoderConfig.bundled(model.name)
+    if heads is not None and file is not None:
+        settings["heads"] = heads
+        settings["head_count"] = min(config.head_count, len(file.compact))
+    config = config.changed(**settings)
+    config.chosen_heads(model)
+    return config
 
 
 def _same_model(first: str, second: str) -> bool:

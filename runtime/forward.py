@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlx_qwen3_asr.decoder import KVCache, TextDecoder
-from mlx_qwen3_asr.mrope import apply_rotary_pos_emb
 
 from .activations import attention as attend
 from .activations import causal_mask, mask_of, silu
@@ -31,6 +30,7 @@ def decode(
     cache: KVCache,
     *,
     left_padding: mx.array | None = None,
+    last: int | None = None,
     observe: Observer | None = None,
 ) -> mx.array:
     """Run all layers over new positions that follow what `cache` holds.
@@ -41,10 +41,12 @@ def decode(
         cache: keys and values of earlier positions; extended in place.
         left_padding: [batch], unused positions at the left of each row of the cache, for
             prompts of different lengths; they are not attended to and not counted.
+        last: only the last so many positions' hidden states are wanted; None: all. The last
+            layer then computes theirs alone, and shows no other queries.
         observe: see `Observer`.
 
     Returns:
-        Hidden states after the final norm, [batch, new, width].
+        Hidden states after the final norm, [batch, new or last, width].
     """
     batch, new, _ = embedded.shape
     past = cache.offset
@@ -65,12 +67,16 @@ def decode(
     for index, layer in enumerate(decoder.layers):
         attention = layer.self_attn
         x = layer.input_layernorm(hidden)
-        q = attention.q_proj(x).reshape(batch, new, attention.num_heads, attention.head_dim)
         k = attention.k_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
         v = attention.v_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
+        if index == len(decoder.layers) - 1 and last is not None and last < new:
+            # Keys and values are kept for all positions; nothing else of them is used again.
+            hidden, x = hidden[:, -last:], x[:, -last:]
+            mask = mask if mask is None or isinstance(mask, str) else mask[:, :, -last:]
+        q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
         q = attention.q_norm(q).transpose(0, 2, 1, 3)
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
-        q, k = apply_rotary_pos_emb(q, k, cos, sin)
+        q, k = _rotated(q, cos, sin), _rotated(k, cos, sin)
         k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
         weights = observe(index, q, k) if observe is not None else None
         if weights is None:
@@ -78,11 +84,19 @@ def decode(
         else:
             grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
             out = (grouped @ v[0][:, None]).reshape(q.shape)
-        out = out.transpose(0, 2, 1, 3).reshape(batch, new, -1)
+        out = out.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], -1)
         hidden = hidden + attention.o_proj(out)
         x, mlp = layer.post_attention_layernorm(hidden), layer.mlp
         hidden = hidden + mlp.down_proj(silu(mlp.gate_proj(x)) * mlp.up_proj(x))
     return decoder.norm(hidden)
+
+
+def _rotated(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """[batch, heads, positions, dim] by the rotary embedding of the last `positions`."""
+    cos, sin = (table[:, None, -x.shape[2] :] for table in (cos, sin))
+    half = x.shape[-1] // 2
+    turned = mx.concatenate([-x[..., half:], x[..., :half]], axis=-1)
+    return x * cos + turned * sin
 
 
 def attention_weights(queries: mx.array, keys: mx.array) -> mx.array:

@@ -242,7 +242,7 @@ class IncrementalDecoder:
                 weights.append(mx.softmax(scaled, axis=-1))
 
         model = self._model.engine
-        hidden = decode(model.model, embedded, cache, observe=observe)
-        token = mx.argmax(model.lm_head(hidden[0, -rows:]), axis=-1)
+        hidden = decode(model.model, embedded, cache, last=rows, observe=observe)
+        token = mx.argmax(model.lm_head(hidden[0]), axis=-1)
         said = mx.concatenate([token[:, None], *attended], axis=1).astype(mx.int32)
         return [said, mx.concatenate(weights)] if weights else [said]

@@ -178,7 +178,7 @@ class SpeechModel:
             [text[: prompt.audio_start], audio.astype(text.dtype), text[prompt.audio_stop :]]
         )
         cache = KVCache(self.num_layers)
-        hidden = decode(self.engine.model, embedded[None], cache)
+        hidden = decode(self.engine.model, embedded[None], cache, last=1)
         logits = self.engine.lm_head(hidden[0, -1])
         return Prefix(prompt, cache, logits, len(samples) / SAMPLE_RATE)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .metrics import EmittedWord, compute_lags
+from .output import joined
 from .stream import SAMPLE_RATE, StreamDecoder, Word
 
 
@@ -34,7 +35,7 @@ def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
 
     Parts end at the very samples where a decoder of that step decodes.
     """
-    step = max(1, int(step_s * SAMPLE_RATE))
+    step = max(1, min(len(samples), int(min(step_s, 1e9) * SAMPLE_RATE)))
     for start in range(0, len(samples), step):
         yield samples[start : start + step]
 
@@ -43,11 +44,17 @@ def timed_stream(
     stream: StreamDecoder,
     samples: np.ndarray,
     *,
+    piece_s: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TimedStream:
     """Feed `samples` [n] float, 16 kHz mono, to a new `stream` and end it.
 
-    `clock` gives the seconds that computing is measured in.
+    Args:
+        stream: new.
+        samples: the recording.
+        piece_s: they come in pieces of so much (None: the decoder's own step; infinity: all at
+            once).
+        clock: gives the seconds that computing is measured in.
 
     Raises:
         Exception: what the stream raises.
@@ -63,7 +70,7 @@ def timed_stream(
         compute_s.append(clock() - begin)
         arrivals_s.append(received / SAMPLE_RATE)
 
-    for piece in pieces(samples, stream.config.step_s):
+    for piece in pieces(samples, piece_s or stream.config.step_s):
         received += len(piece)
         step(stream.feed, piece)
     step(stream.finish)
@@ -74,11 +81,6 @@ def timed_stream(
         for word in batch
     ]
     return TimedStream(
-        tuple(words), joined_text(w for b in batches for w in b), sum(compute_s),
+        tuple(words), joined([word for batch in batches for word in batch]), sum(compute_s),
         received / SAMPLE_RATE,
     )  # fmt: skip
-
-
-def joined_text(words) -> str:
-    """The text of a stream's `Word`s, spaces where the model wrote them."""
-    return "".join(" " * word.space_before + word.text for word in words).strip()
