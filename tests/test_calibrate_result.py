@@ -130,7 +130,7 @@ def test_a_file_that_is_wrong_is_refused_on_one_line(tmp_path, value, message):
 
 def test_not_a_number_is_neither_written_nor_read(tmp_path):
     text = json.dumps(content()).replace('"rtf": 0.1', '"rtf": NaN', 1)
-    with pytest.raises(InputError, match="rtf|NaN|JSON"):
+    with pytest.raises(InputError, match=r"rtf|NaN|JSON"):
         CalibrationFile.load(write(tmp_path, text))
 
 
