@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .calibrate import Calibration, CalibrationFile, calibrate
     from .corpora import Corpus, Utterance, WordTime, load_corpus
     from .discovery import discover_heads
     from .errors import InputError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .runtime import DecoderConfig, SpeechModel, StreamDecoder, Transcript, Word
 
 _ROOM_OF_NAME = {
+    "Calibration": ".calibrate",
+    "CalibrationFile": ".calibrate",
     "Corpus": ".corpora",
     "DecoderConfig": ".runtime",
     "HeadsFile": ".heads",
@@ -23,12 +26,15 @@ _ROOM_OF_NAME = {
     "Utterance": ".corpora",
     "Word": ".runtime",
     "WordTime": ".corpora",
+    "calibrate": ".calibrate",
     "discover_heads": ".discovery",
     "load_corpus": ".corpora",
     "load_heads": ".heads",
 }
 
 __all__ = [
+    "Calibration",
+    "CalibrationFile",
     "Corpus",
     "DecoderConfig",
     "HeadsFile",
@@ -39,6 +45,7 @@ __all__ = [
     "Utterance",
     "Word",
     "WordTime",
+    "calibrate",
     "discover_heads",
     "load_corpus",
     "load_heads",

@@ -26,7 +26,7 @@ from .heads_words import (
     top_heads,
 )
 from .placing import label_points
-from .style import INK, MUTED, VERMILLION, new_figure, sequential
+from .style import MUTED, ON_LIGHT, VERMILLION, new_figure, sequential
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -315,5 +315,5 @@ def _write_in_cell(axes: Axes, mesh: Any, values: np.ndarray, cell: Head, text: 
     """Text in a cell, dark on light and light on dark."""
     colour = mesh.to_rgba(values[cell]) if np.isfinite(values[cell]) else (1, 1, 1, 1)
     luminance = np.dot(colour[:3], (0.299, 0.587, 0.114))
-    ink = INK if luminance > 0.55 else "white"
+    ink = ON_LIGHT if luminance > 0.55 else "white"
     axes.text(*cell, text, size=7, weight=weight, color=ink, ha="center", va="center_baseline")

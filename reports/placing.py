@@ -43,11 +43,13 @@ def label_points(
     labels: Sequence[str],
     others: Sequence[tuple[float, float]],
     size_pt: float,
+    reach_pt: int = 120,
 ) -> int:
     """Write each label near its point, clear of all other labels, of `points` and of `others`.
 
     Positions are in data units. The nearest free place inside the axes is taken, tried in
-    rings around the point; a thin line leads to it. The axes must have their final limits.
+    rings of up to `reach_pt` around the point; a thin line leads to it. The axes must have their
+    final limits.
     Returns how many labels were written: one that finds no free place is left out.
     """
     from .style import INK, MUTED, text_width_pt
@@ -63,7 +65,7 @@ def label_points(
     for point, (x, y), label in zip(points, dots, labels, strict=False):
         half_width = text_width_pt(label, size_pt) * per_pt * 0.53
         half_height = size_pt * 0.6 * per_pt
-        for dx, dy in _rings(per_pt):
+        for dx, dy in _rings(per_pt, reach_pt):
             box = _box(x + dx, y + dy, half_width, half_height)
             leader = [
                 _box(x + dx * t, y + dy * t, per_pt, per_pt) for t in _along(dx, dy, 8 * per_pt)
@@ -89,12 +91,12 @@ def label_points(
     return written
 
 
-def _rings(per_pt: float) -> list[tuple[float, float]]:
+def _rings(per_pt: float, reach_pt: int) -> list[tuple[float, float]]:
     """Offsets in pixels to try, nearest first, on ellipses as wide as labels are."""
     angles = np.arange(24) * np.pi / 12
     return [
         (1.8 * radius * per_pt * np.cos(angle), radius * per_pt * np.sin(angle))
-        for radius in range(11, 120, 6)
+        for radius in range(11, reach_pt, 6)
         for angle in angles
     ]
 

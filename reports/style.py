@@ -7,6 +7,7 @@ global state left behind. Colours are after the colour-blind safe palette of Oka
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,11 @@ BLUE = "#0072b2"
 VERMILLION = "#d55e00"
 GREEN = "#009e73"
 PURPLE = "#a3487c"
+ON_LIGHT = "#16191d"
+"""Text on a light cell, whatever the page around the figure looks like."""
+WIDE_IN = 7.2
+NARROW_IN = 3.75
+"""The width of a phone, at which a page shows a figure at its own size."""
 TITLE_PT = 12.5
 SUBTITLE_PT = 9.0
 LABEL_PT = 9.0
@@ -108,7 +114,7 @@ def new_figure(
     """A styled figure with its headline, to be drawn into inside the block.
 
     Title and subtitle are wrapped to the width and stand above the body: the figure is higher
-    than `body_height_in` by what they need. Sizes are in inches.
+    than `body_height_in` by what they need, nothing where both are empty. Sizes are in inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -121,9 +127,11 @@ def new_figure(
                 (title, TITLE_PT, "bold", INK),
                 (subtitle, SUBTITLE_PT, "normal", MUTED),
             )
+            if text
             for line in _wrapped(text, size, weight, 72 * (width_in - 2 * _MARGIN_IN))
         ]
-        height_in = body_height_in + sum(size for _, size, *_ in lines) * _LEADING / 72 + 0.2
+        headline_in = sum(size for _, size, *_ in lines) * _LEADING / 72 + 0.2 if lines else 0.0
+        height_in = body_height_in + headline_in
         layout = ConstrainedLayoutEngine(
             rect=(0, 0, 1, body_height_in / height_in), w_pad=0.06, h_pad=0.06
         )
@@ -183,9 +191,10 @@ def text_width_pt(text: str, size_pt: float, weight: str = "normal") -> float:
 def _wrapped(text: str, size_pt: float, weight: str, width_pt: float) -> list[str]:
     """As few lines of at most `width_pt` points as can be, about equally long.
 
-    A word that is wider has a line of its own; no line starts with a dot that separates.
+    A word that is wider has a line of its own; no line starts with a dot that separates, and
+    none ends in a no-break space.
     """
-    words = " ".join(text.split()).replace(" · ", "\u00a0· ").split(" ")
+    words = re.sub(r"[^\S\u00a0]+", " ", text).strip().replace(" · ", "\u00a0· ").split(" ")
     # Agg rounds each letter to pixels: leave it 2 %.
     widths = {word: 1.02 * text_width_pt(word, size_pt, weight) for word in {*words, " "}}
 

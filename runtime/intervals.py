@@ -78,11 +78,25 @@ def rate_interval(
     sums: Sums, *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> Interval | None:
     """The rate with its bootstrap interval; None where the rate is not defined."""
-    if sums.rate is None:
-        return None
-    (drawn,) = _drawn_rates([sums], seed, resamples)
-    low, high = _quantiles(drawn, level)
-    return Interval(sums.rate, low, high)
+    return rate_intervals([sums], seed=seed, resamples=resamples, level=level)[0]
+
+
+def rate_intervals(
+    several: Sequence[Sums], *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
+) -> list[Interval | None]:
+    """Several rates over the same utterances, each as `rate_interval` gives it, at the cost of one.
+
+    Raises:
+        ValueError: they are not of as many utterances.
+    """
+    if len({len(sums.numerator) for sums in several}) > 1:
+        raise ValueError("rates over different numbers of utterances")
+    defined = [sums for sums in several if sums.rate is not None]
+    drawn = iter(_drawn_rates(defined, seed, resamples) if defined else ())
+    return [
+        None if sums.rate is None else Interval(sums.rate, *_quantiles(next(drawn), level))
+        for sums in several
+    ]
 
 
 def paired_difference(

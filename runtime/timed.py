@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +35,26 @@ def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
 
     Parts end at the very samples where a decoder of that step decodes.
     """
-    step = max(1, int(step_s * SAMPLE_RATE))
+    step = max(1, min(len(samples), int(min(step_s, 1e9) * SAMPLE_RATE)))
     for start in range(0, len(samples), step):
         yield samples[start : start + step]
 
 
-def timed_stream(stream: StreamDecoder, samples: np.ndarray) -> TimedStream:
+def timed_stream(
+    stream: StreamDecoder,
+    samples: np.ndarray,
+    *,
+    piece_s: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> TimedStream:
     """Feed `samples` [n] float, 16 kHz mono, to a new `stream` and end it.
+
+    Args:
+        stream: new.
+        samples: the recording.
+        piece_s: they come in pieces of so much (None: the decoder's own step; infinity: all at
+            once).
+        clock: gives the seconds that computing is measured in.
 
     Raises:
         Exception: what the stream raises.
@@ -52,12 +65,12 @@ def timed_stream(stream: StreamDecoder, samples: np.ndarray) -> TimedStream:
     received = 0
 
     def step(call, *arguments) -> None:
-        begin = time.perf_counter()
+        begin = clock()
         batches.append(call(*arguments))
-        compute_s.append(time.perf_counter() - begin)
+        compute_s.append(clock() - begin)
         arrivals_s.append(received / SAMPLE_RATE)
 
-    for piece in pieces(samples, stream.config.step_s):
+    for piece in pieces(samples, piece_s or stream.config.step_s):
         received += len(piece)
         step(stream.feed, piece)
     step(stream.finish)

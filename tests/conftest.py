@@ -29,19 +29,28 @@ def demo():
 
 
 @pytest.fixture
-def discover_command(tmp_path, monkeypatch, capsys):
-    """Call `discover-heads` in the empty folder tmp_path: (exit code, stdout, stderr).
+def in_process(tmp_path, monkeypatch, capsys):
+    """Makes calls of a command in the empty folder tmp_path: (exit code, stdout, stderr).
 
     In this process, so that a traceback fails the test and the engine is loaded once.
     """
-    from alignheads.discovery.cli import main
-
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["discover-heads", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return (stop.value.code, *capsys.readouterr())
+    def of(main, name):
+        def call(*arguments):
+            monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+            with pytest.raises(SystemExit) as stop:
+                main()
+            return (stop.value.code, *capsys.readouterr())
 
-    return call
+        return call
+
+    return of
+
+
+@pytest.fixture
+def discover_command(in_process):
+    """Call `discover-heads`, as `in_process` does."""
+    from alignheads.discovery.cli import main
+
+    return in_process(main, "discover-heads")

@@ -51,7 +51,8 @@ def named(path):
 
 def test_the_rooms_are_those_of_the_house():
     assert {"corpora", "heads", "runtime", "discovery", "reports"} <= set(ROOMS)
-    packages = {f"alignheads.{room}" for room in ROOMS} | {"alignheads"}
+    folders = {path.parent.relative_to(ROOT) for path in MODULES if path.name == "__init__.py"}
+    packages = {".".join(["alignheads", *folder.parts]) for folder in folders}
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages
 
 
@@ -234,6 +235,7 @@ def test_the_wheel_has_nothing_else(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
     assert any(name.endswith("entry_points.txt") for name in wheel)
     assert sum(wheel.values()) < 12_000_000
+    assert {"report.html", "style.css", "player.js"} <= {name.split("/")[-1] for name in wheel}
 
 
 def test_the_demo_and_the_model_are_small():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alignheads.runtime.intervals import Sums, paired_difference, rate_interval
+from alignheads.runtime.intervals import Sums, paired_difference, rate_interval, rate_intervals
 
 
 def sums(errors, words=None):
@@ -78,3 +78,14 @@ def test_bad_sums_are_refused(errors, words):
 def test_different_utterances_cannot_be_paired():
     with pytest.raises(ValueError, match="2 utterances against 1"):
         paired_difference(sums([1, 2]), sums([1]))
+
+
+def test_several_rates_at_once_are_those_of_each_alone():
+    dice = np.random.default_rng(3)
+    several = [Sums.of(dice.integers(0, 4, 30), dice.integers(1, 9, 30)) for _ in range(3)]
+    several.insert(1, Sums.of([0] * 30, [0] * 30))
+    together = rate_intervals(several, seed=5)
+    assert together == [rate_interval(sums, seed=5) for sums in several]
+    assert together[1] is None
+    with pytest.raises(ValueError, match="different numbers of utterances"):
+        rate_intervals([several[0], Sums.of([1], [2])])

@@ -1,0 +1,1 @@
+"""Benchmarks: decoders run over a corpus, scored, written down, and compared."""

@@ -1,0 +1,139 @@
+"""`alignheads.calibrate(…)`: a whole sweep in one call, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..corpora import Corpus
+from ..heads import HeadsFile
+from ..runtime.config import DecoderConfig
+from ..runtime.model import SpeechModel
+from .outputs import Outputs
+from .result import CalibrationFile
+from .speech import SpeechOptions
+from .storage import failing_as_input
+from .sweep import Sweep, SweepOptions, set_up
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a sweep came to.
+
+    Attributes:
+        config: the decoder's configuration that was chosen.
+        report: every trial, the front, the selection, and how it does on held-out speech.
+    """
+
+    config: DecoderConfig
+    report: CalibrationFile
+
+
+def calibrate(
+    model: SpeechModel | str | Path = "tiny",
+    corpus: Corpus | str | Path | None = None,
+    *,
+    trials: int = 50,
+    heads: HeadsFile | str | Path | None = None,
+    test_corpus: Corpus | str | Path | None = None,
+    holdout: float = 0.5,
+    clips: int | None = None,
+    phases: int | None = None,
+    language: str | None = None,
+    border: str = "fraction",
+    tune: Sequence[str] = (),
+    max_heads: int | None = None,
+    select: str = "knee",
+    realtime: bool = False,
+    explain: bool = False,
+    seed: int = 0,
+    storage: str | None = None,
+    study: str | None = None,
+    store: Path | str | None = None,
+    aligner: str | None = None,
+    out: Path | str | None = None,
+    report: Path | str | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Calibration:
+    """Tune the streaming policy: word error rate against emission delay.
+
+    Args:
+        model: a `SpeechModel`, or what `SpeechModel.load` takes.
+        corpus: to tune on: a `Corpus`, or what `load_corpus` takes; None: demo:dev for the tiny
+            model, librispeech:dev-clean for others.
+        trials: complete trials in all; a study that has some already goes on from there.
+        heads: a `HeadsFile`, or what `load_heads` takes; None: the one bundled for the model.
+        test_corpus: to score the result on; None: demo:test for demo:dev, else the part
+            `holdout` of the corpus, which is then not tuned on.
+        holdout: see there, more than 0 and less than 1.
+        clips: at most so many utterances of each; None: 200.
+        phases: how often each utterance is streamed, see `SpeechOptions`.
+        language: given to the model; None: the utterances' own.
+        border: what a border is measured in, "fraction" of the buffer or "seconds".
+        tune: what else to search: "step_s", "aggregate".
+        max_heads: the most heads a trial may use; None: all ranked ones.
+        select: "knee", "max-wer-increase=0.3" (percentage points), "max-delay=0.8" (seconds).
+        realtime: choose only among trials that keep up with the audio.
+        explain: have what the study teaches in the report.
+        seed: of the search, of the parts and of the clips.
+        storage: an Optuna URL or the name of a journal file; None: memory.
+        study: its name there; None: that of the model.
+        store: folder for what was decoded, or "memory"; None: the user's cache folder.
+        aligner: gold, qwen3 or pocketsphinx; None: gold where the corpus has it.
+        out: decoder_config.json, written after every improvement and at the end.
+        report: calibration.json, written at the end.
+        progress: called with complete trials and trials in all.
+
+    Raises:
+        InputError: bad input of any kind, or a study of something else.
+        TrialsFailed: three trials in a row failed.
+    """
+    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases)
+    options = SweepOptions(
+        trials=trials,
+        border=border,
+        tune=tuple(tune),
+        max_heads=max_heads,
+        select=select,
+        realtime=realtime,
+        explain=explain,
+        language=language,
+        seed=seed,
+        storage=storage,
+        study=study,
+        store=store,
+    )
+    sweep = set_up(model, heads, speech, options)
+    paths = [None if path is None else Path(path) for path in (out, report)]
+    outputs = Outputs(sweep, *paths, force=True)
+    sweep.run(lambda trial, standing: _after(outputs, standing, trials, progress))
+    return conclude(sweep, outputs)
+
+
+def _after(outputs: Outputs, standing, trials: int, progress) -> None:
+    outputs.improved(standing)
+    if progress is not None:
+        progress(standing.complete, trials)
+
+
+def conclude(
+    sweep: Sweep, outputs: Outputs, progress: Callable[[int, int], object] | None = None
+) -> Calibration:
+    """Choose, score on held-out speech, and write the files.
+
+    Args:
+        sweep: whose trials have run.
+        outputs: what to write.
+        progress: called with held-out streams done, and in all.
+
+    Raises:
+        InputError: no trial meets the rule, or a file cannot be written.
+    """
+    with failing_as_input(sweep.options.storage_name):
+        found = sweep.standing(strict=True)
+        held_out = sweep.held_out(found, progress)
+        report = sweep.file(found, held_out, sweep.replay_info(found))
+        config = sweep.config(found, held_out)
+    outputs.write(config, report)
+    return Calibration(config, report)

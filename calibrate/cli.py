@@ -1,0 +1,268 @@
+"""The command `calibrate`: parse, call, print."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..commandline import fail, progress_bar, run, say
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
+    from .outputs import Outputs
+    from .sweep import Sweep
+
+
+def calibrate_command(
+    trials: Annotated[
+        int, typer.Option(help="complete trials in all; run again to go on, with more or the same")
+    ] = 50,
+    model: Annotated[
+        str, typer.Option(help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder")
+    ] = "tiny",
+    heads: Annotated[
+        str | None, typer.Option(help="heads file; default: the one bundled for the model")
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="speech to tune on, as for discover-heads; default: demo:dev for tiny, "
+            "librispeech:dev-clean for other models"
+        ),
+    ] = None,
+    test_corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="speech to score the result on; default: demo:test for demo:dev, else a part of "
+            "the corpus that is not tuned on"
+        ),
+    ] = None,
+    holdout: Annotated[float, typer.Option(help="that part, more than 0 and less than 1")] = 0.5,
+    clips: Annotated[
+        int | None,
+        typer.Option(help="at most this many utterances of each, speaker-balanced (default: 200)"),
+    ] = None,
+    phases: Annotated[
+        int | None,
+        typer.Option(
+            help="stream each utterance so many times, with steps at other places of its speech "
+            "(default: 4 where there is little speech, down to 1 for ten minutes)"
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="language given to the model; default: the corpus's own")
+    ] = None,
+    border: Annotated[
+        str, typer.Option(help="what a border is measured in: fraction (of the buffer) or seconds")
+    ] = "fraction",
+    tune: Annotated[
+        str, typer.Option(help="what else to search, by commas: step_s, aggregate")
+    ] = "",
+    max_heads: Annotated[
+        int | None, typer.Option(help="the most heads a trial may use; default: all ranked ones")
+    ] = None,
+    select: Annotated[
+        str,
+        typer.Option(
+            help="how to choose from the front: knee, max-wer-increase=POINTS (over the least WER, "
+            "in percentage points), or max-delay=SECONDS"
+        ),
+    ] = "knee",
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="choose only what keeps up with the audio")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="print what the study teaches")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="of the search, the parts and the clips")] = 0,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="where the trials are: an Optuna URL (postgresql://…, sqlite:///…), grpc://HOST:"
+            "PORT, or a journal file; default: calibration.journal beside the configuration"
+        ),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="name of the study there; default: that of the model")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="folder for what was decoded, or memory; default: the user's cache"),
+    ] = None,
+    aligner: Annotated[
+        str | None,
+        typer.Option(help="gold, qwen3 or pocketsphinx; default: gold where the corpus has it"),
+    ] = None,
+    alignments: Annotated[
+        Path | None, typer.Option(help="JSONL file that keeps what the aligner found")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, float16 or bfloat16; default: by backend")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the decoder's configuration")] = Path(
+        "decoder_config.json"
+    ),
+    report: Annotated[
+        Path | None, typer.Option(help="every trial; default: calibration.json beside it")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="the front; default: pareto.png beside it")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
+) -> None:
+    """Tune the streaming decoder: word error rate against delay.
+
+    Streams a corpus with many settings and writes the best one as decoder_config.json, every
+    trial as calibration.json, and the front as pareto.png. Each state of the decoder is decoded
+    once and then replayed, so that trials are nearly free. Without options: the bundled tiny
+    model on the bundled speech.
+    """
+    report = report or out.with_name("calibration.json")
+    figure = figure or out.with_name("pareto.png")
+    _check_names(out, report, figure)
+
+    from .calibration import conclude
+    from .outputs import Outputs
+    from .speech import SpeechOptions
+    from .study import TrialsFailed
+    from .sweep import SweepOptions, set_up
+
+    options = SweepOptions(
+        trials=trials, border=border, tune=tuple(filter(None, map(str.strip, tune.split(",")))),
+        max_heads=max_heads, select=select, realtime=realtime, explain=explain, language=language,
+        seed=seed, storage=storage, journal=out.with_name("calibration.journal"), study=study,
+        store=store,
+    )  # fmt: skip
+    options.check()
+    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases)
+    with progress_bar("word times") as progress:
+        sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
+    outputs = Outputs(sweep, out, report, figure, force=force)
+    try:
+        _run(sweep, outputs)
+        with progress_bar("held-out speech") as progress:
+            found = conclude(sweep, outputs, progress)
+    except KeyboardInterrupt:
+        _keep(sweep, outputs)
+        fail("calibrate", f"interrupted; go on with: {_again()}", 130)
+    except TrialsFailed as error:
+        _keep(sweep, outputs)
+        fail("calibrate", str(error), 1)
+    _draw(found, figure)
+    _report(sweep, found)
+    say(f"wrote {out}, {report} and {figure}")
+
+
+def _check_names(out: Path, report: Path, figure: Path) -> None:
+    """Wrong names, before anything is loaded."""
+    if figure.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"cannot write the figure {figure}: its name must end in .png, .svg, .pdf")
+    if len({path.resolve() for path in (out, report, figure)}) < 3:
+        raise InputError(f"{out}, {report} and {figure} must be three files; give each its own")
+    for path in (out, report, figure):
+        if not path.resolve().parent.is_dir():
+            raise InputError(f"cannot write {path}: there is no folder {path.resolve().parent}")
+
+
+def _run(sweep: Sweep, outputs: Outputs) -> None:
+    from .report import trial_line
+
+    wanted, done = sweep.options.trials, sweep.standing().complete
+    left = max(0, wanted - done)
+    if done:
+        say(f"{done} of {wanted} done, {left} to run")
+    for note in [*sweep.space.notes(), *sweep.notes]:
+        say(note)
+    told = False
+    with progress_bar("trials") as progress:
+        progress(done, wanted)
+
+        def after(trial, standing) -> None:
+            outputs.improved(standing)
+            say(trial_line(standing.complete, wanted, standing.trial(trial.number)))
+            progress(standing.complete, wanted)
+
+        def waiting(running: int) -> None:
+            nonlocal told
+            if not told:
+                say(f"waiting for {running} trials that other processes are running")
+            told = True
+
+        sweep.run(after, waiting)
+
+
+def _keep(sweep: Sweep, outputs: Outputs) -> None:
+    """Write what there is."""
+    from contextlib import suppress
+
+    from .storage import failing_as_input
+
+    with suppress(InputError), failing_as_input(sweep.options.storage_name):
+        outputs.interrupted()
+    done, wanted = sweep.standing().complete, sweep.options.trials
+    say(f"{done} of {wanted} trials are done and kept")
+
+
+def _again() -> str:
+    from .storage import redacted
+
+    return redacted(shlex.join(["calibrate", *sys.argv[1:]]))
+
+
+def _draw(found: Calibration, figure: Path) -> None:
+    from ..reports.calibration_figures import pareto, pareto_info
+    from ..reports.style import save_figure
+
+    save_figure(pareto(pareto_info(found.report)), figure)
+
+
+def _report(sweep: Sweep, found: Calibration) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .explain import lines
+    from .held_out import verdicts
+    from .report import described
+
+    file = found.report
+    assert file.held_out is not None
+    assert file.replay is not None
+    shown = {*sweep.space.ranges, "border_fraction"}
+    table = Table("held-out speech", "WER %", "delay s", "settings")
+    for point in file.held_out.points:
+        searched = {k: v for k, v in point.config.items() if k in shown}
+        table.add_row(
+            point.name,
+            _cell(point.wer, 100),
+            _cell(point.delay_s, 1),
+            ", ".join(described(searched)),
+        )
+    Console().print(table)
+    for line in verdicts(file.held_out):
+        say(line)
+    if file.explanation is not None:
+        for line in lines(file.explanation):
+            print(line)
+    replay = file.replay
+    say(
+        f"{replay.decoded} states decoded, {replay.replayed} answers replayed; live, the chosen "
+        f"configuration gives the same words and times in {replay.live_identical} of "
+        f"{replay.live_utterances} utterances"
+    )
+
+
+def _cell(estimate, scale: float) -> str:
+    if estimate is None:
+        return "-"
+    value, low, high = (scale * one for one in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def main() -> None:
+    """Entry point of `calibrate`."""
+    run(calibrate_command)

@@ -1,0 +1,94 @@
+"""The chosen configuration and the baselines on speech that no trial saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..runtime.config import DecoderConfig
+from ..runtime.timed import TimedStream
+from .report import difference, estimate
+from .result import Comparison, HeldOut, Point, Setting
+from .scoring import Score, score
+from .speech import Recording, Speech
+
+CHOSEN = "chosen"
+
+_SHOWN = ("border_fraction", "border_s", "rewind_fraction", "head_count", "step_s", "aggregate")
+
+
+def score_held_out(
+    configs: Mapping[str, DecoderConfig],
+    test: Speech,
+    stream: Callable[[DecoderConfig, Recording], TimedStream],
+    progress: Callable[[int, int], object] | None = None,
+) -> HeldOut:
+    """Score `configs` by name; each but the first is compared with the first.
+
+    Raises:
+        Exception: what `stream` raises.
+    """
+    done, total = 0, len(configs) * len(test.recordings)
+    scores: dict[str, Score] = {}
+
+    def streamed(config: DecoderConfig, recording: Recording) -> TimedStream:
+        nonlocal done
+        found = stream(config, recording)
+        done += 1
+        if progress is not None:
+            progress(done, total)
+        return found
+
+    for name, config in configs.items():
+        scores[name] = score(test.recordings, lambda one, config=config: streamed(config, one))
+    first, *others = configs
+    return HeldOut(
+        corpus=test.info,
+        utterances=[utterance.id for utterance in test.corpus.utterances],
+        points=[_point(name, configs[name], found) for name, found in scores.items()],
+        comparisons=[_comparison(first, other, scores) for other in others],
+    )
+
+
+def _point(name: str, config: DecoderConfig, found: Score) -> Point:
+    return Point(
+        name=name,
+        config=settings(config),
+        wer=estimate(found.errors),
+        delay_s=estimate(found.delays),
+        measures=found.measures,
+        sums=found.sums,
+    )
+
+
+def settings(config: DecoderConfig) -> dict[str, Setting]:
+    """What tells configurations of one study apart."""
+    found = {name: getattr(config, name) for name in _SHOWN}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _comparison(first: str, second: str, scores: Mapping[str, Score]) -> Comparison:
+    one, other = scores[first], scores[second]
+    return Comparison(
+        first=first,
+        second=second,
+        wer=difference(one.errors, other.errors),
+        delay_s=difference(one.delays, other.delays),
+    )
+
+
+def verdicts(held_out: HeldOut) -> list[str]:
+    """What the comparisons say, a line each, for a person."""
+    lines = []
+    for comparison in held_out.comparisons:
+        parts = []
+        for name, unit, scale in (("wer", "points of WER", 100), ("delay_s", "s of delay", 1)):
+            found = getattr(comparison, name)
+            if found is None:
+                continue
+            sure = "" if found.is_significant else ", not significant"
+            parts.append(
+                f"{scale * found.value:+.2f} {unit} ({scale * found.low:+.2f} to "
+                f"{scale * found.high:+.2f}{sure})"
+            )
+        lines.append(f"{comparison.first} against {comparison.second}: {', '.join(parts)}")
+    return lines

@@ -1,0 +1,88 @@
+"""The files of a sweep: what may be overwritten, and when they are written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..commandline import output_path
+from ..runtime.config import DecoderConfig
+from .report import Standing
+from .result import CalibrationFile
+from .study import FINGERPRINT
+from .sweep import Sweep
+
+
+class Outputs:
+    """decoder_config.json and calibration.json of one sweep; None: not written.
+
+    A file of the same study may be overwritten, so that running a command again resumes.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        config: Path | None,
+        report: Path | None,
+        figure: Path | None = None,
+        *,
+        force: bool = False,
+    ) -> None:
+        """Check that the files can be written.
+
+        Raises:
+            InputError: one is in the way and not of this study, or cannot be written.
+        """
+        self._sweep = sweep
+        self._config, self._report = config, report
+        self._front: list[int] = []
+        study, is_ours = sweep.study, False
+        if config is not None:
+            said = _said_in(config, "calibration")
+            is_ours = said == (study.study_name, sweep.fingerprint)
+            output_path(config, force or is_ours)
+        if report is not None:
+            said = _said_in(report, "study", "name")
+            is_mine = said == (study.study_name, study.user_attrs[FINGERPRINT])
+            output_path(report, force or is_mine)
+            is_ours = is_ours or is_mine
+        if figure is not None:
+            output_path(figure, force or is_ours)
+
+    def improved(self, found: Standing) -> None:
+        """Write the configuration, if the front has changed.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self._config is None or found.selected is None or found.front == self._front:
+            return
+        self._front = found.front
+        self._sweep.config(found).save(self._config)
+
+    def write(self, config: DecoderConfig, report: CalibrationFile) -> None:
+        """Write both.
+
+        Raises:
+            InputError: one cannot be written.
+        """
+        if self._report is not None:
+            report.save(self._report)
+        if self._config is not None:
+            config.save(self._config)
+
+    def interrupted(self) -> None:
+        """Write the report as far as the study has come, without held-out speech."""
+        if self._report is not None:
+            found = self._sweep.standing()
+            self._sweep.file(found, None, self._sweep.replay_info()).save(self._report)
+
+
+def _said_in(path: Path, part: str, name: str = "study") -> tuple[Any, Any] | None:
+    """The name and the fingerprint of the study that a JSON file is of; None: it is of none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))[part]
+        return content[name], content["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,245 @@
+"""From a study to calibration.json and decoder_config.json. Knows results, decodes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import InputError
+from ..runtime.intervals import Sums, paired_difference, rate_interval
+from .front import Point, Rule, front, hypervolumes, select
+from .result import (
+    Border,
+    Difference,
+    Estimate,
+    FrontPoint,
+    Measures,
+    OtherFront,
+    Selected,
+    Setting,
+    TrialInfo,
+)
+from .scoring import Score
+from .space import BASELINE, BORDERS, SEARCHED
+from .study import REASON, completed
+
+RESULT = "result"
+"""The attribute of a trial that holds its `Measures` and its seconds."""
+
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.FAIL: "failed",
+    TrialState.PRUNED: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+_MARGIN = 1.1  # of the reference of the hypervolume over the worst seen
+_LEAST_WER = 0.001  # so that there is an area where nothing is ever wrong
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study stands.
+
+    Attributes:
+        trials: all, by number.
+        front: numbers of the trials on the front, by rising delay.
+        selected: number of the trial chosen; None while there is none that meets the rule.
+    """
+
+    trials: list[TrialInfo]
+    front: list[int]
+    selected: int | None
+
+    @property
+    def complete(self) -> int:
+        """How many trials are complete."""
+        return sum(trial.state == "complete" for trial in self.trials)
+
+    def trial(self, number: int) -> TrialInfo:
+        """The trial of that number."""
+        return next(trial for trial in self.trials if trial.number == number)
+
+
+def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = False) -> Standing:
+    """How `study` stands, and what `rule` chooses of its front.
+
+    On the front are trials with a border of the kind searched that were fast enough, if that was
+    asked for.
+
+    Raises:
+        InputError: `strict`, and no trial meets the rule.
+    """
+    frozen = study.get_trials(deepcopy=False)
+    can = [trial for trial in frozen if _competes(trial, border)]
+    points = [_point(trial) for trial in can]
+    numbers = [can[index].number for index in front(points)]
+    selected = None
+    try:
+        selected = can[select(points, rule, _ceiling(completed(study)))].number
+    except InputError:
+        if strict and completed(study) and not can:
+            raise InputError(_too_slow(study)) from None
+        if strict:
+            raise
+    trials = [_info(trial, border, trial.number in numbers) for trial in frozen]
+    return Standing(trials, numbers, selected)
+
+
+def _ceiling(trials: Sequence[FrozenTrial]) -> Point:
+    """What the knee may not exceed: the best baseline, and the errors that chance adds to it.
+
+    The best is the one with fewest errors. Chance is two standard deviations of a count of
+    errors (Poisson), of one error where there was none.
+    """
+    baselines = [trial for trial in trials if BASELINE in trial.user_attrs]
+    if not baselines:
+        return math.inf, math.inf
+    wer, delay_s, words = min(
+        (*_point(trial), trial.user_attrs[RESULT]["measures"]["reference_words"])
+        for trial in baselines
+    )
+    return wer + 2 * math.sqrt(max(wer * words, 1)) / words, delay_s
+
+
+def _too_slow(study: optuna.Study) -> str:
+    factors = [trial.user_attrs[RESULT]["measures"]["rtf"] for trial in completed(study)]
+    return (
+        f"--realtime: no trial kept up with the audio, the fastest had a real-time factor of "
+        f"{min(factors):.2f}; search longer steps with --tune step_s, or take a smaller model"
+    )
+
+
+def _competes(trial: FrozenTrial, border: Border) -> bool:
+    return (
+        trial.state is TrialState.COMPLETE
+        and _border(trial, border) == border
+        and all(value <= 0 for value in trial.constraints.values())
+    )
+
+
+def _border(trial: FrozenTrial, searched: Border) -> Border:
+    return trial.user_attrs.get(SEARCHED, searched)
+
+
+def _point(trial: FrozenTrial) -> Point:
+    return trial.values[0], trial.values[1]
+
+
+def trial_params(trial: FrozenTrial) -> dict[str, Setting]:
+    """Its parameters, without the last bits of a float."""
+    drawn = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    return {k: round(v, 6) if isinstance(v, float) else v for k, v in drawn.items()}
+
+
+def _info(trial: FrozenTrial, border: Border, on_front: bool) -> TrialInfo:
+    is_complete = trial.state is TrialState.COMPLETE
+    result = trial.user_attrs.get(RESULT, {}) if is_complete else {}
+    return TrialInfo(
+        number=trial.number,
+        state=_STATES[trial.state],  # type: ignore[arg-type]
+        border=_border(trial, border),
+        params=trial_params(trial),
+        wer=trial.values[0] if is_complete else None,
+        delay_s=trial.values[1] if is_complete else None,
+        measures=Measures(**result["measures"]) if result else None,
+        seconds=result.get("seconds"),
+        on_front=on_front,
+        feasible=all(value <= 0 for value in trial.constraints.values()),
+        baseline=trial.user_attrs.get(BASELINE),
+        reason=trial.user_attrs.get(REASON) if trial.state is TrialState.FAIL else None,
+    )
+
+
+def volumes(trials: Sequence[TrialInfo]) -> tuple[Point | None, list[float]]:
+    """The reference of the hypervolume, beyond the worst seen, and its value after each trial."""
+    points = [(t.wer, t.delay_s) for t in trials if t.wer is not None and t.delay_s is not None]
+    if not points:
+        return None, []
+    worst_wer, worst_delay_s = (max(axis) for axis in zip(*points, strict=True))
+    reference = (_MARGIN * max(worst_wer, _LEAST_WER), _MARGIN * worst_delay_s)
+    return reference, [round(volume, 9) for volume in hypervolumes(points, reference)]
+
+
+def other_front(study: optuna.Study, border: Border) -> OtherFront:
+    """The front of a study of the other kind of border, for the report of this one."""
+    found = standing(study, border, Rule("knee"))
+    points = [
+        FrontPoint(wer=trial.wer or 0.0, delay_s=trial.delay_s or 0.0, params=trial.params)
+        for trial in map(found.trial, found.front)
+    ]
+    return OtherFront(border=border, trials=len(completed(study)), points=points)
+
+
+def estimate(sums: Sums) -> Estimate | None:
+    """A rate with its interval."""
+    found = rate_interval(sums)
+    return found and Estimate(value=found.value, low=found.low, high=found.high)
+
+
+def difference(first: Sums, second: Sums) -> Difference | None:
+    """Of two rates over the same utterances."""
+    found = paired_difference(first, second)
+    return found and Difference(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        is_significant=found.is_significant,
+    )
+
+
+def evidence(name: str, fingerprint: str, score: Score) -> dict[str, Any]:
+    """What decoder_config.json says of a score on the corpus `name`."""
+    wer, delay_s = estimate(score.errors), estimate(score.delays)
+    return {
+        "corpus": name,
+        "fingerprint": fingerprint,
+        "wer": wer and wer.model_dump(),
+        "delay_s": delay_s and delay_s.model_dump(),
+    }
+
+
+def selected(found: Standing, rule: Rule) -> Selected | None:
+    """For the report."""
+    return None if found.selected is None else Selected(number=found.selected, how=str(rule))
+
+
+def trial_line(done: int, wanted: int, trial: TrialInfo) -> str:
+    """One trial for a person: `12/50  WER 3.41 %  delay 0.84 s  border .13  … *front*`."""
+    if trial.wer is None or trial.delay_s is None:
+        return f"{done}/{wanted}  trial {trial.number} failed: {trial.reason}"
+    cells = [f"{done}/{wanted}", f"WER {100 * trial.wer:.2f} %", f"delay {trial.delay_s:.2f} s"]
+    cells += described(trial.params)
+    cells += [trial.baseline] if trial.baseline else []
+    cells += [] if trial.feasible else ["too slow"]
+    cells += ["*front*"] if trial.on_front else []
+    return "  ".join(cells)
+
+
+def described(params: dict[str, Setting]) -> list[str]:
+    """Parameters for a person: `border .13`, `rewind .10`, `heads 8`."""
+    names = {
+        "border_fraction": "border",
+        "border_s": "border",
+        "rewind_fraction": "rewind",
+        "head_count": "heads",
+        "step_s": "step",
+    }
+    order = (*BORDERS.values(), "rewind_fraction", "head_count", "step_s", "aggregate")
+    cells = []
+    for key in order:
+        if params.get(key) is None:
+            continue
+        value = params[key]
+        if key.endswith("_fraction") and isinstance(value, float):
+            text = f"{value:.2f}".lstrip("0")
+        else:
+            text = f"{value} s" if key.endswith("_s") else str(value)
+        cells.append(f"{names.get(key, key)} {text}")
+    return cells

@@ -1,0 +1,383 @@
+"""calibration.json: every trial of a sweep, its front, what was chosen, and what held elsewhere.
+
+Knows the contract of the file. Word error rates are ratios (0.034 is 3.4 %), delays seconds of
+audio from the true end of a word to its commit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..commandline import replacing
+from ..errors import InputError
+from ..jsonfiles import check_version, first_fault, json_text, parse_json, read_text, shown
+
+SCHEMA_VERSION = 1
+
+_KIND = "calibration"
+
+Border = Literal["fraction", "seconds"]
+Setting = float | int | str | None
+
+_Count = Annotated[int, Field(ge=0)]
+_Rate = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class HeadsInfo(_Model):
+    """The heads file of the sweep: `source` as it was given, `listed` ranked heads in it."""
+
+    source: str
+    sha256: str
+    listed: _Count
+
+
+class SpeechInfo(_Model):
+    """A corpus that was streamed.
+
+    `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
+    each time with more silence before it, so that steps fall at other places of the speech.
+    """
+
+    name: str
+    fingerprint: str
+    utterances: _Count
+    audio_s: _Rate
+    aligner: str
+    phases: Annotated[int, Field(ge=1)] = 1
+
+
+class Range(_Model):
+    """What one parameter may be: `low` to `high` (drawn by their logarithm if `log`), or `choices`.
+
+    `step`: values are multiples of it, from `low` on.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: list[float | str] | None = None
+
+
+class Measures(_Model):
+    """What else was measured in a trial; None where it is not defined.
+
+    Counts and errors are of words. `_aware` has the time to compute in it. Under replay, times to
+    compute are those of the decoding when it was done, added up.
+    """
+
+    reference_words: _Count
+    matched_words: _Count
+    substitutions: _Count
+    deletions: _Count
+    insertions: _Count
+    final_deletions: _Count
+    delay_p50_s: float | None
+    delay_p90_s: float | None
+    delay_p95_s: float | None
+    delay_aware_s: float | None
+    first_word_s: float | None
+    finalisation_s: float | None
+    laal_s: float | None
+    start_error_p50_ms: float | None
+    rtf: float | None
+
+
+class TrialInfo(_Model):
+    """One trial.
+
+    Attributes:
+        number: of the study.
+        state: a "failed" one has a `reason`.
+        border: whether it has a border_fraction or a border_s.
+        params: what was tried, by the names of the decoder's configuration.
+        wer: word error rate; None if it did not complete. As for the next three.
+        delay_s: mean emission delay; None too where no word was right.
+        measures: what else.
+        seconds: of wall time for the trial.
+        on_front: nothing else of the study has both lower or equal, and one lower.
+        feasible: it met what was asked for (real time).
+        baseline: its name, of a trial that was not searched but set.
+        reason: why it failed.
+    """
+
+    number: _Count
+    state: Literal["complete", "failed", "running", "waiting"]
+    border: Border
+    params: dict[str, Setting]
+    wer: _Rate | None = None
+    delay_s: float | None = None
+    measures: Measures | None = None
+    seconds: _Rate | None = None
+    on_front: bool = False
+    feasible: bool = True
+    baseline: str | None = None
+    reason: str | None = None
+
+
+class Selected(_Model):
+    """The trial chosen, and by which rule, as it was asked for."""
+
+    number: _Count
+    how: str
+
+
+class Estimate(_Model):
+    """A value with its 95 % bootstrap interval over utterances."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Difference(_Model):
+    """First minus second with its 95 % paired bootstrap interval; significant: 0 is outside."""
+
+    value: float
+    low: float
+    high: float
+    p: _Share
+    is_significant: bool
+
+
+class UtteranceSums(_Model):
+    """Of each utterance, in order: all that rates and their intervals are computed from.
+
+    Summed over the phases of the utterance.
+    """
+
+    errors: list[_Count]
+    reference_words: list[_Count]
+    delay_s: list[float]
+    matched_words: list[_Count]
+
+    @model_validator(mode="after")
+    def _check(self) -> UtteranceSums:
+        lengths = {name: len(values) for name, values in self if isinstance(values, list)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the sums are of different numbers of utterances: {lengths}")
+        return self
+
+
+class Point(_Model):
+    """One configuration on the held-out speech."""
+
+    name: str
+    config: dict[str, Setting]
+    wer: Estimate | None
+    delay_s: Estimate | None
+    measures: Measures
+    sums: UtteranceSums
+
+
+class Comparison(_Model):
+    """Two points by name; below 0 the first is better."""
+
+    first: str
+    second: str
+    wer: Difference | None
+    delay_s: Difference | None
+
+
+class HeldOut(_Model):
+    """The chosen configuration and the baselines on speech that no trial saw."""
+
+    corpus: SpeechInfo
+    utterances: list[str]
+    points: list[Point]
+    comparisons: list[Comparison]
+
+    @model_validator(mode="after")
+    def _check(self) -> HeldOut:
+        names = [point.name for point in self.points]
+        for point in self.points:
+            if len(point.sums.errors) != len(self.utterances):
+                raise ValueError(
+                    f"the point {point.name!r} has sums of {len(point.sums.errors)} utterances, "
+                    f"expected {len(self.utterances)}"
+                )
+        for comparison in self.comparisons:
+            for name in (comparison.first, comparison.second):
+                if name not in names:
+                    raise ValueError(f"a comparison names {name!r}, which is no held-out point")
+        return self
+
+
+class FrontPoint(_Model):
+    """One point of a front."""
+
+    wer: _Rate
+    delay_s: float
+    params: dict[str, Setting]
+
+
+class OtherFront(_Model):
+    """The front of the study of the other kind of border, over the same speech."""
+
+    border: Border
+    trials: _Count
+    points: list[FrontPoint]
+
+
+class ReplayInfo(_Model):
+    """What replay did in this run.
+
+    `states`: decodings in the store; `decoded` of them in this run; `replayed`: answers that came
+    from the store; `hit_rate`: their share of all answers. `live_utterances` of the held-out
+    speech were decoded live too with the chosen configuration, `live_identical` of them gave the
+    same words at the same times, at a real-time factor of `live_rtf`.
+    """
+
+    states: _Count
+    decoded: _Count
+    replayed: _Count
+    hit_rate: _Share | None
+    live_utterances: _Count = 0
+    live_identical: _Count = 0
+    live_rtf: _Rate | None = None
+
+
+class HeadCountPoint(_Model):
+    """All else at the chosen values."""
+
+    head_count: Annotated[int, Field(ge=1)]
+    wer: _Rate
+    delay_s: float | None
+
+
+class Explanation(_Model):
+    """What the study teaches.
+
+    Attributes:
+        importance: {"wer" or "delay_s": {parameter: share}}, 0 to 1.
+        by_head_count: the development corpus by head count, all else at the chosen values.
+        best_head_count: the one with the lowest word error rate, then delay.
+        fewest_heads: the smallest count not significantly worse than that in either.
+    """
+
+    importance: dict[str, dict[str, _Share]]
+    by_head_count: list[HeadCountPoint]
+    best_head_count: Annotated[int, Field(ge=1)]
+    fewest_heads: Annotated[int, Field(ge=1)]
+
+
+class StudyInfo(_Model):
+    """The study: its name, where it is kept (without a password), and what it belongs to."""
+
+    name: str
+    storage: str
+    fingerprint: dict[str, str]
+
+
+class CalibrationFile(_Model):
+    """A calibration.
+
+    Attributes:
+        schema_version: of the file.
+        created_with: program and version.
+        model: the checkpoint.
+        language: given to the model; None: each utterance's own, or detected.
+        heads, corpus: what was calibrated, on what.
+        study: see `StudyInfo`.
+        border: the kind of border searched.
+        space: {parameter: `Range`}.
+        base: what every trial had in common, by the names of the decoder's configuration.
+        seed: of the search.
+        trials_wanted: complete trials asked for.
+        trials: all, by number.
+        front: numbers of the trials on the front, by rising delay.
+        hypervolume_reference: (wer, delay_s) from which it is measured: the worst seen.
+        hypervolume: after each complete trial, by number.
+        selected: None while no trial could be chosen.
+        held_out: None until the sweep is done.
+        other_front: where the same storage has a study of the other kind of border.
+        replay: see `ReplayInfo`.
+        explanation: where it was asked for.
+        notes: what a reader should know, for people.
+    """
+
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    created_with: str
+    model: Annotated[str, Field(min_length=1)]
+    language: str | None = None
+    heads: HeadsInfo
+    corpus: SpeechInfo
+    study: StudyInfo
+    border: Border
+    space: dict[str, Range]
+    base: dict[str, Setting]
+    seed: int
+    trials_wanted: _Count
+    trials: list[TrialInfo]
+    front: list[_Count]
+    hypervolume_reference: tuple[float, float] | None = None
+    hypervolume: list[_Rate] = []
+    selected: Selected | None = None
+    held_out: HeldOut | None = None
+    other_front: OtherFront | None = None
+    replay: ReplayInfo | None = None
+    explanation: Explanation | None = None
+    notes: list[str] = []
+
+    @model_validator(mode="after")
+    def _check(self) -> CalibrationFile:
+        by_number = {trial.number: trial for trial in self.trials}
+        if len(by_number) < len(self.trials):
+            raise ValueError("two trials have the same number")
+        marked = {trial.number for trial in self.trials if trial.on_front}
+        if marked != set(self.front):
+            raise ValueError(
+                f"front is {shown(self.front)}, but the trials say {shown(sorted(marked))}"
+            )
+        for trial in self.trials:
+            if (trial.wer is None) == (trial.state == "complete"):
+                raise ValueError(f"trial {trial.number} is {trial.state}, its wer {trial.wer}")
+        chosen = self.selected and by_number.get(self.selected.number)
+        if self.selected and (chosen is None or chosen.state != "complete"):
+            raise ValueError(f"selected is trial {self.selected.number}, which did not complete")
+        return self
+
+    @classmethod
+    def load(cls, path: Path | str) -> CalibrationFile:
+        """The calibration in the file `path`.
+
+        Raises:
+            InputError: no such file, or not a valid calibration.
+        """
+        path = Path(path)
+        text = read_text(path, _KIND, "make one with calibrate")
+        content = parse_json(text, path, _KIND)
+        if not isinstance(content, dict):
+            raise InputError(f"{path} holds {shown(content)}, expected a {_KIND}: a JSON object")
+        check_version(content, SCHEMA_VERSION, path)
+        try:
+            # JSON mode: strict, so that "3" and true are no numbers.
+            return cls.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            raise InputError(f"{path}: {first_fault(error, cls.model_fields)}") from error
+
+    def save(self, path: Path | str) -> None:
+        """Write JSON to `path`; a failure leaves what was there.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        with replacing(Path(path)) as temporary:
+            text = json_text(self.model_dump(mode="json"))
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def trial(self, number: int) -> TrialInfo:
+        """The trial of that number.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {trial.number: trial for trial in self.trials}[number]

@@ -1,0 +1,451 @@
+"""The sweep: from a model and speech to a study, a front, and a decoder's configuration.
+
+Puts the rooms' parts together; each of them is in a module of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from ..errors import InputError
+from ..heads import HeadsFile, load_heads
+from ..runtime.backend import on_gpu
+from ..runtime.config import DecoderConfig
+from ..runtime.engine_thread import on_engine_thread
+from ..runtime.incremental import IncrementalDecoder
+from ..runtime.model import SpeechModel
+from ..runtime.stream import StreamDecoder
+from ..runtime.timed import TimedStream, timed_stream
+from . import report
+from .explain import explain
+from .front import Rule, parse_rule
+from .held_out import CHOSEN, score_held_out
+from .identity import code_version, digest, model_hash
+from .replay import ReplaySource
+from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, Range, ReplayInfo, StudyInfo
+from .scoring import Score, score
+from .space import BASELINE, BORDERS, SEARCHED, Space, make_space
+from .speech import Progress, Recording, Speech, SpeechOptions, load_speech
+from .storage import failing_as_input, open_storage, redacted
+from .store import DecodeStore
+from .study import FINGERPRINT, completed, open_study, run_trials
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from .report import Standing
+
+MEMORY = "memory"
+_RANGE = "range of "  # a part of the fingerprint for each parameter
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What to search, and how.
+
+    Attributes:
+        trials: complete trials in all, those of earlier runs and of other processes included.
+        border: what a border is measured in: "fraction" of the buffer, or "seconds".
+        tune: what else is searched, of step_s and aggregate.
+        max_heads: the most heads a trial may use; None: all ranked ones.
+        select: the rule by which a point of the front is chosen.
+        realtime: trials that do not keep up with the audio cannot be chosen.
+        explain: say what the study teaches.
+        language: given to the model; None: the utterances' own.
+        seed: of the search.
+        storage: where the study is: an Optuna URL or a journal file; None: `journal`.
+        journal: the journal file in that case; None: memory.
+        study: its name; None: that of the model and the border.
+        store: folder for what was decoded, or "memory"; None: the user's cache folder.
+    """
+
+    trials: int = 50
+    border: str = "fraction"
+    tune: tuple[str, ...] = ()
+    max_heads: int | None = None
+    select: str = "knee"
+    realtime: bool = False
+    explain: bool = False
+    language: str | None = None
+    seed: int = 0
+    storage: str | None = None
+    journal: Path | None = None
+    study: str | None = None
+    store: Path | str | None = None
+
+    @property
+    def storage_name(self) -> str:
+        """Where the study is, for people: its password is in it."""
+        return str(self.storage or self.journal or MEMORY)
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is loaded.
+
+        Raises:
+            InputError: which, and what is expected.
+        """
+        if self.trials < 1:
+            raise InputError(f"--trials is {self.trials}, expected 1 or more")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}, expected 0 or more")
+        parse_rule(self.select)
+        if self.border not in BORDERS:
+            raise InputError(f"--border is {self.border!r}, expected fraction or seconds")
+
+
+@dataclass
+class Sweep:
+    """A sweep that is set up: see `set_up`."""
+
+    model: SpeechModel
+    heads: HeadsFile
+    heads_source: str
+    space: Space
+    dev: Speech
+    test: Speech
+    options: SweepOptions
+    storage: BaseStorage
+    study: optuna.Study
+    store: DecodeStore
+    source: ReplaySource
+    rule: Rule
+    notes: list[str] = field(default_factory=list)
+
+    # Streams
+
+    def replayed(self, config: DecoderConfig, recording: Recording) -> TimedStream:
+        """One recording, from the store where it can be."""
+        self.source.play(recording.key, config.head_count, config.aggregate)
+        clock = self._owed_clock
+        return on_engine_thread(
+            self.model, partial(self._stream, config, recording, self.source, clock)
+        )
+
+    def live(self, config: DecoderConfig, recording: Recording) -> TimedStream:
+        """One recording, decoded as any stream is."""
+        return self._stream(config, recording, None, time.perf_counter)
+
+    def _owed_clock(self) -> float:
+        # So a replayed step takes as long as decoding it once did.
+        return time.perf_counter() + self.source.owed_s
+
+    def _stream(
+        self,
+        config: DecoderConfig,
+        recording: Recording,
+        source: ReplaySource | None,
+        clock: Callable[[], float],
+    ) -> TimedStream:
+        language = config.language or recording.utterance.language
+        stream = StreamDecoder(self.model, config, language=language, source=source)
+        return timed_stream(stream, recording.samples, clock=clock)
+
+    def score(self, config: DecoderConfig) -> Score:
+        """A configuration on the development speech, replayed."""
+        return score(self.dev.recordings, partial(self.replayed, config))
+
+    # Trials
+
+    def objective(self, trial: optuna.Trial) -> tuple[float, float]:
+        """Word error rate and mean emission delay of a trial."""
+        begin = time.perf_counter()
+        config = self.space.config(_rounded(self.space.draw(trial)))
+        found = self.score(config)
+        measures = found.measures
+        seconds = round(time.perf_counter() - begin, 4)
+        values = found.wer, found.delay_s
+        trial.set_user_attr(report.RESULT, {"measures": measures.model_dump(), "seconds": seconds})
+        if self.options.realtime and measures.rtf is not None:
+            # Below 0 is met; as fast as the audio is not below 1.
+            trial.set_constraint("rtf", max(measures.rtf - 1, 1e-9) if measures.rtf >= 1 else -1)
+        return values
+
+    def run(
+        self,
+        after: Callable[[FrozenTrial, Standing], object] = lambda trial, standing: None,
+        waiting: Callable[[int], object] = lambda running: None,
+    ) -> None:
+        """Run what is left of the trials.
+
+        Args:
+            after: called after each trial of this process, with how the study then stands.
+            waiting: called with the number of others' running trials, when only they are left.
+
+        Raises:
+            TrialsFailed: three trials in a row failed.
+            InputError: the storage cannot be used any more.
+        """
+        with failing_as_input(self.options.storage_name):
+            run_trials(
+                self.study,
+                self.options.trials,
+                self.objective,
+                lambda trial: after(trial, self.standing()),
+                waiting,
+            )
+
+    def standing(self, *, strict: bool = False) -> Standing:
+        """How the study stands; see `report.standing`."""
+        return report.standing(self.study, self.space.border, self.rule, strict=strict)
+
+    # Results
+
+    def config(self, found: Standing, held_out: HeldOut | None = None) -> DecoderConfig:
+        """The configuration of the trial chosen, with where it comes from.
+
+        Raises:
+            InputError: none is chosen.
+        """
+        if found.selected is None:
+            raise InputError("no trial is chosen, so there is no configuration to write")
+        config = self.space.config(found.trial(found.selected).params)
+        dev = report.evidence(self.dev.corpus.name, self.dev.corpus.fingerprint, self.score(config))
+        calibration: dict[str, object] = {
+            "study": self.study.study_name,
+            "fingerprint": self.fingerprint,
+            "trial": found.selected,
+            "select": str(self.rule),
+            "created_with": f"alignheads {version('alignheads')}",
+            "heads_sha256": self.heads.sha256,
+            "dev": dev,
+        }
+        if held_out is not None:
+            point = next(point for point in held_out.points if point.name == CHOSEN)
+            calibration["held_out"] = {
+                "corpus": held_out.corpus.name,
+                "fingerprint": held_out.corpus.fingerprint,
+                "wer": point.wer and point.wer.model_dump(),
+                "delay_s": point.delay_s and point.delay_s.model_dump(),
+            }
+        heads = tuple(self.heads.top(config.head_count))
+        return config.changed(heads=heads, calibration=calibration)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the study's results depend on, in 16 digits."""
+        return digest(sorted(self.study.user_attrs[FINGERPRINT].items()))
+
+    def held_out(self, found: Standing, progress: Progress | None = None) -> HeldOut:
+        """The chosen configuration and the baselines on the test speech, replayed."""
+        configs = {CHOSEN: self.config(found)}
+        for name, params in self.space.baselines().items():
+            configs[name] = self.space.config(params)
+        return score_held_out(configs, self.test, self.replayed, progress)
+
+    def replay_info(self, found: Standing | None = None) -> ReplayInfo:
+        """What replay did; with `found`, how the chosen configuration compares with live."""
+        live: list[TimedStream] = []
+        identical = 0
+        if found is not None and found.selected is not None:
+            config = self.space.config(found.trial(found.selected).params)
+            for recording in self.test.first_phase:
+                live.append(self.live(config, recording))
+                identical += said(live[-1]) == said(self.replayed(config, recording))
+        audio_s = sum(stream.audio_s for stream in live)
+        answers = self.source.decoded + self.source.replayed
+        return ReplayInfo(
+            states=len(self.store),
+            decoded=self.source.decoded,
+            replayed=self.source.replayed,
+            hit_rate=self.source.replayed / answers if answers else None,
+            live_utterances=len(live),
+            live_identical=identical,
+            live_rtf=sum(stream.wall_s for stream in live) / audio_s if live else None,
+        )
+
+    def file(
+        self,
+        found: Standing,
+        held_out: HeldOut | None = None,
+        replay: ReplayInfo | None = None,
+    ) -> CalibrationFile:
+        """calibration.json as the study stands."""
+        reference, volumes = report.volumes(found.trials)
+        explanation = None
+        if self.options.explain and found.selected is not None:
+            params = found.trial(found.selected).params
+            explanation = explain(
+                self.study, self.space, params, lambda values: self.score(self.space.config(values))
+            )
+        return CalibrationFile(
+            created_with=f"alignheads {version('alignheads')}",
+            model=self.model.name,
+            language=self.space.base.language,
+            heads=HeadsInfo(
+                source=self.heads_source,
+                sha256=self.heads.sha256,
+                listed=len(self.heads.compact),
+            ),
+            corpus=self.dev.info,
+            study=StudyInfo(
+                name=self.study.study_name,
+                storage=redacted(self.options.storage_name),
+                fingerprint=self.study.user_attrs[FINGERPRINT],
+            ),
+            border=self.space.border,
+            space=self.space.ranges,
+            base=self.space.fixed,
+            seed=self.options.seed,
+            trials_wanted=self.options.trials,
+            trials=found.trials,
+            front=found.front,
+            hypervolume_reference=reference,
+            hypervolume=volumes,
+            selected=report.selected(found, self.rule),
+            held_out=held_out,
+            other_front=self._other_front(),
+            replay=replay,
+            explanation=explanation,
+            notes=[*self.space.notes(), *self.notes],
+        )
+
+    def _other_front(self) -> OtherFront | None:
+        """That of the study of the other kind of border, if the storage has it."""
+        border = "seconds" if self.space.border == "fraction" else "fraction"
+        name = study_name(self.options.study or self.model.label, border)
+        try:
+            other = optuna.load_study(study_name=name, storage=self.storage)
+        except KeyError:
+            return None
+        ours, theirs = self.study.user_attrs[FINGERPRINT], other.user_attrs.get(FINGERPRINT, {})
+        kinds = {_RANGE + name for name in BORDERS.values()}
+        if _without(ours, kinds) != _without(theirs, kinds) or not completed(other):
+            return None
+        return report.other_front(other, border)
+
+
+def said(stream: TimedStream) -> list[tuple[str, float, float, float]]:
+    """The words of a stream and their times, without what the clock says."""
+    return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in stream.words]
+
+
+def _rounded(params: dict) -> dict:
+    return {k: round(v, 6) if isinstance(v, float) else v for k, v in params.items()}
+
+
+def study_name(name: str, border: str) -> str:
+    """The name of a study: one for each kind of border."""
+    return f"{name}-{border}"
+
+
+def set_up(
+    model: SpeechModel | str | Path = "tiny",
+    heads: HeadsFile | str | Path | None = None,
+    speech: SpeechOptions | None = None,
+    options: SweepOptions | None = None,
+    *,
+    dtype: str | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Load everything, open the study, and enqueue the baselines if it is new.
+
+    Args:
+        model: a `SpeechModel`, or what `SpeechModel.load` takes.
+        heads: a `HeadsFile`, or what `load_heads` takes; None: the one bundled for the model.
+        speech: which corpora.
+        options: what to search.
+        dtype: of a model that is loaded here.
+        progress: called with utterances that have word times, and utterances in all.
+
+    Raises:
+        InputError: bad input of any kind, or a study of something else.
+    """
+    speech, options = speech or SpeechOptions(), options or SweepOptions()
+    options.check()
+    # What is wrong in a small file is told before a large one is loaded.
+    file = heads if isinstance(heads, HeadsFile) or heads is None else load_heads(heads)
+    if not isinstance(model, SpeechModel):
+        model = SpeechModel.load(model, dtype)
+    if file is None:
+        file = load_heads(None, model.name)
+    file.check_model(model.name, model.num_layers, model.num_heads)
+    language = model.language_name(options.language)
+    space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
+    dev, test = load_speech(model.label, speech, space.base.step_s, progress)
+    notes = []
+    if language is None:
+        language = _common_language(model, dev, notes)
+        space = make_space(
+            model.name, file, options.border, options.max_heads, options.tune, language
+        )
+    source_name = str(heads) if isinstance(heads, str | Path) else f"bundled or given: {file.model}"
+    storage = open_storage(options.storage, options.journal)
+    fingerprint = _fingerprint(model, file, space, dev)
+    baselines = {
+        name: (params, {BASELINE: name, SEARCHED: "fraction"})
+        for name, params in space.baselines().items()
+    }
+    name = study_name(options.study or model.label, space.border)
+    with failing_as_input(options.storage_name):
+        study = open_study(storage, name, fingerprint, options.seed, baselines)
+    store = DecodeStore(_store_path(options.store, model, space, fingerprint))
+    means = "aggregate" in space.ranges or space.base.aggregate == "mean"
+    live = IncrementalDecoder(
+        model,
+        list(space.base.heads),  # type: ignore[arg-type]
+        aggregate="mean" if means else "median",
+    )
+    return Sweep(
+        model, file, source_name, space, dev, test, options, storage, study, store,
+        ReplaySource(live, store), parse_rule(options.select), notes,
+    )  # fmt: skip
+
+
+def _common_language(model: SpeechModel, dev: Speech, notes: list[str]) -> str | None:
+    """The language that all utterances have, as the model names it."""
+    languages = {one.utterance.language for one in dev.recordings}
+    if len(languages) == 1:
+        return model.language_name(languages.pop())
+    known = ", ".join(sorted(filter(None, languages)))
+    notes.append(
+        f"the corpus has several languages ({known}): each utterance was decoded with its own, "
+        "the configuration leaves it to be detected"
+    )
+    return None
+
+
+def _fingerprint(model: SpeechModel, heads: HeadsFile, space: Space, dev: Speech) -> dict[str, str]:
+    """What the results of a study depend on, by name."""
+    settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
+    return {
+        "model": f"{model.name} ({model_hash(model.folder)})",
+        "heads": f"{heads.model} ({heads.sha256[:16]})",
+        "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
+        **{_RANGE + name: _shown(values) for name, values in space.ranges.items()},
+        "settings": settings,
+        "code": code_version(),
+    }
+
+
+def _shown(values: Range) -> str:
+    if values.choices is not None:
+        return " or ".join(map(str, values.choices))
+    return f"{values.low:g} to {values.high:g}"
+
+
+def _without(parts: dict[str, str], names: set[str]) -> dict[str, str]:
+    return {name: value for name, value in parts.items() if name not in names}
+
+
+def _store_path(
+    store: Path | str | None, model: SpeechModel, space: Space, fingerprint: dict[str, str]
+) -> Path | None:
+    if store is not None and str(store) == MEMORY:
+        return None
+    if store is None:
+        import pooch
+
+        store = Path(pooch.os_cache("alignheads")) / "replay"
+    key = digest(
+        [fingerprint["model"], fingerprint["code"], space.base.heads, str(model.dtype), on_gpu()]
+    )
+    return Path(store) / f"{model.label}-{key}.sqlite"

@@ -1,0 +1,322 @@
+"""Replay: the words and times of a replayed stream are those of a live one; the store is sound."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from alignheads import load_corpus, load_heads
+from alignheads.calibrate.replay import ReplaySource
+from alignheads.calibrate.store import Decoded, DecodeStore
+from alignheads.errors import InputError
+from alignheads.runtime.config import DecoderConfig
+from alignheads.runtime.hypothesis import Hypothesis
+from alignheads.runtime.incremental import IncrementalDecoder
+from alignheads.runtime.stream import StreamDecoder
+from alignheads.runtime.timed import timed_stream
+
+
+@pytest.fixture(scope="module")
+def base():
+    heads = load_heads("tiny").compact
+    return DecoderConfig.bundled("tiny").changed(heads=heads, head_count=len(heads))
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    clips = load_corpus("demo:dev").utterances[:3]
+    return {clip.id: clip.read() for clip in clips}
+
+
+@pytest.fixture(scope="module")
+def long_audio():
+    """Longer than the buffer may be: windows leave it, and text goes into the context."""
+    return np.concatenate([clip.read() for clip in load_corpus("demo:dev").utterances[3:7]])
+
+
+def words(model, config, samples, source=None):
+    stream = StreamDecoder(model, config, language="English", source=source)
+    found = timed_stream(stream, samples)
+    return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in found.words]
+
+
+def random_settings(rng):
+    border = {"border_s": float(rng.uniform(0.02, 1.2))}
+    if rng.random() < 0.6:
+        border = {"border_fraction": float(rng.uniform(0.01, 0.5))}
+    rewind = None if rng.random() < 0.2 else float(rng.uniform(0.02, 0.5))
+    step_s = float(rng.choice([0.5, 1.0, 1.0]))
+    heads = int(rng.integers(1, 18))
+    return {**border, "rewind_fraction": rewind, "head_count": heads, "step_s": step_s}
+
+
+def test_replayed_and_live_streams_commit_the_same_words_at_the_same_times(tiny, base, recordings):
+    source = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore())
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        config = base.changed(**random_settings(rng))
+        for name, samples in recordings.items():
+            source.play(name, config.head_count)
+            assert words(tiny, config, samples, source) == words(tiny, config, samples)
+    assert source.replayed > source.decoded
+
+
+def test_the_mean_of_weights_is_replayed_for_any_number_of_heads(tiny, base, recordings):
+    live = IncrementalDecoder(tiny, base.heads, aggregate="mean")
+    source = ReplaySource(live, DecodeStore())
+    name, samples = next(iter(recordings.items()))
+    for heads in (1, 4, 17):
+        for border_s in (0.1, 0.5):
+            config = base.changed(aggregate="mean", head_count=heads, border_s=border_s)
+            source.play(name, heads, "mean")
+            assert words(tiny, config, samples, source) == words(tiny, config, samples)
+    assert source.replayed > source.decoded
+
+
+def test_a_stream_longer_than_its_buffer_is_replayed_too(tiny, base, long_audio):
+    assert len(long_audio) / 16_000 > 1.5 * base.max_audio_s
+    source = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore())
+    for settings in ({"border_s": 0.3, "head_count": 4}, {"border_fraction": 0.2}):
+        config = base.changed(**settings)
+        source.play("long", config.head_count)
+        assert words(tiny, config, long_audio, source) == words(tiny, config, long_audio)
+    before = source.decoded
+    source.play("long", config.head_count)
+    words(tiny, config, long_audio, source)
+    assert source.decoded == before
+
+
+def test_a_store_on_disk_gives_the_same_as_the_one_that_filled_it(tiny, base, recordings, tmp_path):
+    name, samples = next(iter(recordings.items()))
+    first = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore(tmp_path / "s.sqlite"))
+    first.play(name, 5)
+    config = base.changed(head_count=5)
+    expected = words(tiny, config, samples, first)
+    again = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore(tmp_path / "s.sqlite"))
+    again.play(name, 5)
+    assert words(tiny, config, samples, again) == expected
+    assert (again.decoded, again.replayed) == (0, first.decoded + first.replayed)
+
+
+# Planted sources
+
+
+class Planted:
+    """A source that always says `text` after what is committed, however little audio there is."""
+
+    window_samples, window_frames = 128_000, 104
+
+    def __init__(self, text, ended=True):
+        self.text, self.ended = text, ended
+        self.asked, self.calls = [], []
+
+    def reset(self):
+        self.calls.append("reset")
+
+    def drop_windows(self, count):
+        self.calls.append(f"drop {count}")
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        self.asked.append(tuple(committed_ids))
+        ids = tuple(self.text[len(committed_ids) :])
+        rows = len(ids) + self.ended
+        frames = np.arange(rows * 3).reshape(rows, 3)
+        return Hypothesis(ids, frames, 50, self.ended)
+
+
+AUDIO = np.zeros(16_000, np.float32)
+
+
+def ask(source, committed, head_count=3, audio="one", samples=AUDIO):
+    source.play(audio, head_count)
+    return source.hypothesis(samples, 0, committed, "English")
+
+
+def test_one_decode_answers_for_all_that_runs_along_it():
+    live = Planted([1, 2, 3, 4, 5, 6])
+    source = ReplaySource(live, DecodeStore())
+    found = ask(source, [1, 2, 3, 4])
+    assert live.asked == [(1, 2)]
+    assert found.token_ids == (5, 6)
+    assert found.frames.tolist() == [[6, 7, 8], [9, 10, 11], [12, 13, 14]]
+    for committed in ([1, 2], [1, 2, 3], [1, 2, 3, 4, 5, 6]):
+        assert ask(source, committed).token_ids == tuple([1, 2, 3, 4, 5, 6][len(committed) :])
+    assert len(ask(source, [1, 2, 3, 4, 5, 6]).frames) == 1
+    assert live.asked == [(1, 2)]
+    ask(source, [1])
+    assert live.asked == [(1, 2), ()]
+
+
+def test_committed_text_that_the_model_would_not_say_again_is_decoded_from_there():
+    live = Planted([1, 2, 3, 4, 5, 6])
+    source = ReplaySource(live, DecodeStore())
+    assert ask(source, [1, 2, 9, 9]).token_ids == (5, 6)
+    assert live.asked == [(1, 2), (1, 2, 9, 9)]
+    assert ask(source, [1, 2, 9, 9]).token_ids == (5, 6)
+    assert len(live.asked) == 2
+
+
+def test_a_continuation_that_was_cut_answers_only_from_where_it_was_cut():
+    live = Planted([1, 2, 3, 4], ended=False)
+    source = ReplaySource(live, DecodeStore())
+    ask(source, [1, 2])
+    assert live.asked == [(1,), (1, 2)]
+    ask(source, [1, 2])
+    ask(source, [1])
+    assert live.asked == [(1,), (1, 2)]
+    ask(source, [1, 2, 3])
+    assert live.asked[2:] == [(1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"audio": "two"},
+        {"samples": AUDIO[:-1]},
+        {"samples": np.zeros(16_160, np.float32)},
+    ],
+)
+def test_other_audio_is_another_state(other):
+    live = Planted([1, 2])
+    source = ReplaySource(live, DecodeStore())
+    ask(source, [])
+    ask(source, [], **other)
+    assert live.asked == [(), ()]
+
+
+def test_language_context_and_a_dropped_front_are_another_state():
+    live = Planted([1, 2])
+    source = ReplaySource(live, DecodeStore())
+    source.play("one", 3)
+    source.hypothesis(AUDIO, 0, [], "English")
+    source.hypothesis(AUDIO, 0, [], None)
+    source.hypothesis(AUDIO, 0, [], "English", "before")
+    source.drop_windows(1)
+    source.hypothesis(AUDIO, 0, [], "English")
+    assert len(live.asked) == 4
+
+
+def test_the_live_decoder_follows_the_stream_it_is_asked_about():
+    live = Planted([1, 2])
+    store = DecodeStore()
+    source = ReplaySource(live, store)
+    ask(source, [])
+    source.drop_windows(2)
+    ask(source, [])  # replayed: the live one is still at the old stream
+    source.drop_windows(1)
+    source.hypothesis(AUDIO, 0, [], "English")  # decoded, from a fresh start
+    assert live.calls == ["reset", "drop 2", "reset"]
+
+
+def test_fewer_heads_are_the_first_columns():
+    source = ReplaySource(Planted([1, 2]), DecodeStore())
+    assert ask(source, [], head_count=2).frames.tolist() == [[0, 1], [3, 4], [6, 7]]
+    assert ask(source, [], head_count=1).frames.tolist() == [[0], [3], [6]]
+
+
+def test_replayed_answers_owe_the_time_that_decoding_them_took():
+    source = ReplaySource(Planted([1]), DecodeStore())
+    ask(source, [])
+    assert source.owed_s == 0
+    ask(source, [])
+    ask(source, [])
+    assert 0 < source.owed_s < 1
+
+
+# The store
+
+
+def record(prefix=(), ids=(1, 2), ended=True, mean=False):
+    frames = np.arange((len(ids) + ended) * 2, dtype=np.uint16).reshape(-1, 2)
+    return Decoded(prefix, ids, frames, frames if mean else None, 9, ended, 0.25)
+
+
+def test_records_come_back_from_disk_as_they_were_put(tmp_path):
+    path = tmp_path / "deep" / "store.sqlite"
+    DecodeStore(path).put("s", record((7,), (1, 2), mean=True))
+    found, done = DecodeStore(path).find("s", (7, 1))
+    assert done == 1
+    assert (found.prefix, found.ids, found.audio_frames, found.ended) == ((7,), (1, 2), 9, True)
+    assert found.seconds == 0.25
+    assert np.array_equal(found.frames, record().frames)
+    assert np.array_equal(found.mean_frames, record().frames)
+
+
+def test_an_empty_continuation_is_a_record_too(tmp_path):
+    path = tmp_path / "store.sqlite"
+    DecodeStore(path).put("s", record(ids=(), ended=False))
+    found, done = DecodeStore(path).find("s", ())
+    assert (found.ids, found.frames.shape, done) == ((), (0, 2), 0)
+
+
+def test_a_record_without_means_does_not_answer_for_means():
+    store = DecodeStore()
+    store.put("s", record())
+    assert store.find("s", (), needs_mean=True) is None
+    store.put("s", record(mean=True))
+    assert store.find("s", (), needs_mean=True) is not None
+
+
+def test_what_another_process_put_is_found_without_opening_anew(tmp_path):
+    path = tmp_path / "store.sqlite"
+    ours, theirs = DecodeStore(path), DecodeStore(path)
+    assert ours.find("s", ()) is None
+    theirs.put("s", record())
+    assert ours.find("s", ()) is not None
+    assert len(ours) == 1
+
+
+def test_processes_may_write_at_once(tmp_path):
+    path = tmp_path / "store.sqlite"
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from alignheads.calibrate.store import Decoded, DecodeStore\n"
+        "store = DecodeStore(Path(sys.argv[1]))\n"
+        "for i in range(60):\n"
+        "    frames = np.zeros((1, 2), np.uint16)\n"
+        "    store.put(f'{i}', Decoded((int(sys.argv[2]),), (), frames, None, 1, True, 0.0))\n"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, path, str(k)], stderr=subprocess.PIPE)
+        for k in range(2)
+    ]
+    for worker in workers:
+        assert worker.communicate(timeout=60)[1] == b""
+    assert len(DecodeStore(path)) == 120
+
+
+def test_a_full_disk_is_told_once_and_the_sweep_goes_on_in_memory(tmp_path, capsys):
+    store = DecodeStore(tmp_path / "store.sqlite")
+    pages = store._file.execute("pragma page_count").fetchone()[0]
+    store._file.execute(f"pragma max_page_count = {pages}")
+    for index in range(400):
+        store.put(f"{index}", record())
+    assert store.find("0", ()) is not None
+    assert store.find("399", ()) is not None
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert "full" in told[0]
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 40])
+def test_another_file_in_the_place_of_the_store_is_refused(tmp_path, content):
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"store\.sqlite .*not a database.*--store"):
+        DecodeStore(path)
+    assert path.read_bytes() == content
+
+
+def test_a_store_of_another_layout_is_refused(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with sqlite3.connect(path) as file:
+        file.execute("create table decoded (state text)")
+    file.close()
+    store = DecodeStore(path)
+    with pytest.raises(InputError, match="store"):
+        store.find("s", ())
