@@ -23,10 +23,13 @@ from .errors import InputError
 _USAGE_ERRORS: tuple[type[Exception], ...] = (typer.BadParameter.__mro__[1],)
 
 
-def run(command: Callable[..., None]) -> None:
-    """Parse the command line for `command`, call it, and exit with the right code."""
+def run(command: Callable[..., None], **context_settings: object) -> None:
+    """Parse the command line for `command`, call it, and exit with the right code.
+
+    `context_settings` are click's, such as `allow_extra_args`.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(context_settings=context_settings)(command)
     name = Path(sys.argv[0]).stem
     code: object = 0
     try:

@@ -143,7 +143,10 @@ def load_speech(
     clips = DEFAULT_CLIPS if options.clips is None else options.clips
     dev, test = dev.sample(clips, options.seed), test.sample(clips, options.seed)
     _check_size(dev, LEAST_UTTERANCES)
-    found = _read(dev, options, step_s, progress), _read(test, options, step_s, progress)
+    found = (
+        read_speech(dev, options, step_s, progress),
+        read_speech(test, options, step_s, progress),
+    )
     check_apart(*found)
     return found
 
@@ -192,9 +195,14 @@ def split(corpus: Corpus, holdout: float, seed: int) -> tuple[Corpus, Corpus]:
     )
 
 
-def _read(
-    corpus: Corpus, options: SpeechOptions, step_s: float, progress: Progress | None
+def read_speech(
+    corpus: Corpus, options: SpeechOptions, step_s: float, progress: Progress | None = None
 ) -> Speech:
+    """A corpus in memory, with word times, at the phases that `options` ask for.
+
+    Raises:
+        InputError: an utterance cannot be read, there is no way to word times, or no word is said.
+    """
     done = 0
 
     def count() -> None:

@@ -140,12 +140,17 @@ class StreamDecoder:
         self._sample_rate = sample_rate
         if sample_rate < 1:
             raise InputError(f"the sample rate is {sample_rate}; expected 1 or more")
-        self.reset()
+        if source is not None:  # a decoder of our own is new, and a server must not wait here
+            on_engine_thread(self._model, source.reset)
+        self._begin()
 
     def reset(self) -> None:
         """Forget the stream and start a new one."""
         # There, since a step that a Ctrl-C took us away from may still be under way.
         on_engine_thread(self._model, self._decoder.reset)
+        self._begin()
+
+    def _begin(self) -> None:
         self._resampler = None
         if self._sample_rate != SAMPLE_RATE:
             import soxr
@@ -159,6 +164,7 @@ class StreamDecoder:
         self._lead = 0
         self._dropped = 0  # samples of the stream before the buffer, without the lead
         self._decoded_at = 0  # where in the stream the last step fell
+        self._flushed_at = 0  # up to where all was committed
         self._language = self._given
         self._committed: list[_Committed] = []
         self._context: list[int] = []
@@ -218,6 +224,13 @@ class StreamDecoder:
         self._decode_to_last_place()
         return self._given_out()
 
+    def flush(self) -> list[Word]:
+        """Commit what is left of the audio so far, as at the end, and go on: in a pause, say."""
+        if self._closed:
+            raise InputError("the stream is finished; call reset() to start another")
+        self._commit_all()
+        return self._given_out()
+
     def finish(self) -> list[Word]:
         """No more audio comes: commit what is left. After an exception it can be called again."""
         if self.finished:
@@ -225,11 +238,16 @@ class StreamDecoder:
         if not self._closed and self._resampler is not None:
             self._receive(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         self._closed = True
-        self._decode_to_last_place()
-        self._step(self._received, is_final=True)
+        self._commit_all()
         self.finished = True
-        self.draft = ""
         return self._given_out()
+
+    def _commit_all(self) -> None:
+        self._decode_to_last_place()
+        if self._flushed_at != self._received:  # nothing new: nothing more was said
+            self._step(self._received, is_final=True)
+        self._flushed_at = self._received
+        self.draft = ""
 
     def _receive(self, samples: np.ndarray) -> None:
         if len(samples):

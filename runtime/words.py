@@ -44,13 +44,18 @@ def split_words(token_bytes: Iterable[bytes], language: str | None = None) -> li
     # that offsets stay exact.
     text = b"".join(parts).decode("utf-8", errors="surrogateescape")
     byte_offset = list(accumulate((_byte_length(c) for c in text), initial=0))
-    key = (language or "").strip().casefold().replace("_", "-")
-    pattern = _CHARACTER if key in NO_SPACE_LANGUAGES else _WORD
+    pattern = _WORD if has_spaces(language) else _CHARACTER
     words = []
     for match in pattern.finditer(text):
         start, end = byte_offset[match.start()], byte_offset[match.end()]
         words.append(_word(match.group(), start, end, ends))
     return words
+
+
+def has_spaces(language: str | None) -> bool:
+    """Whether `language` is written with spaces between words; one that is not known is."""
+    key = (language or "").strip().casefold().replace("_", "-")
+    return key not in NO_SPACE_LANGUAGES
 
 
 def _byte_length(character: str) -> int:

@@ -7,6 +7,13 @@ import sys
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--live-minutes", type=float, default=1.0, help="audio streamed in the test of memory"
+    )
+    parser.addoption("--screenshots", help="folder for pictures of the live server's page")
+
+
 @pytest.fixture(scope="session")
 def tiny():
     from alignheads import SpeechModel

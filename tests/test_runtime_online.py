@@ -9,7 +9,8 @@ import pytest
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
 from alignheads.runtime.engine_thread import on_engine_thread
-from alignheads.runtime.online import OnlineProcessor
+from alignheads.runtime.incremental import IncrementalDecoder
+from alignheads.runtime.online import OnlineProcessor, SessionClosed
 from alignheads.runtime.stream_encoder import StreamEncoder
 
 RATE = OnlineProcessor.SAMPLING_RATE
@@ -64,7 +65,7 @@ def test_nothing_came(processor):
     assert processor.process_iter() == ([], 0.0)
     assert processor.process_iter(is_last=True) == ([], 0.0)
     assert processor.start_silence() == ([], 0.0)
-    assert processor.new_speaker() is None
+    assert processor.new_speaker() == ([], 0.0)
     assert processor.finish() == ([], 0.0)
     assert processor.get_buffer().text == ""
 
@@ -81,7 +82,11 @@ def test_the_buffer_is_the_draft(processor, clips):
     assert processor.get_buffer() == type(drafts[0])(None, None, "")
 
 
-def test_silence_ends_a_segment_and_the_clock_goes_on(tiny, config, processor, clips):
+def plain(words):
+    return "".join(word.text for word in words).split()
+
+
+def test_after_a_long_silence_a_new_segment_begins_and_the_clock_goes_on(processor, clips):
     first = inserted(processor, clips[1])
     first += processor.start_silence()[0]
     until = len(clips[1]) / RATE
@@ -89,18 +94,146 @@ def test_silence_ends_a_segment_and_the_clock_goes_on(tiny, config, processor, c
     assert processor.end == pytest.approx(until + 5)
     second = inserted(processor, clips[1], until + 5)
     second += processor.finish()[0]
-    assert [w.text for w in first] == [w.text for w in second]
+    assert plain(first) == plain(second)
     assert [w.start + until + 5 for w in first] == pytest.approx([w.start for w in second])
+    # the session's text is its words put together
+    assert not first[0].text.startswith(" ")
+    assert all(word.text.startswith(" ") for word in first[1:] + second)
 
 
-def test_the_words_before_a_new_speaker_come_with_the_next_call(processor, clips):
+def test_all_is_committed_when_a_silence_begins(processor, clips):
+    words = inserted(processor, clips[2])
+    words += processor.start_silence()[0]
+    assert processor.get_buffer().text == ""
+    assert processor.start_silence()[0] == []
+    assert processor.finish()[0] == []
+    other = OnlineProcessor(processor._model, processor._config)
+    assert words == inserted(other, clips[2]) + other.finish()[0]
+
+
+def test_a_short_silence_is_a_pause_in_one_text(tiny, config, processor, clips):
+    """The stream is that of the same audio with the pause in it, flushed where it began."""
+    pause_s = 0.6
+    words = inserted(processor, clips[1]) + processor.start_silence()[0]
+    until = len(clips[1]) / RATE
+    processor.end_silence(pause_s, 0.0)
+    words += inserted(processor, clips[2], until + pause_s) + processor.finish()[0]
+    stream, expect = StreamDecoder(tiny, config), []
+    for start in range(0, len(clips[1]), RATE):
+        expect += stream.feed(clips[1][start : start + RATE])
+    expect += stream.flush()
+    expect += stream.feed(np.zeros(int(pause_s * RATE), np.float32))
+    for start in range(0, len(clips[2]), RATE):
+        expect += stream.feed(clips[2][start : start + RATE])
+    expect += stream.finish()
+    assert plain(words) == [word.text for word in expect]
+    assert [w.start for w in words] == pytest.approx([w.start_s for w in expect])
+    assert words[-1].end <= processor.end == pytest.approx(until + pause_s + len(clips[2]) / RATE)
+
+
+def test_a_silence_before_all_audio_is_nothing_but_time(processor, clips):
+    processor.end_silence(1.5, 0.0)
+    late = inserted(processor, clips[1], 1.5) + processor.finish()[0]
+    other = OnlineProcessor(processor._model, processor._config)
+    early = inserted(other, clips[1]) + other.finish()[0]
+    assert plain(late) == plain(early)
+    assert [w.start - 1.5 for w in late] == pytest.approx([w.start for w in early])
+
+
+def test_a_long_silence_between_chunks_that_were_not_yet_processed(processor, clips):
+    until = len(clips[1]) / RATE
+    processor.insert_audio_chunk(clips[1], until)
+    processor.end_silence(9.0)
+    processor.insert_audio_chunk(clips[1], 2 * until + 9)
+    words = processor.finish()[0]
+    count = len(words) // 2
+    assert plain(words[:count]) == plain(words[count:])
+    assert all(word.end <= until + 0.01 for word in words[:count])
+    assert all(word.start >= until + 9 for word in words[count:])
+
+
+@pytest.mark.parametrize("silence_s", [0.8, 7.0])
+def test_a_word_that_a_detector_cut_into_is_whole(processor, clips, silence_s):
+    """Its first sounds are in the audio of the silence before it."""
+    whole = inserted(processor, clips[2]) + processor.finish()[0]
+    first_s = whole[0].start
+    cut = int((first_s + 0.08) * RATE)
+    cut_s = cut / RATE
+    # at the start of a session, and after a silence
+    for before_s in (0.0, cut_s):
+        session = OnlineProcessor(processor._model, processor._config)
+        if before_s:
+            inserted(session, clips[1][: int(before_s * RATE)])
+            session.start_silence()
+        end_s = session.end + silence_s
+        room = np.zeros(int(silence_s * RATE), np.float32)
+        heard = np.concatenate([room, clips[2][:cut]])[-len(room) :]
+        session.end_silence(silence_s, audio=heard)
+        assert session.end == pytest.approx(end_s)
+        words = inserted(session, clips[2][cut:], end_s) + session.finish()[0]
+        assert plain(words)[-len(whole) :] == plain(whole)
+        assert words[-1].end == pytest.approx(whole[-1].end - cut_s + end_s, abs=0.1)
+
+
+def test_of_a_silence_no_more_than_its_length_is_heard(processor, clips):
+    inserted(processor, clips[1])
+    processor.end_silence(0.5, audio=np.zeros(9 * RATE, np.float32))
+    assert processor.process_iter()[1] == pytest.approx(len(clips[1]) / RATE + 0.5)
+    assert processor._stream.received_s == pytest.approx(processor.end)
+    processor.end_silence(0.0, audio=np.ones(RATE, np.float32))
+    processor.process_iter()
+    assert processor._stream.received_s == pytest.approx(processor.end)
+    with pytest.raises(InputError, match="NaN"):
+        processor.end_silence(0.5, audio=np.full(9, np.nan, np.float32))
+
+
+def test_a_new_speaker_ends_a_segment(processor, clips):
     words = inserted(processor, clips[1])
-    processor.new_speaker("anna")
-    late, _ = processor.process_iter()
+    late, end = processor.new_speaker("anna")
     assert late
+    assert end == processor.end
     assert processor.process_iter()[0] == []
     again = inserted(processor, clips[1], 60.0) + processor.finish()[0]
-    assert [w.text for w in words + late] == [w.text for w in again]
+    assert plain(words + late) == plain(again)
+
+
+def test_a_closed_session_stops_after_the_step_under_way(tiny, config, clips, monkeypatch):
+    processor, steps = OnlineProcessor(tiny, config), []
+    works = IncrementalDecoder.hypothesis
+
+    def counted(self, *arguments):
+        steps.append(1)
+        if len(steps) == 2:
+            processor.close()
+        return works(self, *arguments)
+
+    monkeypatch.setattr(IncrementalDecoder, "hypothesis", counted)
+    processor.insert_audio_chunk(np.tile(clips[2], 40), 40 * len(clips[2]) / RATE)
+    with pytest.raises(SessionClosed):
+        processor.process_iter()
+    assert len(steps) == 2
+    with pytest.raises(SessionClosed):
+        processor.finish()
+
+
+def test_a_session_opens_while_another_decodes(tiny, config, clips, monkeypatch):
+    """A server opens sessions in its event loop, which must not wait for the engine."""
+    decoding, go_on = threading.Event(), threading.Event()
+
+    def busy():
+        decoding.set()
+        go_on.wait(10)
+
+    thread = threading.Thread(target=on_engine_thread, args=(tiny, busy))
+    thread.start()
+    assert decoding.wait(10)
+    processor = OnlineProcessor(tiny, config, language="en")
+    processor.insert_audio_chunk(clips[1], len(clips[1]) / RATE)
+    processor.end_silence(0.1)
+    assert processor.get_buffer().text == ""
+    assert thread.is_alive()
+    go_on.set()
+    thread.join()
 
 
 @pytest.mark.parametrize(
@@ -144,8 +277,12 @@ def test_a_failure_reaches_the_server_and_no_audio_is_lost(
             processor.process_iter()
         with pytest.raises(MemoryError):
             processor.finish()
+        processor.insert_audio_chunk(clips[1], 2 * len(clips[1]) / RATE)
+        with pytest.raises(MemoryError):
+            processor.process_iter()
     words, _ = processor.finish()
-    assert abs(len(words) - len(expected(tiny, config, clips[1]))) <= 1
+    whole = len(expected(tiny, config, clips[1]))
+    assert abs(len(words) - 2 * whole) <= 2
 
 
 def test_eight_sessions_in_threads_say_what_each_says_alone(tiny, config, clips):

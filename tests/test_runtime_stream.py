@@ -111,6 +111,42 @@ def test_an_empty_stream_ends(stream):
     assert stream.draft == ""
 
 
+def test_flush_commits_all_and_the_stream_goes_on(stream, clips):
+    first = stream.feed(clips[1]) + stream.flush()
+    assert stream.draft == ""
+    assert stream.flush() == []
+    pause = np.zeros(8_000, np.float32)
+    second = stream.feed(np.r_[pause, clips[2]]) + stream.finish()
+    assert said(first) == said(fed_alone(stream, clips[1]))
+    start_s = (len(clips[1]) + len(pause)) / 16_000
+    assert all(start_s - 0.2 <= word.start_s for word in second)
+    assert second[0].space_before
+    alone = said(fed_alone(stream, clips[2])).split()
+    assert jiwer.process_words(" ".join(alone), said(second)).hits >= 0.7 * len(alone)
+
+
+def fed_alone(stream, samples):
+    stream.reset()
+    return fed(stream, samples)
+
+
+def test_nothing_is_decoded_twice_where_a_stream_ends_at_a_flush(stream, clips):
+    steps = []
+    stream._on_step = steps.append
+    stream.feed(clips[1])
+    stream.flush()
+    count = len(steps)
+    assert stream.finish() == []
+    assert len(steps) == count
+    with pytest.raises(InputError, match="finished; call reset"):
+        stream.flush()
+
+
+def test_flushing_nothing(stream):
+    assert stream.flush() == []
+    assert stream.finish() == []
+
+
 def test_a_finished_stream_takes_nothing_more_until_reset(stream, clips):
     first = fed(stream, clips[1])
     assert stream.finish() == []

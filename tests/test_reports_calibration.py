@@ -1,0 +1,75 @@
+"""The Pareto figure: its data exact, its texts apart and inside, its file whole."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from test_calibrate_result import content
+from test_reports_figures import drawn_texts
+
+from alignheads.calibrate import CalibrationFile
+from alignheads.errors import InputError
+from alignheads.reports.calibration_figures import pareto, pareto_info
+from alignheads.reports.style import save_figure
+
+
+@pytest.fixture
+def file():
+    return CalibrationFile.model_validate(content())
+
+
+def test_points_are_delay_and_percent(file):
+    info = pareto_info(file)
+    assert info.front == ((0.4, 5.0), (0.8, 2.0))
+    assert info.trials == ((0.8, 2.0), (0.4, 5.0))
+    assert info.baselines == {"published, border .25": (1.4, 2.0)}
+    assert info.chosen == (0.8, 2.0)
+    assert info.other == ((0.7, 1.0), (1.1, 0.0))
+    assert info.volume.tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+    assert info.held_out[0].delay_s == pytest.approx((0.8, 0.72, 0.88))
+    assert info.held_out[1].wer == pytest.approx((3.0, 1.5, 6.0))
+    assert "2.00\u00a0% WER at a mean delay of 0.80\u00a0s" in info.title
+    assert "border 0.2, 2 heads, rewind 0.12" in info.subtitle
+
+
+VARIANTS = [
+    {},
+    {"other_front": None},
+    {"held_out": None, "other_front": None},
+    {"selected": None, "held_out": None},
+    {"hypervolume": [], "hypervolume_reference": None},
+    {"model": "someone/a-model-with-a-name-that-is-much-longer-than-anything-sensible"},
+]
+
+
+@pytest.mark.parametrize("changed", VARIANTS)
+def test_texts_are_inside_and_apart(changed, tmp_path):
+    figure = pareto(pareto_info(CalibrationFile.model_validate(content(**changed))))
+    boxes = drawn_texts(figure)
+    width, height = figure.canvas.get_width_height()
+    for text, box in boxes:
+        assert box.x0 >= -1, text
+        assert box.x1 <= width + 1, text
+        assert box.y0 >= -1, text
+        assert box.y1 <= height + 1, text
+    for (one, box), (other, second) in itertools.combinations(boxes, 2):
+        shared_x = min(box.x1, second.x1) - max(box.x0, second.x0)
+        shared_y = min(box.y1, second.y1) - max(box.y0, second.y0)
+        assert min(shared_x, shared_y) <= 1, f"{one!r} lies on {other!r}"
+    save_figure(figure, tmp_path / "pareto.png")
+    assert (tmp_path / "pareto.png").stat().st_size > 10_000
+
+
+def test_trials_that_are_all_alike_can_be_drawn():
+    same = content(other_front=None, held_out=None, hypervolume=[0.0, 0.0, 0.0])
+    for trial in same["trials"][:3]:
+        trial.update(wer=0.0, delay_s=0.5, on_front=True)
+    same["front"] = [0, 1, 2]
+    pareto(pareto_info(CalibrationFile.model_validate(same)))
+
+
+def test_without_a_complete_trial_there_is_nothing_to_draw():
+    empty = content(trials=[], front=[], selected=None, held_out=None, hypervolume=[])
+    with pytest.raises(InputError, match="no complete trial"):
+        pareto_info(CalibrationFile.model_validate(empty))
