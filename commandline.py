@@ -11,7 +11,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -74,6 +74,20 @@ def output_path(path: Path, force: bool) -> Path:
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"cannot write {path}: no permission")
     return path
+
+
+def output_folder(folder: Path, names: Iterable[str], force: bool) -> None:
+    """Make `folder`, if files of these names can be written there.
+
+    Raises:
+        InputError: it cannot be a folder, or see `output_path`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
+    for name in names:
+        output_path(folder / name, force)
 
 
 @contextlib.contextmanager

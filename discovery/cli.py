@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..commandline import output_path, progress_bar, run, say
+from ..commandline import output_folder, output_path, progress_bar, run, say
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def discover_heads_command(
     out = output_path(out or Path(f"alignment_heads_{label}.json"), force)
     figure = _figure_path(figure or out.with_suffix(".png"), out, force)
     if figures is not None:
-        _check_folder(figures, force)
+        output_folder(figures, (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES), force)
     if part:
         output_path(shards.sums_path(out), force)
     if found is None:
@@ -147,16 +147,6 @@ def _figure_path(figure: Path, out: Path, force: bool) -> Path:
     if figure.resolve() == out.resolve():
         raise InputError(f"{out} would be both heads file and figure; give --figure another name")
     return output_path(figure, force)
-
-
-def _check_folder(folder: Path, force: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
-    for name in _FIGURES:
-        for suffix in _SUFFIXES:
-            output_path(folder / f"{name}{suffix}", force)
 
 
 def _draw(heads: HeadsFile, found: Measurement, figure: Path, folder: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..commandline import output_path, replacing, run, say
+from ..commandline import output_folder, output_path, replacing, run, say
 from ..errors import InputError
 
 
@@ -45,7 +45,7 @@ def render_report(
     from ..calibrate.benchmark.result import load_benchmark
     from ..calibrate.result import CalibrationFile
     from ..heads.load import load_heads
-    from .drawings import check_folder, save_drawings
+    from .drawings import print_names, save_drawings
     from .report import Report
 
     report = Report(
@@ -56,7 +56,7 @@ def render_report(
         timelines=timelines,
     )
     if figures is not None:
-        check_folder(figures, report.drawings, force)
+        output_folder(figures, print_names(report.drawings.values()), force)
     page = report.html()
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..commandline import output_path
-from ..errors import InputError
 from .inline_svg import inline_png, inline_svg
 from .style import save_figure
 from .timeline_figure import MEL_ID
@@ -87,19 +85,9 @@ class PageFigure:
     band: tuple[float, float] = (0.0, 0.0)
 
 
-def check_folder(folder: Path, names: Iterable[str], force: bool) -> None:
-    """Make sure that figures of these names can be written to `folder`, which is made.
-
-    Raises:
-        InputError: it is no folder, or a file is in the way and `force` is off.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
-    for name in names:
-        for suffix in PRINT_SUFFIXES:
-            output_path(folder / f"{name}{suffix}", force)
+def print_names(drawings: Iterable[Drawing]) -> list[str]:
+    """The names of the files that `save_drawings` writes."""
+    return [f"{drawing.name}{suffix}" for drawing in drawings for suffix in PRINT_SUFFIXES]
 
 
 def save_drawings(drawings: Iterable[Drawing], folder: Path) -> None:
