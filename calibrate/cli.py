@@ -127,7 +127,7 @@ def calibrate_command(
     _check_names(out, report, figure)
 
     from .calibration import conclude
-    from .outputs import Outputs
+    from .outputs import Outputs, check_paths
     from .speech import SpeechOptions
     from .study import TrialsFailed
     from .sweep import SweepOptions, set_up
@@ -139,6 +139,7 @@ def calibrate_command(
         store=store,
     )  # fmt: skip
     options.check()
+    check_paths(out, report, figure, force=force)
     speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases)
     with progress_bar("word times") as progress:
         sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
@@ -164,9 +165,6 @@ def _check_names(out: Path, report: Path, figure: Path) -> None:
         raise InputError(f"cannot write the figure {figure}: its name must end in .png, .svg, .pdf")
     if len({path.resolve() for path in (out, report, figure)}) < 3:
         raise InputError(f"{out}, {report} and {figure} must be three files; give each its own")
-    for path in (out, report, figure):
-        if not path.resolve().parent.is_dir():
-            raise InputError(f"cannot write {path}: there is no folder {path.resolve().parent}")
 
 
 def _run(sweep: Sweep, outputs: Outputs) -> None:

@@ -79,6 +79,20 @@ class Outputs:
             self._sweep.file(found, None, self._sweep.replay_info()).save(self._report)
 
 
+def check_paths(config: Path, report: Path, figure: Path, *, force: bool) -> None:
+    """Refuse what cannot be written whatever the study is, before anything is loaded.
+
+    Raises:
+        InputError: a file is in the way that is of no study at all, or cannot be written.
+    """
+    may_be_ours = False
+    for path, part, name in ((config, "calibration", "study"), (report, "study", "name")):
+        is_of_a_study = _said_in(path, part, name) is not None
+        may_be_ours = may_be_ours or is_of_a_study
+        output_path(path, force or is_of_a_study)
+    output_path(figure, force or may_be_ours)
+
+
 def _said_in(path: Path, part: str, name: str = "study") -> tuple[Any, Any] | None:
     """The name and the fingerprint of the study that a JSON file is of; None: it is of none."""
     try:

@@ -169,7 +169,8 @@ def _open_journal(path: Path) -> BaseStorage:
         raise InputError(f"the study's journal {path} is a folder; give the name of a file")
     if not path.resolve().parent.is_dir():
         raise InputError(f"cannot keep the study in {path}: there is no folder {path.parent}")
-    lock = _KernelLock(path.with_name(f"{path.name}.lock"))
+    beside = path.with_name(f"{path.name}.lock")
+    lock, is_new = _KernelLock(beside), not beside.exists()
     try:
         lock.acquire()
         try:
@@ -178,6 +179,8 @@ def _open_journal(path: Path) -> BaseStorage:
             lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
     except InputError:
+        if is_new:  # this is no journal, so that nobody else can be at it
+            beside.unlink(missing_ok=True)
         raise
     except OSError as error:
         raise InputError(

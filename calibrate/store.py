@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ class DecodeStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             # One thread at a time uses it, but not always the same.
             self._file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
+            weakref.finalize(self, self._file.close)
             self._file.execute("pragma journal_mode = wal")
             self._file.execute("pragma synchronous = normal")
             with self._file:

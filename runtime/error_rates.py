@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jiwer
@@ -41,7 +41,7 @@ def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCo
     Raises:
         ValueError: not as many hypotheses as references.
     """
-    return _counts(jiwer.process_words, references, hypotheses)
+    return _counts(jiwer.process_words, references, hypotheses, lambda text: text.count(" ") + 1)
 
 
 def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
@@ -50,15 +50,32 @@ def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> Er
     Raises:
         ValueError: not as many hypotheses as references.
     """
-    return _counts(jiwer.process_characters, references, hypotheses)
+    return _counts(jiwer.process_characters, references, hypotheses, len)
 
 
-def _counts(process, references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
+def _counts(
+    process,
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    units: Callable[[str], int],
+) -> ErrorCounts:
+    """Counts of jiwer's `process`; `units` of a text that is right need no alignment."""
     _check_lengths(references, hypotheses)
-    if not references:
-        return ErrorCounts(0, 0, 0, 0)
-    out = process(list(references), list(hypotheses))
-    return ErrorCounts(out.hits, out.substitutions, out.deletions, out.insertions)
+    hits, left = 0, []
+    for pair in zip(references, hypotheses, strict=True):
+        if pair[0] == pair[1] and pair[0] and _is_plain(pair[0]):
+            hits += units(pair[0])
+        else:
+            left.append(pair)
+    if not left:
+        return ErrorCounts(hits, 0, 0, 0)
+    out = process(*map(list, zip(*left, strict=True)))
+    return ErrorCounts(hits + out.hits, out.substitutions, out.deletions, out.insertions)
+
+
+def _is_plain(text: str) -> bool:
+    """White space is single spaces between words, as a normaliser leaves it."""
+    return text == " ".join(text.split())
 
 
 def _check_lengths(references: Sequence[str], hypotheses: Sequence[str]) -> None:
@@ -144,6 +161,8 @@ def space_errors(references: Sequence[str], hypotheses: Sequence[str]) -> SpaceE
 
 def _error_spans(reference: str, hypothesis: str) -> list[tuple[list[str], list[str], int]]:
     """(words of the reference, words of the hypothesis, word errors) of each span."""
+    if reference == hypothesis:
+        return []
     out = jiwer.process_words(reference, hypothesis)
     said, heard = out.references[0], out.hypotheses[0]
     found: list[tuple[list[str], list[str], int]] = []

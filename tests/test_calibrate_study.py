@@ -284,6 +284,7 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, content):
     with pytest.raises(InputError, match=r"notes is damaged: line 1 .*--storage"):
         open_storage(str(path), None)
     assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_empty_or_missing_file_is_a_new_journal(tmp_path):

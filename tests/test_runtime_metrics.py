@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import jiwer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -325,3 +326,22 @@ def test_cutting_one_planted_word_is_found_and_cost_two_errors(reference, data):
     found = space_errors([" ".join(reference)], [" ".join(heard)])
     assert (found.spans, found.errors, found.cut_words) == (1, 2, 1)
     assert found.rate_without == 0.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.text("ab \t", max_size=8), st.text("ab \t", max_size=8), st.booleans()),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_texts_that_are_right_are_counted_as_the_alignment_would(rows):
+    references = [reference for reference, *_ in rows]
+    hypotheses = [one if same else other for one, other, same in rows]
+    for ours, theirs in (
+        (word_errors, jiwer.process_words),
+        (character_errors, jiwer.process_characters),
+    ):
+        counts, out = ours(references, hypotheses), theirs(references, hypotheses)
+        found = (counts.hits, counts.substitutions, counts.deletions, counts.insertions)
+        assert found == (out.hits, out.substitutions, out.deletions, out.insertions)

@@ -40,8 +40,9 @@ def scored(observation: Observation) -> Utterance:
     language = scoring_language(observation.reference, observation.language)
     scores: dict[Normaliser, Scored] = {}
     for normaliser in NORMALISERS:
-        reference = normalise(observation.reference, normaliser, language)
-        hypothesis = normalise(observation.hypothesis, normaliser, language)
+        reference = hypothesis = normalise(observation.reference, normaliser, language)
+        if observation.hypothesis != observation.reference:
+            hypothesis = normalise(observation.hypothesis, normaliser, language)
         counts = word_errors([reference], [hypothesis])
         scores[normaliser] = Scored(
             reference=reference, hypothesis=hypothesis, errors=counts.errors, wer=counts.rate
@@ -61,6 +62,16 @@ def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
     audio_s = sum(one.duration_s for one in utterances)
     walls = [one.wall_s for one in utterances]
     wall_s = None if None in walls else sum(wall for wall in walls if wall is not None)
+    sums = [
+        make(utterances, normaliser)
+        for normaliser in NORMALISERS
+        for make in (word_sums, character_sums)
+    ]
+    intervals = rate_intervals(sums, seed=seed)
+    texts: dict[Normaliser, TextTotals] = {
+        normaliser: _text_totals(utterances, normaliser, *intervals[2 * index : 2 * index + 2])
+        for index, normaliser in enumerate(NORMALISERS)
+    }
     latency, note = _latency(utterances, mode, seed)
     return Totals(
         utterances=len(utterances),
@@ -68,30 +79,27 @@ def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
         wall_s=wall_s,
         rtf=None if wall_s is None else real_time_factor(wall_s, audio_s),
         utterance_rtf=_spread(Distribution.of(u.rtf for u in utterances if u.rtf is not None)),
-        texts={normaliser: text_totals(utterances, normaliser, seed) for normaliser in NORMALISERS},
+        texts=texts,
         latency=latency,
         latency_note=note,
     )
 
 
-def text_totals(utterances: Sequence[Utterance], normaliser: Normaliser, seed: int) -> TextTotals:
-    """How right the texts are under one normaliser."""
+def _text_totals(
+    utterances: Sequence[Utterance],
+    normaliser: Normaliser,
+    words_interval: Interval | None,
+    characters_interval: Interval | None,
+) -> TextTotals:
     pairs = [one.scores[normaliser] for one in utterances]
     references, hypotheses = [p.reference for p in pairs], [p.hypothesis for p in pairs]
-    letters = [
-        [text.replace(" ", "") if one.unit == "character" else text for text in texts]
-        for one, texts in zip(utterances, zip(references, hypotheses, strict=True), strict=True)
-    ]
+    characters = character_errors(*zip(*_letters(utterances, normaliser), strict=True))
     space = space_errors(references, hypotheses)
     rates = [pair.wer for pair in pairs if pair.wer is not None]
     # As errors without a reference count too, and have no rate, the count decides between equals.
     ranked = sorted(
         (u for u in utterances if u.scores[normaliser].errors),
         key=lambda u: (-_rate_or_errors(u.scores[normaliser]), -u.scores[normaliser].errors, u.id),
-    )
-    characters = character_errors(*map(list, zip(*letters, strict=True)))
-    words_interval, characters_interval = rate_intervals(
-        [word_sums(utterances, normaliser), _character_sums(letters)], seed=seed
     )
     return TextTotals(
         words=_error_rate(space.words, words_interval),
@@ -131,9 +139,21 @@ def delay_sums(utterances: Sequence[Utterance]) -> Sums | None:
     return Sums.of([sum(d) for d in delays], [len(d) for d in delays])
 
 
-def _character_sums(pairs: Sequence[Sequence[str]]) -> Sums:
-    counts = [character_errors([reference], [hypothesis]) for reference, hypothesis in pairs]
+def character_sums(utterances: Sequence[Utterance], normaliser: Normaliser) -> Sums:
+    """Character errors and characters of reference of each utterance."""
+    counts = [character_errors([r], [h]) for r, h in _letters(utterances, normaliser)]
     return Sums.of([c.errors for c in counts], [c.reference for c in counts])
+
+
+def _letters(utterances: Sequence[Utterance], normaliser: Normaliser) -> list[tuple[str, str]]:
+    """Both texts of each, without the spaces that only part characters."""
+    pairs = [(one.unit, one.scores[normaliser]) for one in utterances]
+    return [
+        (p.reference.replace(" ", ""), p.hypothesis.replace(" ", ""))
+        if unit == "character"
+        else (p.reference, p.hypothesis)
+        for unit, p in pairs
+    ]
 
 
 def _rate_or_errors(score: Scored) -> float:
