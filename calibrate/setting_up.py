@@ -60,7 +60,7 @@ def set_up(
         space = make_space(
             model.name, file, options.border, options.max_heads, options.tune, language
         )
-    source_name = str(heads) if isinstance(heads, str | Path) else f"bundled or given: {file.model}"
+    source_name = str(heads) if isinstance(heads, str | Path) else file.model
     storage = open_storage(options.storage, options.journal)
     fingerprint = _fingerprint(model, file, space, dev)
     baselines = {
