@@ -25,8 +25,9 @@ from alignheads.calibrate.held_out import CHOSEN, score_held_out
 from alignheads.calibrate.report import difference, estimate
 from alignheads.calibrate.result import HeldOut
 from alignheads.calibrate.scoring import Score, score
+from alignheads.calibrate.setting_up import set_up
 from alignheads.calibrate.speech import Recording, Speech, SpeechOptions, read_speech
-from alignheads.calibrate.sweep import MEMORY, Sweep, SweepOptions, set_up
+from alignheads.calibrate.sweep import MEMORY, Sweep, SweepOptions
 from alignheads.commandline import run, say
 from alignheads.corpora import load_corpus
 from alignheads.errors import InputError

@@ -12,9 +12,10 @@ from ..runtime.config import DecoderConfig
 from ..runtime.model import SpeechModel
 from .outputs import Outputs
 from .result import CalibrationFile
+from .setting_up import set_up
 from .speech import SpeechOptions
 from .storage import failing_as_input
-from .sweep import Sweep, SweepOptions, set_up
+from .sweep import Sweep, SweepOptions
 
 
 @dataclass(frozen=True)

@@ -128,9 +128,10 @@ def calibrate_command(
 
     from .calibration import conclude
     from .outputs import Outputs, check_paths
+    from .setting_up import set_up
     from .speech import SpeechOptions
     from .study import TrialsFailed
-    from .sweep import SweepOptions, set_up
+    from .sweep import SweepOptions
 
     options = SweepOptions(
         trials=trials, border=border, tune=tuple(filter(None, map(str.strip, tune.split(",")))),

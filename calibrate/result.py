@@ -32,7 +32,7 @@ class _Model(BaseModel):
 
 
 class HeadsInfo(_Model):
-    """The heads file of the sweep: `source` as it was given, `listed` ranked heads in it."""
+    """The heads file of the sweep: `source` as it was given, or its model; `listed` heads in it."""
 
     source: str
     sha256: str

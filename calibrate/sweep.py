@@ -17,11 +17,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from ..errors import InputError
-from ..heads import HeadsFile, load_heads
-from ..runtime.backend import on_gpu
+from ..heads import HeadsFile
 from ..runtime.config import DecoderConfig
 from ..runtime.engine_thread import on_engine_thread
-from ..runtime.incremental import IncrementalDecoder
 from ..runtime.model import SpeechModel
 from ..runtime.stream import StreamDecoder
 from ..runtime.timed import TimedStream, timed_stream
@@ -29,15 +27,15 @@ from . import report
 from .explain import explain
 from .front import Rule, parse_rule
 from .held_out import CHOSEN, score_held_out
-from .identity import code_version, digest, model_hash
+from .identity import digest
 from .replay import ReplaySource
-from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, Range, ReplayInfo, StudyInfo
+from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
 from .scoring import Score, score
-from .space import BASELINE, BORDERS, SEARCHED, Space, make_space
-from .speech import Progress, Recording, Speech, SpeechOptions, load_speech
-from .storage import failing_as_input, open_storage, redacted
+from .space import BORDERS, Space
+from .speech import Progress, Recording, Speech
+from .storage import failing_as_input, redacted
 from .store import DecodeStore
-from .study import FINGERPRINT, completed, open_study, run_trials
+from .study import FINGERPRINT, completed, run_trials
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
     from .report import Standing
 
 MEMORY = "memory"
-_RANGE = "range of "  # a part of the fingerprint for each parameter
+RANGE = "range of "  # a part of the fingerprint for each parameter
 
 
 @dataclass(frozen=True)
@@ -124,11 +122,13 @@ class Sweep:
 
     def replayed(self, config: DecoderConfig, recording: Recording) -> TimedStream:
         """One recording, from the store where it can be."""
-        self.source.play(recording.key, config.head_count, config.aggregate)
-        clock = self._owed_clock
-        return on_engine_thread(
-            self.model, partial(self._stream, config, recording, self.source, clock)
-        )
+
+        def task() -> TimedStream:
+            self.source.play(recording.key, config.head_count, config.aggregate)
+            return self._stream(config, recording, self.source, self._owed_clock)
+
+        # There, since it decodes there: a step from the store has no other thread to wait for.
+        return on_engine_thread(self.model, task)
 
     def live(self, config: DecoderConfig, recording: Recording) -> TimedStream:
         """One recording, decoded as any stream is."""
@@ -317,7 +317,7 @@ class Sweep:
         except KeyError:
             return None
         ours, theirs = self.study.user_attrs[FINGERPRINT], other.user_attrs.get(FINGERPRINT, {})
-        kinds = {_RANGE + name for name in BORDERS.values()}
+        kinds = {RANGE + name for name in BORDERS.values()}
         if _without(ours, kinds) != _without(theirs, kinds) or not completed(other):
             return None
         return report.other_front(other, border)
@@ -337,115 +337,5 @@ def study_name(name: str, border: str) -> str:
     return f"{name}-{border}"
 
 
-def set_up(
-    model: SpeechModel | str | Path = "tiny",
-    heads: HeadsFile | str | Path | None = None,
-    speech: SpeechOptions | None = None,
-    options: SweepOptions | None = None,
-    *,
-    dtype: str | None = None,
-    progress: Progress | None = None,
-) -> Sweep:
-    """Load everything, open the study, and enqueue the baselines if it is new.
-
-    Args:
-        model: a `SpeechModel`, or what `SpeechModel.load` takes.
-        heads: a `HeadsFile`, or what `load_heads` takes; None: the one bundled for the model.
-        speech: which corpora.
-        options: what to search.
-        dtype: of a model that is loaded here.
-        progress: called with utterances that have word times, and utterances in all.
-
-    Raises:
-        InputError: bad input of any kind, or a study of something else.
-    """
-    speech, options = speech or SpeechOptions(), options or SweepOptions()
-    options.check()
-    # What is wrong in a small file is told before a large one is loaded.
-    file = heads if isinstance(heads, HeadsFile) or heads is None else load_heads(heads)
-    if not isinstance(model, SpeechModel):
-        model = SpeechModel.load(model, dtype)
-    if file is None:
-        file = load_heads(None, model.name)
-    file.check_model(model.name, model.num_layers, model.num_heads)
-    language = model.language_name(options.language)
-    space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
-    dev, test = load_speech(model.label, speech, space.base.step_s, progress)
-    notes = []
-    if language is None:
-        language = _common_language(model, dev, notes)
-        space = make_space(
-            model.name, file, options.border, options.max_heads, options.tune, language
-        )
-    source_name = str(heads) if isinstance(heads, str | Path) else f"bundled or given: {file.model}"
-    storage = open_storage(options.storage, options.journal)
-    fingerprint = _fingerprint(model, file, space, dev)
-    baselines = {
-        name: (params, {BASELINE: name, SEARCHED: "fraction"})
-        for name, params in space.baselines().items()
-    }
-    name = study_name(options.study or model.label, space.border)
-    with failing_as_input(options.storage_name):
-        study = open_study(storage, name, fingerprint, options.seed, baselines)
-    store = DecodeStore(_store_path(options.store, model, space, fingerprint))
-    means = "aggregate" in space.ranges or space.base.aggregate == "mean"
-    live = IncrementalDecoder(
-        model,
-        list(space.base.heads),  # type: ignore[arg-type]
-        aggregate="mean" if means else "median",
-    )
-    return Sweep(
-        model, file, source_name, space, dev, test, options, storage, study, store,
-        ReplaySource(live, store), parse_rule(options.select), notes,
-    )  # fmt: skip
-
-
-def _common_language(model: SpeechModel, dev: Speech, notes: list[str]) -> str | None:
-    """The language that all utterances have, as the model names it."""
-    languages = {one.utterance.language for one in dev.recordings}
-    if len(languages) == 1:
-        return model.language_name(languages.pop())
-    known = ", ".join(sorted(filter(None, languages)))
-    notes.append(
-        f"the corpus has several languages ({known}): each utterance was decoded with its own, "
-        "the configuration leaves it to be detected"
-    )
-    return None
-
-
-def _fingerprint(model: SpeechModel, heads: HeadsFile, space: Space, dev: Speech) -> dict[str, str]:
-    """What the results of a study depend on, by name."""
-    settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
-    return {
-        "model": f"{model.name} ({model_hash(model.folder)})",
-        "heads": f"{heads.model} ({heads.sha256[:16]})",
-        "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
-        **{_RANGE + name: _shown(values) for name, values in space.ranges.items()},
-        "settings": settings,
-        "code": code_version(),
-    }
-
-
-def _shown(values: Range) -> str:
-    if values.choices is not None:
-        return " or ".join(map(str, values.choices))
-    return f"{values.low:g} to {values.high:g}"
-
-
 def _without(parts: dict[str, str], names: set[str]) -> dict[str, str]:
     return {name: value for name, value in parts.items() if name not in names}
-
-
-def _store_path(
-    store: Path | str | None, model: SpeechModel, space: Space, fingerprint: dict[str, str]
-) -> Path | None:
-    if store is not None and str(store) == MEMORY:
-        return None
-    if store is None:
-        import pooch
-
-        store = Path(pooch.os_cache("alignheads")) / "replay"
-    key = digest(
-        [fingerprint["model"], fingerprint["code"], space.base.heads, str(model.dtype), on_gpu()]
-    )
-    return Path(store) / f"{model.label}-{key}.sqlite"
