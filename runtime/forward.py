@@ -62,6 +62,9 @@ def decode(
         mask = mask_of(visible[:, None, :, :], embedded.dtype)
     position_ids = mx.broadcast_to(positions[:, None, :], (batch, 3, new))
     cos, sin = decoder.rotary_emb(position_ids, dtype=embedded.dtype)
+    half = cos.shape[-1] // 2
+    # Its first half takes the other half's number from what it turns.
+    turns = cos[:, None], mx.concatenate([-sin[..., :half], sin[..., half:]], axis=-1)[:, None]
 
     hidden = embedded
     for index, layer in enumerate(decoder.layers):
@@ -76,7 +79,7 @@ def decode(
         q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
         q = attention.q_norm(q).transpose(0, 2, 1, 3)
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
-        q, k = _rotated(q, cos, sin), _rotated(k, cos, sin)
+        q, k = _turned(q, *turns), _turned(k, *turns)
         k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
         weights = observe(index, q, k) if observe is not None else None
         if weights is None:
@@ -91,12 +94,13 @@ def decode(
     return decoder.norm(hidden)
 
 
-def _rotated(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     """[batch, heads, positions, dim] by the rotary embedding of the last `positions`."""
-    cos, sin = (table[:, None, -x.shape[2] :] for table in (cos, sin))
-    half = x.shape[-1] // 2
-    turned = mx.concatenate([-x[..., half:], x[..., :half]], axis=-1)
-    return x * cos + turned * sin
+    half, length = x.shape[-1] // 2, x.shape[2]
+    if length < cos.shape[2]:
+        cos, sin = cos[:, :, -length:], sin[:, :, -length:]
+    swapped = mx.concatenate([x[..., half:], x[..., :half]], axis=-1)
+    return x * cos + swapped * sin
 
 
 def attention_weights(queries: mx.array, keys: mx.array) -> mx.array:

@@ -22,13 +22,20 @@ class LogMel:
 
     def __init__(self, filters: np.ndarray) -> None:
         """`filters`: [bands, 201], the mel filterbank."""
-        self._filters = np.ascontiguousarray(filters.T, np.float32)
+        # A band is a few bins next to each other. A product with all of the filterbank would be
+        # mostly zeros, and wake up the threads of numpy's BLAS for them.
+        bins = [_span(band) for band in filters]
+        self._bins = np.concatenate([np.arange(first, stop) for first, stop in bins])
+        self._weights = np.concatenate(
+            [band[first:stop] for band, (first, stop) in zip(filters, bins, strict=True)]
+        ).astype(np.float32)
+        self._starts = np.cumsum([0, *(stop - first for first, stop in bins[:-1])])
         self._hann = np.hanning(_WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Another buffer."""
-        self._final = np.zeros((0, self._filters.shape[1]), np.float32)
+        self._final = np.zeros((0, len(self._starts)), np.float32)
 
     def drop(self, frames: int) -> None:
         """The buffer's first `frames` frames are gone from it."""
@@ -59,7 +66,7 @@ class LogMel:
     def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
         """[stop - first, bands], log10 of the power, from frame `first` on."""
         if first >= stop:  # the same buffer again, or hardly more of it
-            return np.zeros((0, self._filters.shape[1]), np.float32)
+            return np.zeros((0, len(self._starts)), np.float32)
         begin = lead + HOP_SAMPLES * first - _REACH
         end = lead + HOP_SAMPLES * (stop - 1) + _REACH
         part = samples[max(0, begin) : end]
@@ -69,5 +76,12 @@ class LogMel:
             part = whole[begin + before : end + before]
         places = np.lib.stride_tricks.sliding_window_view(part, _WINDOW_SAMPLES)[::HOP_SAMPLES]
         spectrum = np.fft.rfft(places * self._hann)
-        power = spectrum.real**2 + spectrum.imag**2
-        return np.log10(np.maximum(power.astype(np.float32) @ self._filters, 1e-10))
+        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+        bands = np.add.reduceat(power[:, self._bins] * self._weights, self._starts, axis=1)
+        return np.log10(np.maximum(bands, 1e-10))
+
+
+def _span(band: np.ndarray) -> tuple[int, int]:
+    """The first bin that a band sees and the one after its last; one bin where it sees none."""
+    seen = np.flatnonzero(band)
+    return (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 1)
