@@ -2,7 +2,9 @@
 
 The same numbers as the engine's `log_mel_spectrogram` (Whisper's): frames of 400 samples every
 160 under a Hann window, power, 128 mel bands, log10, no lower than 8 below the loudest, scaled.
-The last step depends on all of the buffer: what is kept is what comes before it.
+The last step depends on all of the buffer: what is kept is what comes before it. So that the
+floor does not move, and with it all that was encoded, whenever a buffer's loudest frame comes or
+goes, it is rounded to a quarter (2.5 dB); that shows only where a recording is as good as silent.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ LEAD_SAMPLES = 2 * HOP_SAMPLES
 _WINDOW_SAMPLES = 400
 _REACH = _WINDOW_SAMPLES // 2  # samples that a frame sees on either side of its place
 _RANGE = 8.0
+_FLOOR_STEP = 0.25
 
 
 class LogMel:
@@ -60,7 +63,7 @@ class LogMel:
         raw = np.concatenate([self._final, fresh])
         if final > known:
             self._final = raw[:final]
-        floored = np.maximum(raw, raw.max() - _RANGE)
+        floored = np.maximum(raw, np.round(raw.max() / _FLOOR_STEP) * _FLOOR_STEP - _RANGE)
         return ((floored + 4.0) / 4.0).T, final
 
     def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
