@@ -1,7 +1,7 @@
 """exp, GELU, SiLU and attention for the CPU, where MLX computes exp and erf number by number.
 
 On x86 its exp takes 10 ns a number and its erf 25 ns, while a sum takes 0.3 ns; a polynomial
-of sums and products is 3 to 5 times faster than either (`benchmarks/activations.py`). On Metal
+of sums and products is 5 to 7 times faster than either (`benchmarks/activations.py`). On Metal
 and CUDA, in half precision, and for a few numbers, where an operation costs more than its
 numbers, these are MLX's own.
 """

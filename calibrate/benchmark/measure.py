@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,9 @@ from .traces import TRACED_S, make_trace
 
 DETECT = "detect"
 """As a language: none is given to the decoder."""
+
+Audio = tuple[np.ndarray, tuple[WordTime, ...] | None]
+"""As `Item.read` gives it: samples, and the words spoken in them."""
 
 _WARM_UP_S = 10.0
 
@@ -98,7 +102,12 @@ def warm_up(model: SpeechModel, decoder: Decoder, item: Item, language: str | No
 
 
 def observe(
-    model: SpeechModel, decoder: Decoder, item: Item, language: str | None, is_traced: bool = False
+    model: SpeechModel,
+    decoder: Decoder,
+    item: Item,
+    language: str | None,
+    is_traced: bool = False,
+    read: Callable[[], Audio] | None = None,
 ) -> tuple[Observation, Trace | None]:
     """Decode one item, and trace its steps where that is asked for and there are any.
 
@@ -108,12 +117,13 @@ def observe(
         item: what to decode.
         language: given to the decoder: a name, `DETECT` for none, None: the corpus's own.
         is_traced: whether to keep what each step saw.
+        read: gives the item's audio; None: `item.read`.
 
     Raises:
         InputError: the audio cannot be used, or the model lacks the language.
         Exception: what the engine raises, with the item's id as a note.
     """
-    samples, gold = item.read()
+    samples, gold = (read or item.read)()
     steps: list[StepTrace] = []
     try:
         found = _decode(
@@ -208,5 +218,14 @@ def run_decoder(
     left = [item for item in items if item.id not in known]
     if left:
         warm_up(model, decoder, left[0], language)
-    for item in left:
-        on_observation(*observe(model, decoder, item, language, item.id in traced))
+    for item, read in _read_ahead(left):
+        on_observation(*observe(model, decoder, item, language, item.id in traced, read))
+
+
+def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[Item, Callable[[], Audio]]]:
+    """Each item with what gives its audio, which was read while the one before was decoded."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(item.read) for item in items[:1]]
+        for index, item in enumerate(items):
+            coming += [reader.submit(one.read) for one in items[index + 1 : index + 2]]
+            yield item, coming.pop(0).result

@@ -1,0 +1,58 @@
+"""What exp, GELU, SiLU and attention cost on this machine: MLX's own and the package's.
+
+python benchmarks/activations.py
+"""
+
+from __future__ import annotations
+
+import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+
+import time
+from collections.abc import Callable
+
+import mlx.nn as nn
+
+from alignheads.runtime import activations
+from alignheads.runtime.backend import mx
+
+REPEATS = 50
+SHAPE = (8, 150, 500)  # heads, new positions, all: a step of the tiny model late in its buffer
+
+
+def milliseconds(work: Callable[[], mx.array]) -> float:
+    """The fastest of `REPEATS` runs."""
+    spent = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        mx.eval(work())
+        spent.append(time.perf_counter() - begin)
+    return 1000 * min(spent)
+
+
+def main() -> None:
+    """Print one line each."""
+    heads, new, length = SHAPE
+    x = mx.random.normal(SHAPE)
+    queries = mx.random.normal((1, heads, new, 24))
+    keys = mx.random.normal((1, heads // 2, length, 24))
+    mask = activations.causal_mask(new, length - new, mx.float32)
+    array = None if isinstance(mask, str) else mask
+    mx.eval(x, queries, keys, mask)
+    pairs: dict[str, tuple[Callable[[], mx.array], Callable[[], mx.array]]] = {
+        "exp": (lambda: mx.exp(x), lambda: activations.exp(x)),
+        "gelu": (lambda: nn.gelu(x), lambda: activations.gelu(x)),
+        "silu": (lambda: nn.silu(x), lambda: activations.silu(x)),
+        "attention": (
+            lambda: mx.fast.scaled_dot_product_attention(
+                queries, keys, keys, scale=24**-0.5, mask=array
+            ),
+            lambda: activations.attention(queries, keys, keys, mask),
+        ),
+    }
+    for name, (theirs, ours) in pairs.items():
+        one, other = milliseconds(theirs), milliseconds(ours)
+        print(f"{name:10} MLX {one:6.2f} ms, ours {other:6.2f} ms: {one / other:.1f}x")
+
+
+if __name__ == "__main__":
+    main()
