@@ -132,6 +132,7 @@ def decide(
     last_frame: float | None = None,
     starts: Sequence[bool] | np.ndarray | None = None,
     has_end: bool = False,
+    leaving_frames: int = 0,
     is_final: bool = False,
 ) -> Decision:
     """How many tokens of a hypothesis may be committed.
@@ -154,6 +155,8 @@ def decide(
     - A rewind or a sink does not hold for ever, as border and `doubt_s` of audio without a word
       say that the audio will not settle it; the stream then goes on from where it looks. The
       border holds, until it has moved on with the audio.
+    - What was spoken in audio that is about to leave the buffer will not be heard again: no border
+      holds it.
     - The end token, too, is predicted from audio. Outside of the border it completes the text;
       inside, a pause after the last word does.
 
@@ -166,6 +169,7 @@ def decide(
             shifted with the buffer (it may be negative); None: nothing was committed.
         starts: [tokens], whether a token starts a word (see `word_starts`); None: all do.
         has_end: the last row is the end token's. It is no token to commit.
+        leaving_frames: the buffer's first frames, which go before the next decision.
         is_final: no more audio comes.
 
     Raises:
@@ -180,7 +184,9 @@ def decide(
     begins = [True] * tokens if starts is None else [bool(start) for start in starts]
     if len(begins) != tokens:
         raise ValueError(f"starts of {len(begins)} tokens were given for {tokens} tokens")
-    evidence = _Evidence(values, [*begins, True][: len(values)], audio_frames, policy)
+    evidence = _Evidence(
+        values, [*begins, True][: len(values)], audio_frames, policy, leaving_frames
+    )
 
     references: list[float | None] = []
     reference, reason = last_frame, "end"
@@ -207,6 +213,7 @@ class _Evidence:
     begins: list[bool]
     audio_frames: int
     policy: Policy
+    leaving_frames: int = 0
 
     def credible(self, row: int, reference: float | None) -> bool:
         """The row says where its token was spoken: neither a sink nor a rewind."""
@@ -218,6 +225,8 @@ class _Evidence:
 
     def outside(self, row: int) -> bool:
         """The token of `row` was spoken before the border, if its row can be believed."""
+        if self.policy.sink_frames <= self.values[row] < self.leaving_frames:
+            return True
         # Inside the sink a frame is where a token may be spoken, or before that.
         return self._past_border(max(self.values[row], self.policy.sink_frames - 1))
 

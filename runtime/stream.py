@@ -312,6 +312,7 @@ class StreamDecoder:
             last_frame=self._last_frame,
             starts=word_starts(words, len(ids)),
             has_end=hypothesis.ended,
+            leaving_frames=self._windows_to_drop() * self._decoder.window_frames,
             is_final=is_final,
         )
         count = whole_words(words, decision.keep, decision.complete)
@@ -382,17 +383,22 @@ class StreamDecoder:
             offset_s + (max(first, last) + 1) / FRAMES_PER_SECOND + margin_s,
         )
 
-    def _trim(self) -> None:
-        """Drop whole windows from the front, and the text spoken in them, past `max_audio_s`."""
+    def _windows_to_drop(self) -> int:
+        """Whole windows that go from the front after this step, past `max_audio_s`."""
         window = self._decoder.window_samples
         in_buffer = len(self._buffer) - self._lead
         excess = in_buffer + self._step_samples - self._room
         # What is left must be enough to decode.
         kept = max(MIN_SAMPLES, int(self.config.min_audio_s * SAMPLE_RATE))
         windows = min(-(-excess // window), (in_buffer - kept) // window) if excess > 0 else 0
+        return max(0, windows)
+
+    def _trim(self) -> None:
+        """Drop windows from the front, and the text spoken in them."""
+        windows = self._windows_to_drop()
         if windows < 1:
             return
-        gone = windows * window
+        gone = windows * self._decoder.window_samples
         self._buffer = self._buffer[self._lead + gone - LEAD_SAMPLES :]
         self._lead = LEAD_SAMPLES
         self._dropped += gone

@@ -160,6 +160,15 @@ def test_the_pause_of_a_wide_border_is_no_longer_than_asked():
     assert decided([20, 54, 99], has_end=True, policy=wide).complete
 
 
+def test_no_border_holds_what_is_spoken_in_audio_that_leaves():
+    wide = Policy(border_s=6)  # 78 frames of 100
+    assert kept([20, 30, 60], policy=wide) == (1, "border")
+    assert kept([20, 30, 60], policy=wide, leaving_frames=52) == (2, "border")
+    assert kept([20, 30, 52], policy=wide, leaving_frames=52) == (2, "border")
+    # What attends to a sink may be spoken anywhere.
+    assert kept([20, 3, 60], policy=wide, leaving_frames=52)[0] == 1
+
+
 # Rewinds
 
 

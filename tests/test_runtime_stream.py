@@ -517,3 +517,13 @@ def test_a_step_without_speech_is_traced(tiny, config):
     steps = []
     fed(StreamDecoder(tiny, config, on_step=steps.append), np.zeros(16_000, np.float32))
     assert [step.reason for step in steps] == ["no language", "no language"]
+
+
+def test_a_border_wider_than_what_is_left_of_the_buffer_loses_no_word(tiny, config, clips):
+    wide = config.changed(border_s=4.0, max_audio_s=10.0)
+    samples = max(clips, key=len)
+    assert len(samples) > 10 * 16_000
+    words = fed(StreamDecoder(tiny, wide), samples)
+    whole = fed(StreamDecoder(tiny, config.changed(max_audio_s=30.0)), samples)
+    errors = jiwer.process_words(" ".join(w.text for w in whole), " ".join(w.text for w in words))
+    assert errors.deletions == 0
