@@ -17,7 +17,7 @@ from mlx_qwen3_asr.encoder import AudioEncoder
 
 from .audio_encoder import chunk_mel_frames, embed, split, transform
 from .backend import mx
-from .log_mel import HOP_SAMPLES, LogMel
+from .log_mel import LogMel
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,3 @@ class StreamEncoder:
                 made = parts[-1][index * frames : (index + 1) * frames]
                 self._chunks.append(_Kept(mel[:, first : first + size], made))
         return mx.concatenate(parts)
-
-
-__all__ = ["HOP_SAMPLES", "StreamEncoder"]
