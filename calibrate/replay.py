@@ -54,26 +54,16 @@ class ReplaySource:
         self._needs_mean = aggregate == "mean"
         self.reset()
 
-    @property
-    def window_samples(self) -> int:
-        """See `HypothesisSource`."""
-        return self._live.window_samples
-
-    @property
-    def window_frames(self) -> int:
-        """See `HypothesisSource`."""
-        return self._live.window_frames
-
     def reset(self) -> None:
         """A new stream starts; the live decoder follows when it is needed."""
         self._dropped = 0
         self._live_is_here = False
 
-    def drop_windows(self, count: int) -> None:
-        """The first `count` windows have left the buffer."""
-        self._dropped += count
+    def drop(self, samples: int) -> None:
+        """See `HypothesisSource`."""
+        self._dropped += samples
         if self._live_is_here:
-            self._live.drop_windows(count)
+            self._live.drop(samples)
 
     def hypothesis(
         self,

@@ -8,11 +8,14 @@ numbers, these are MLX's own.
 
 from __future__ import annotations
 
+import math
+
 import mlx.nn as nn
 
 from .backend import mx, on_gpu
 
 _FEW = 4096
+_SAFE_SCORE = 40.0  # e^40 and e^-40 are far from where a float32 ends
 _LOG2_E = 1.4426950408889634
 # 2^f on [-1/2, 1/2], to 1e-7: the least squares fit at Chebyshev's nodes.
 _EXP2 = (
@@ -65,7 +68,11 @@ def _exp2(y: mx.array) -> mx.array:
 
 
 def attention(
-    queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | str | None = None
+    queries: mx.array,
+    keys: mx.array,
+    values: mx.array,
+    mask: mx.array | str | None = None,
+    largest_score: float = math.inf,
 ) -> mx.array:
     """Scaled dot-product attention.
 
@@ -73,6 +80,7 @@ def attention(
         queries: [batch, heads, new, dim].
         keys, values: [batch, kv heads, all, dim]; heads in groups share one.
         mask: from `causal_mask` or `mask_of`; None: all is seen.
+        largest_score: no scaled product of a query and a key is further from 0, if that is known.
 
     Returns:
         [batch, heads, new, dim].
@@ -82,15 +90,18 @@ def attention(
     if isinstance(mask, str) or not _is_for_polynomials(queries.dtype, heads * new * length):
         scale = dim**-0.5
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
-    # Scores are exponents of 2, and are divided by their sum after the last product, where there
-    # are fewer numbers.
     grouped = (queries * (_LOG2_E * dim**-0.5)).reshape(batch, kv_heads, -1, dim)
     scores = (grouped @ keys.swapaxes(-1, -2)).reshape(batch, heads, new, length)
     if mask is not None:
         scores = scores + mask
-    weights = _exp2(scores - mx.max(scores, axis=-1, keepdims=True))
-    out = weights.reshape(batch, kv_heads, -1, length) @ values
-    return out.reshape(queries.shape) / mx.sum(weights, axis=-1, keepdims=True)
+    if largest_score > _SAFE_SCORE:
+        scores = scores - mx.max(scores, axis=-1, keepdims=True)
+    weights = _exp2(scores).reshape(batch, kv_heads, -1, length)
+    # A column of ones gives the sum of the weights with the product. It divides what comes out,
+    # where there are fewer numbers.
+    ones = mx.ones((batch, kv_heads, length, 1), dtype=values.dtype)
+    out = weights @ mx.concatenate([values, ones], axis=-1)
+    return (out[..., :dim] / out[..., dim:]).reshape(queries.shape)
 
 
 def causal_mask(new: int, past: int, dtype: mx.Dtype) -> mx.array | str | None:

@@ -8,8 +8,10 @@ that another thread could see; and batches of prompts of different lengths.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 from mlx_qwen3_asr.decoder import KVCache, TextDecoder
 
 from .activations import attention as attend
@@ -31,6 +33,7 @@ def decode(
     *,
     left_padding: mx.array | None = None,
     last: int | None = None,
+    largest_score: float = math.inf,
     observe: Observer | None = None,
 ) -> mx.array:
     """Run all layers over new positions that follow what `cache` holds.
@@ -43,6 +46,7 @@ def decode(
             prompts of different lengths; they are not attended to and not counted.
         last: only the last so many positions' hidden states are wanted; None: all. The last
             layer then computes theirs alone, and shows no other queries.
+        largest_score: from the function of that name, for speed.
         observe: see `Observer`.
 
     Returns:
@@ -83,7 +87,7 @@ def decode(
         k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
         weights = observe(index, q, k) if observe is not None else None
         if weights is None:
-            out = attend(q, k, v, mask)
+            out = attend(q, k, v, mask, largest_score)
         else:
             grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
             out = (grouped @ v[0][:, None]).reshape(q.shape)
@@ -92,6 +96,19 @@ def decode(
         x, mlp = layer.post_attention_layernorm(hidden), layer.mlp
         hidden = hidden + mlp.down_proj(silu(mlp.gate_proj(x)) * mlp.up_proj(x))
     return decoder.norm(hidden)
+
+
+def largest_score(decoder: TextDecoder) -> float:
+    """What no attention score of any layer is further from 0 than.
+
+    The norms before the rotary embedding, which keeps lengths, bound queries and keys.
+    """
+    bound = 0.0
+    for layer in decoder.layers:
+        norms = layer.self_attn.q_norm.weight, layer.self_attn.k_norm.weight
+        query, key = (float(np.array(mx.abs(weight).max().astype(mx.float32))) for weight in norms)
+        bound = max(bound, query * key * layer.self_attn.head_dim**0.5)
+    return bound
 
 
 def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:

@@ -36,22 +36,12 @@ class Hypothesis:
 class HypothesisSource(Protocol):
     """What a `StreamDecoder` asks for hypotheses: a model, or a memory of one."""
 
-    @property
-    def window_samples(self) -> int:
-        """Samples of a window of the encoder; the buffer's front goes by whole windows."""
-        ...
-
-    @property
-    def window_frames(self) -> int:
-        """Audio frames of such a window."""
-        ...
-
     def reset(self) -> None:
         """A new stream starts."""
         ...
 
-    def drop_windows(self, count: int) -> None:
-        """The first `count` windows have left the buffer."""
+    def drop(self, samples: int) -> None:
+        """The buffer's first `samples`, a whole number of 10 ms, have left it."""
         ...
 
     def hypothesis(

@@ -22,7 +22,6 @@ from mlx_qwen3_asr.decoder import KVCache
 
 from .backend import mx
 from .forward import decode
-from .frames import frame_count
 from .hypothesis import Hypothesis
 from .log_mel import HOP_SAMPLES
 from .model import MIN_SAMPLES, SpeechModel
@@ -68,8 +67,6 @@ class IncrementalDecoder:
         self._column = np.array([listed.index(pair) for pair in heads], int)
         encoder = model.engine.audio_tower
         self._encoder = StreamEncoder(encoder, model.dtype, caches=caches)
-        self.window_samples: int = encoder.attention_window_frames * HOP_SAMPLES
-        self.window_frames = frame_count(self.window_samples)
         self.reset()
 
     def reset(self) -> None:
@@ -78,9 +75,9 @@ class IncrementalDecoder:
         self._forget_keys()
         self._last_text: list[int] = []  # committed and drafted, of the last step
 
-    def drop_windows(self, count: int) -> None:
-        """The first `count` windows have left the buffer: their embeddings go too."""
-        self._encoder.drop_windows(count)
+    def drop(self, samples: int) -> None:
+        """See `HypothesisSource`."""
+        self._encoder.drop(samples // HOP_SAMPLES)
         self._forget_keys()
 
     def hypothesis(
@@ -242,7 +239,10 @@ class IncrementalDecoder:
                 weights.append(mx.softmax(scaled, axis=-1))
 
         model = self._model.engine
-        hidden = decode(model.model, embedded, cache, last=rows, observe=observe)
+        bound = self._model.largest_score
+        hidden = decode(
+            model.model, embedded, cache, last=rows, largest_score=bound, observe=observe
+        )
         token = mx.argmax(model.lm_head(hidden[0]), axis=-1)
         said = mx.concatenate([token[:, None], *attended], axis=1).astype(mx.int32)
         return [said, mx.concatenate(weights)] if weights else [said]

@@ -21,7 +21,12 @@ _FLOOR_STEP = 0.25
 
 
 class LogMel:
-    """Frames of one buffer."""
+    """Frames of one buffer.
+
+    Attributes:
+        floor: of the frames given out last, in log10 of the power. While it stays, so do all
+            final frames.
+    """
 
     def __init__(self, filters: np.ndarray) -> None:
         """`filters`: [bands, 201], the mel filterbank."""
@@ -38,11 +43,17 @@ class LogMel:
 
     def reset(self) -> None:
         """Another buffer."""
-        self._final = np.zeros((0, len(self._starts)), np.float32)
+        self._keep(np.zeros((0, len(self._starts)), np.float32))
 
     def drop(self, frames: int) -> None:
         """The buffer's first `frames` frames are gone from it."""
-        self._final = self._final[frames:].copy()
+        self._keep(self._final[frames:].copy())
+
+    def _keep(self, final: np.ndarray) -> None:
+        self._final = final  # [frames, bands], log10 of the power
+        self._loudest = final.max(initial=-np.inf)
+        self.floor = -np.inf
+        self._scaled = _scaled(final, self.floor)
 
     def frames(self, samples: np.ndarray, lead: int) -> tuple[np.ndarray, int]:
         """The buffer's spectrogram.
@@ -60,11 +71,17 @@ class LogMel:
         known, count = len(self._final), length // HOP_SAMPLES
         final = min(count, max(0, (length - _REACH) // HOP_SAMPLES + 1))
         fresh = self._raw(samples, lead, known, count)
-        raw = np.concatenate([self._final, fresh])
+        loudest = max(self._loudest, fresh.max(initial=-np.inf))
+        floor = np.round(loudest / _FLOOR_STEP) * _FLOOR_STEP - _RANGE
+        if floor != self.floor:
+            self.floor, self._scaled = floor, _scaled(self._final, floor)
+        frames = np.concatenate([self._scaled, _scaled(fresh, floor)])
         if final > known:
-            self._final = raw[:final]
-        floored = np.maximum(raw, np.round(raw.max() / _FLOOR_STEP) * _FLOOR_STEP - _RANGE)
-        return ((floored + 4.0) / 4.0).T, final
+            more = fresh[: final - known]
+            self._final = np.concatenate([self._final, more])
+            self._scaled = frames[:final]
+            self._loudest = max(self._loudest, more.max())
+        return frames.T, final
 
     def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
         """[stop - first, bands], log10 of the power, from frame `first` on."""
@@ -82,6 +99,10 @@ class LogMel:
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
         bands = np.add.reduceat(power[:, self._bins] * self._weights, self._starts, axis=1)
         return np.log10(np.maximum(bands, 1e-10))
+
+
+def _scaled(raw: np.ndarray, floor: float) -> np.ndarray:
+    return (np.maximum(raw, np.float32(floor)) + 4.0) / 4.0
 
 
 def _span(band: np.ndarray) -> tuple[int, int]:

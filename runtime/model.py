@@ -21,8 +21,9 @@ from ..openblas import suit_threads
 from .audio_encoder import encode
 from .backend import advise_openblas, default_dtype, mx
 from .checkpoint import find_checkpoint, read_config
-from .forward import attention_weights, decode
+from .forward import attention_weights, decode, largest_score
 from .frames import FRAMES_PER_SECOND
+from .heap import keep_freed_memory
 from .vocabulary import Prompt, Vocabulary
 
 MIN_SAMPLES = 201  # the engine's log-mel needs more than half an FFT window
@@ -71,6 +72,7 @@ class SpeechModel:
         self.num_kv_heads: int = text.num_key_value_heads
         self.dtype: mx.Dtype = engine.model.norm.weight.dtype
         self.languages: tuple[str, ...] = tuple(engine.config.support_languages or ())
+        self.largest_score = largest_score(engine.model)
 
     @classmethod
     def load(cls, model: str | Path = "tiny", dtype: str | None = None) -> SpeechModel:
@@ -107,6 +109,7 @@ class SpeechModel:
                 "support_languages"
             )
         suit_threads(engine.config.text_config.hidden_size)
+        keep_freed_memory()
         vocabulary = Vocabulary(checkpoint.folder)
         if vocabulary.size > engine.config.text_config.vocab_size:
             raise InputError(

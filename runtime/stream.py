@@ -6,6 +6,7 @@ decoding itself, and what it may keep between steps, is `incremental.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ from ..errors import InputError
 from .config import DecoderConfig
 from .engine_thread import on_engine_thread
 from .frames import FRAMES_PER_SECOND
+from .front import quietest_cut
 from .hypothesis import Hypothesis, HypothesisSource
 from .incremental import IncrementalDecoder
-from .log_mel import LEAD_SAMPLES
+from .log_mel import HOP_SAMPLES, LEAD_SAMPLES
 from .model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
 from .policy import Decision, Policy, decide, whole_words, word_starts
 from .trace import StepTrace, TokenTrace
@@ -47,14 +49,6 @@ class Word:
     emitted_s: float
     token_ids: tuple[int, ...]
     space_before: bool = True
-
-
-@dataclass(frozen=True)
-class _Committed:
-    """A committed token that is still in the buffer's text, and where its word ends."""
-
-    token_id: int
-    end_s: float
 
 
 def as_samples(samples: np.ndarray) -> np.ndarray:
@@ -166,10 +160,11 @@ class StreamDecoder:
         self._decoded_at = 0  # where in the stream the last step fell
         self._flushed_at = 0  # up to where all was committed
         self._language = self._given
-        self._committed: list[_Committed] = []
+        self._spoken: list[Word] = []  # committed, and spoken in the buffer
         self._context: list[int] = []
         self._last_frame: float | None = None
         self._last_end_s = 0.0
+        self._draft_start_s = math.inf  # of the first word that waits
         self._closed = False
         self.draft = ""
         self.finished = False
@@ -284,7 +279,7 @@ class StreamDecoder:
         if in_buffer < max(MIN_SAMPLES, least):
             return
         context = self._model.vocabulary.decode(self._context).strip()
-        committed = [token.token_id for token in self._committed]
+        committed = [token for word in self._spoken for token in word.token_ids]
         seen = (self._buffer, self._lead, committed, self._language, context)
         hypothesis = on_engine_thread(self._model, lambda: self._decoder.hypothesis(*seen))
         trace = self._commit(hypothesis, is_final)
@@ -300,7 +295,7 @@ class StreamDecoder:
             language, text_ids = self._model.vocabulary.split_answer(ids)
             start = len(ids) - len(text_ids)
             if language is None or not text_ids:
-                self.draft = ""
+                self.draft, self._draft_start_s = "", math.inf
                 return self._trace(hypothesis, None, "no language", ())
         ids, frames = ids[start:], hypothesis.frames[start:]
         parts = [self._model.vocabulary.token_bytes(i) for i in ids]
@@ -312,7 +307,7 @@ class StreamDecoder:
             last_frame=self._last_frame,
             starts=word_starts(words, len(ids)),
             has_end=hypothesis.ended,
-            leaving_frames=self._windows_to_drop() * self._decoder.window_frames,
+            leaving_frames=int(self._leaving_s() * FRAMES_PER_SECOND),
             is_final=is_final,
         )
         count = whole_words(words, decision.keep, decision.complete)
@@ -324,6 +319,8 @@ class StreamDecoder:
         if count:
             self._emit(words, count, ids, parts, decision)
             self._language = language
+        waits = words[count : count + 1]
+        self._draft_start_s = self._span_s(waits[0], decision)[0] if waits else math.inf
         self._last_frame = decision.reference_after(tokens, self._last_frame)
         self.draft = b"".join(parts[tokens:]).decode("utf-8", errors="replace").strip()
         return trace
@@ -343,7 +340,7 @@ class StreamDecoder:
             language=language,
             reason=reason,
             ended=hypothesis.ended,
-            committed_tokens=len(self._committed),
+            committed_tokens=sum(len(word.token_ids) for word in self._spoken),
             tokens=tokens,
         )
 
@@ -367,10 +364,9 @@ class StreamDecoder:
             end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
             token_ids = tuple(ids[done : word.tokens.stop])
             space = b"".join(parts[done : word.tokens.stop])[:1].isspace()
-            self._new_words.append(
-                Word(word.text, start_s, end_s, self.received_s, token_ids, space)
-            )
-            self._committed += [_Committed(i, end_s) for i in token_ids]
+            new = Word(word.text, start_s, end_s, self.received_s, token_ids, space)
+            self._new_words.append(new)
+            self._spoken.append(new)
             self._last_end_s = end_s
             done = word.tokens.stop
 
@@ -383,32 +379,49 @@ class StreamDecoder:
             offset_s + (max(first, last) + 1) / FRAMES_PER_SECOND + margin_s,
         )
 
-    def _windows_to_drop(self) -> int:
-        """Whole windows that go from the front after this step, past `max_audio_s`."""
-        window = self._decoder.window_samples
-        in_buffer = len(self._buffer) - self._lead
-        excess = in_buffer + self._step_samples - self._room
-        # What is left must be enough to decode.
-        kept = max(MIN_SAMPLES, int(self.config.min_audio_s * SAMPLE_RATE))
-        windows = min(-(-excess // window), (in_buffer - kept) // window) if excess > 0 else 0
-        return max(0, windows)
+    @property
+    def _buffer_s(self) -> float:
+        return (len(self._buffer) - self._lead) / SAMPLE_RATE
+
+    def _leaving_s(self) -> float:
+        """Seconds at the front that must go after this step; 0 while there is room for another.
+
+        A quarter of the room at once, since a buffer with another front is read anew.
+        """
+        room_s = self.config.max_audio_s
+        excess_s = self._buffer_s + self.config.step_s - room_s
+        if excess_s <= 0:
+            return 0.0
+        return min(max(excess_s, room_s / 4), self._buffer_s - self.config.min_audio_s)
 
     def _trim(self) -> None:
-        """Drop windows from the front, and the text spoken in them."""
-        windows = self._windows_to_drop()
-        if windows < 1:
+        """Drop the front of a full buffer, and the words spoken in it."""
+        least_s = self._leaving_s()
+        if least_s <= 0:
             return
-        gone = windows * self._decoder.window_samples
-        self._buffer = self._buffer[self._lead + gone - LEAD_SAMPLES :]
-        self._lead = LEAD_SAMPLES
+        buffer_s, offset_s = self._buffer_s, self._dropped / SAMPLE_RATE
+        most_s = min(0.75 * self.config.max_audio_s, buffer_s - self.config.min_audio_s)
+        starts_s = [*(word.start_s for word in self._spoken), self._draft_start_s][1:]
+        gaps_s = [
+            (word.end_s - offset_s, start_s - offset_s)
+            for word, start_s in zip(self._spoken, starts_s, strict=True)
+        ]
+        cut = quietest_cut(self._buffer[self._lead :], gaps_s, least_s, max(least_s, most_s))
+        if cut is None:
+            gone_s = least_s
+            words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
+        else:
+            words, gone_s = cut[0] + 1, cut[1]
+        gone = round(gone_s * SAMPLE_RATE / HOP_SAMPLES) * HOP_SAMPLES
+        self._buffer = self._buffer[max(0, self._lead + gone - LEAD_SAMPLES) :]
+        self._lead = min(LEAD_SAMPLES, self._lead + gone)
         self._dropped += gone
-        on_engine_thread(self._model, lambda: self._decoder.drop_windows(windows))
-        start_s = self._dropped / SAMPLE_RATE
-        while self._committed and self._committed[0].end_s <= start_s:
-            self._context.append(self._committed.pop(0).token_id)
+        on_engine_thread(self._model, lambda: self._decoder.drop(gone))
+        self._context += [token for word in self._spoken[:words] for token in word.token_ids]
+        del self._spoken[:words]
         del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
         if self._last_frame is not None:
-            self._last_frame -= windows * self._decoder.window_frames
+            self._last_frame -= gone / SAMPLE_RATE * FRAMES_PER_SECOND
 
 
 def _judged(hypothesis: Hypothesis, policy: Policy) -> np.ndarray:

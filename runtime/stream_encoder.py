@@ -48,11 +48,12 @@ class StreamEncoder:
         self._mel.reset()
         self._windows: list[_Kept] = []
         self._chunks: list[_Kept] = []  # finished ones of the window that is not
+        self._floor: float | None = None  # of the log-mel that they were made of
 
-    def drop_windows(self, count: int) -> None:
-        """The first `count` windows have left the buffer."""
-        self._mel.drop(count * self._window_mel)
-        del self._windows[:count]
+    def drop(self, mel_frames: int) -> None:
+        """The buffer's first `mel_frames` have left it: chunks and windows are other ones."""
+        self._mel.drop(mel_frames)
+        self._windows, self._chunks = [], []
 
     def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array, int]:
         """Embeddings of the buffer.
@@ -89,6 +90,9 @@ class StreamEncoder:
         A louder passage raises the floor of the log-mel of all that came before.
         """
         size = self._window_mel
+        if self._floor == self._mel.floor:
+            return len(self._windows)
+        self._floor = self._mel.floor
         for index, window in enumerate(self._windows[:finished]):
             if not np.array_equal(window.mel, mel[:, index * size : (index + 1) * size]):
                 del self._windows[index:]

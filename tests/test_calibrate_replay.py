@@ -108,8 +108,6 @@ def test_a_store_on_disk_gives_the_same_as_the_one_that_filled_it(tiny, base, re
 class Planted:
     """A source that always says `text` after what is committed, however little audio there is."""
 
-    window_samples, window_frames = 128_000, 104
-
     def __init__(self, text, ended=True):
         self.text, self.ended = text, ended
         self.asked, self.calls = [], []
@@ -117,8 +115,8 @@ class Planted:
     def reset(self):
         self.calls.append("reset")
 
-    def drop_windows(self, count):
-        self.calls.append(f"drop {count}")
+    def drop(self, samples):
+        self.calls.append(f"drop {samples}")
 
     def hypothesis(self, samples, lead, committed_ids, language, context=""):
         self.asked.append(tuple(committed_ids))
@@ -195,7 +193,7 @@ def test_language_context_and_a_dropped_front_are_another_state():
     source.hypothesis(AUDIO, 0, [], "English")
     source.hypothesis(AUDIO, 0, [], None)
     source.hypothesis(AUDIO, 0, [], "English", "before")
-    source.drop_windows(1)
+    source.drop(160)
     source.hypothesis(AUDIO, 0, [], "English")
     assert len(live.asked) == 4
 
@@ -205,11 +203,11 @@ def test_the_live_decoder_follows_the_stream_it_is_asked_about():
     store = DecodeStore()
     source = ReplaySource(live, store)
     ask(source, [])
-    source.drop_windows(2)
+    source.drop(320)
     ask(source, [])  # replayed: the live one is still at the old stream
-    source.drop_windows(1)
+    source.drop(160)
     source.hypothesis(AUDIO, 0, [], "English")  # decoded, from a fresh start
-    assert live.calls == ["reset", "drop 2", "reset"]
+    assert live.calls == ["reset", "drop 320", "reset"]
 
 
 def test_fewer_heads_are_the_first_columns():

@@ -61,6 +61,21 @@ def test_causal_attention_of_grouped_heads(new, past):
     assert np.abs(np.array(found) - plain_attention(q, k, v, seen)).max() < 1e-4
 
 
+@pytest.mark.parametrize("size", [1.0, 39.9, 41.0, 1e4])
+def test_scores_of_any_size_with_and_without_a_bound(size):
+    dice = np.random.default_rng(1)
+    q, k = dice.normal(size=(2, 1, 8, 80, 24))
+    v = dice.normal(size=(1, 8, 80, 24))
+    q, k = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (q, k))
+    q = q * size * math.sqrt(24)
+    seen = np.arange(80)[None] <= np.arange(80)[:, None]
+    arrays = [mx.array(a.astype(np.float32)) for a in (q, k, v)]
+    exact = plain_attention(q, k, v, seen)
+    for bound in (math.inf, size):
+        found = attention(*arrays, causal_mask(80, 0, mx.float32), bound)
+        assert np.abs(np.array(found) - exact).max() < 1e-4 * max(1, size / 40)
+
+
 def test_a_batch_with_padding_at_the_left():
     dice = np.random.default_rng(0)
     q, k, v = dice.normal(size=(3, 2, 4, 64, 16))

@@ -8,9 +8,11 @@ import jiwer
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx_qwen3_asr.decoder import KVCache
 
 from alignheads import InputError, SpeechModel
 from alignheads.runtime.checkpoint import TINY_FOLDER
+from alignheads.runtime.forward import decode
 from alignheads.runtime.frames import frame_count
 from alignheads.runtime.vocabulary import Vocabulary
 
@@ -352,3 +354,19 @@ def test_a_copy_elsewhere_is_known_by_its_folder(tmp_path, clips):
     folder = shutil.copytree(TINY_FOLDER, tmp_path / "my model")
     model = SpeechModel.load(folder)
     assert (model.name, model.label) == ("my model", "my model")
+
+
+def test_no_attention_score_is_larger_than_the_bound(tiny, clips):
+    largest = 0.0
+
+    def observe(_, queries, keys):
+        nonlocal largest
+        kv_heads, dim = keys.shape[1], keys.shape[3]
+        scores = queries.reshape(1, kv_heads, -1, dim) @ keys.swapaxes(-1, -2) * dim**-0.5
+        largest = max(largest, float(mx.abs(scores).max()))
+
+    embedded = 20 * mx.random.normal((1, 60, 128))
+    decode(tiny.engine.model, embedded, KVCache(tiny.num_layers), observe=observe)
+    decode(tiny.engine.model, tiny.encode(clips[0][1])[None], KVCache(tiny.num_layers),
+           observe=observe)  # fmt: skip
+    assert 0.1 * tiny.largest_score < largest <= tiny.largest_score
