@@ -236,13 +236,14 @@ def contestants(
     settings = PublishedSettings(heads)
     low = PublishedSettings(heads, border_fraction=0.15)
     whole = PublishedSettings(heads, context_tokens=WHOLE_CONTEXT_TOKENS)
+    eager = {"border_s": EAGER_BORDER_S}
     half, one = (config.changed(step_s=step_s) for step_s in (0.5, 1.0))
-    eager = one.changed(border_s=EAGER_BORDER_S)
     return [
         Contestant("offline", partial(offline, model), False),
         Contestant("ours, 1 s", partial(ours, model, one)),
         Contestant("ours, 0.5 s", partial(ours, model, half)),
-        Contestant("ours, 1 s, eager", partial(ours, model, eager)),
+        Contestant("ours, 1 s, eager", partial(ours, model, one.changed(**eager))),
+        Contestant("ours, 0.5 s, eager", partial(ours, model, half.changed(**eager))),
         Contestant("published, border .25", partial(published, model, settings)),
         Contestant("published, border .15", partial(published, model, low)),
         Contestant("published, border .25, whole context", partial(published, model, whole)),

@@ -9,12 +9,17 @@ numbers, these are MLX's own.
 from __future__ import annotations
 
 import math
+import os
+import sys
+import threading
+from functools import cache
 
 import mlx.nn as nn
 
 from .backend import mx, on_gpu
 
 _FEW = 4096
+_MANY = 200_000  # numbers of which a second core is worth waking up for one half
 _SAFE_SCORE = 40.0  # e^40 and e^-40 are far from where a float32 ends
 _LOG2_E = 1.4426950408889634
 # 2^f on [-1/2, 1/2], to 1e-7: the least squares fit at Chebyshev's nodes.
@@ -32,6 +37,9 @@ _ERF_Q = (
     -1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,
     -1.42647390514189e-02,
 )  # fmt: skip
+
+
+_local = threading.local()
 
 
 def gelu(x: mx.array) -> mx.array:
@@ -85,11 +93,34 @@ def attention(
     Returns:
         [batch, heads, new, dim].
     """
-    batch, heads, new, dim = queries.shape
+    heads, new, dim = queries.shape[1:]
     kv_heads, length = keys.shape[1:3]
     if isinstance(mask, str) or not _is_for_polynomials(queries.dtype, heads * new * length):
         scale = dim**-0.5
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    if kv_heads % 2 or heads * new * length < _MANY or _cores() < 2:
+        return _attended(queries, keys, values, mask, largest_score)
+    groups, pairs = heads // 2, kv_heads // 2
+    parts = []
+    for side, stream in enumerate((mx.default_stream(mx.default_device()), _side_stream())):
+        with mx.stream(stream):
+            one = slice(side * groups, (side + 1) * groups)
+            kv = slice(side * pairs, (side + 1) * pairs)
+            parts.append(
+                _attended(queries[:, one], keys[:, kv], values[:, kv], mask, largest_score)
+            )
+    return mx.concatenate(parts, axis=1)
+
+
+def _attended(
+    queries: mx.array,
+    keys: mx.array,
+    values: mx.array,
+    mask: mx.array | str | None,
+    largest_score: float,
+) -> mx.array:
+    batch, heads, new, dim = queries.shape
+    kv_heads, length = keys.shape[1:3]
     grouped = (queries * (_LOG2_E * dim**-0.5)).reshape(batch, kv_heads, -1, dim)
     scores = (grouped @ keys.swapaxes(-1, -2)).reshape(batch, heads, new, length)
     if mask is not None:
@@ -102,6 +133,21 @@ def attention(
     ones = mx.ones((batch, kv_heads, length, 1), dtype=values.dtype)
     out = weights @ mx.concatenate([values, ones], axis=-1)
     return (out[..., :dim] / out[..., dim:]).reshape(queries.shape)
+
+
+def _side_stream() -> mx.Stream:
+    """A second stream of this thread's, which computes on a core of its own."""
+    if not hasattr(_local, "side"):
+        _local.side = mx.new_stream(mx.default_device())
+    return _local.side
+
+
+@cache
+def _cores() -> int:
+    """That this process may use."""
+    if sys.platform.startswith("linux"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def causal_mask(new: int, past: int, dtype: mx.Dtype) -> mx.array | str | None:

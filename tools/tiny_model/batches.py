@@ -23,9 +23,12 @@ from .speech import SAMPLE_RATE
 HOP = 160
 NOTHING_SHARE, DIGIT_SHARE, JOINED_SHARE = 0.03, 0.12, 0.35
 # Real voices are few and come last: with synthetic speech learned, digits get a larger share.
-LATE_DIGIT_SHARE, LATE = 0.3, 0.72
+LATE_DIGIT_SHARE, LATE = 0.4, 0.72
+# So does what a stream's buffer holds: turns of several voices, long pauses, no proper beginning.
+LATE_STREAM_SHARE = 0.4
 REPEATED_DIGIT_SHARE = 0.12  # one digit several times in a row is where a small model miscounts
 SHORTEST_MAX_S, LONGEST_S = 3.5, 16.0
+LATE_LONGEST_S = 31.0
 FULL_LENGTH_AT = 0.35  # progress at which the curriculum lets every length in
 
 
@@ -79,8 +82,12 @@ class Pool:
         return " ".join(word for word, _, _ in self.entries[i]["words"])
 
 
-def compose(pool: Pool, rng: np.random.Generator, max_s: float, digit_share: float) -> Example:
+def compose(
+    pool: Pool, rng: np.random.Generator, max_s: float, digit_share: float, stream_share: float
+) -> Example:
     """One random utterance of at most `max_s` seconds."""
+    if rng.random() < stream_share:
+        return _augmented(rng, *_streamed(pool, rng, max_s))
     kind = rng.random()
     if kind < NOTHING_SHARE:
         return _nothing(rng, max_s)
@@ -161,6 +168,46 @@ def _joined(pool: Pool, rng: np.random.Generator, max_s: float):
     return pieces[:-1], " ".join(texts), context
 
 
+def _streamed(pool: Pool, rng: np.random.Generator, max_s: float):
+    """Turns of any voices, digits among them, with pauses of up to 3 s; often none is whole."""
+    target = rng.uniform(4.0, max_s)
+    pieces, texts, context, total = [], [], "", 0.0
+    for attempt in range(24):
+        if rng.random() < 0.3:
+            parts, text, _ = _digits(pool, rng, min(6.0, max_s))
+            audio = np.concatenate(parts)
+        else:
+            i = pool.synthetic[rng.integers(len(pool.synthetic))]
+            audio, words = pool.audio(i), pool.entries[i]["words"]
+            if attempt == 0 and len(words) > 3 and rng.random() < 0.7:
+                first = int(rng.integers(1, len(words) - 1))
+                # A cut between words is not exact.
+                cut_s = words[first][1] + rng.uniform(-0.06, 0.03)
+                audio = audio[int(cut_s * SAMPLE_RATE) :]
+                if rng.random() < 0.4:
+                    context = " ".join(w for w, _, _ in words[:first])
+                words = words[first:]
+            text = " ".join(w for w, _, _ in words)
+        pause_s = rng.uniform(0.05, 0.6) if rng.random() < 0.4 else rng.uniform(0.3, 3.0)
+        gap = np.zeros(int(pause_s * SAMPLE_RATE), np.float32)
+        if total + (len(audio) + len(gap)) / SAMPLE_RATE > max_s:
+            if not pieces:
+                context = ""
+            continue
+        total += (len(audio) + len(gap)) / SAMPLE_RATE
+        pieces += [audio * np.float32(10 ** (rng.uniform(-8, 0) / 20)), gap]
+        texts.append(text)
+        if total > target:
+            break
+    if not pieces:
+        return _digits(pool, rng, max_s)
+    if rng.random() < 0.5:
+        pieces = pieces[:-1]
+    hiss = 10 ** rng.uniform(-5, -3)
+    pieces = [p + hiss * rng.standard_normal(len(p), dtype=np.float32) for p in pieces]
+    return pieces, " ".join(texts), context
+
+
 def _augmented(rng: np.random.Generator, pieces: list[np.ndarray], text: str, context: str):
     if rng.random() < 0.5:
         before, after = (rng.uniform(0.0, 0.9, 2) * SAMPLE_RATE).astype(int)
@@ -230,10 +277,12 @@ def batches(pool: Pool, collate: Collator, seed: int, seconds: float, progress) 
     rng = np.random.default_rng(seed)
     while True:
         open_to = min(1.0, progress() / FULL_LENGTH_AT)
-        max_s = SHORTEST_MAX_S + (LONGEST_S - SHORTEST_MAX_S) * open_to
-        digit_share = LATE_DIGIT_SHARE if progress() > LATE else DIGIT_SHARE
-        examples = [compose(pool, rng, max_s, digit_share) for _ in range(400)]
-        examples = [e for e in examples if len(e.samples) <= LONGEST_S * SAMPLE_RATE]
+        late = progress() > LATE
+        longest_s = LATE_LONGEST_S if late else LONGEST_S
+        max_s = SHORTEST_MAX_S + (longest_s - SHORTEST_MAX_S) * open_to
+        shares = (LATE_DIGIT_SHARE, LATE_STREAM_SHARE) if late else (DIGIT_SHARE, 0.0)
+        examples = [compose(pool, rng, max_s, *shares) for _ in range(400)]
+        examples = [e for e in examples if len(e.samples) <= longest_s * SAMPLE_RATE]
         examples.sort(key=lambda e: len(e.samples))
         groups, group = [], []
         for example in examples:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from .network import AudioShape, TextShape, TinyASR
 
@@ -42,3 +42,13 @@ def export(
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     save_file(tensors, out / "model.tmp", metadata={"format": "mlx"})
     (out / "model.tmp").replace(out / "model.safetensors")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The parameters that `export` wrote, in float32, under the network's names and shapes."""
+    tensors = {}
+    for name, value in load_file(folder / "model.safetensors").items():
+        if "conv2d" in name and value.ndim == 4:
+            value = value.permute(0, 3, 1, 2)
+        tensors[name] = value.float().contiguous()
+    return tensors

@@ -92,6 +92,23 @@ def digit_strings(random: Random, folder: Path) -> Iterator[HeldOut]:
                      random.uniform(0.1, 0.5), random.uniform(0.1, 0.5))  # fmt: skip
 
 
+def turns(
+    random: Random, sources: list[Iterator[HeldOut]], shortest_s: float, longest_s: float
+) -> Iterator[HeldOut]:
+    """Endless turns from any of `sources`, with pauses of 0.3 to 3 s, as in a long stream."""
+    while True:
+        parts, words, speakers, seconds = [], [], set(), 0.0
+        while seconds < shortest_s:
+            one = next(random.choice(sources))
+            pause = np.zeros(int(random.uniform(0.3, 3.0) * SAMPLE_RATE), np.int16)
+            words += [(word, start + seconds, end + seconds) for word, start, end in one.words]
+            parts += [one.samples, pause]
+            speakers.add(one.speaker)
+            seconds += one.seconds + len(pause) / SAMPLE_RATE
+        if seconds <= longest_s:
+            yield HeldOut(np.concatenate(parts), words, "+".join(sorted(speakers)))
+
+
 def write(folder: Path, utterances: list[HeldOut], chapter_number: int = 1) -> None:
     """Write LibriSpeech's layout: `SPEAKER/CHAPTER/SPEAKER-CHAPTER-0000.flac`, TextGrid, text."""
     if folder.exists():

@@ -11,6 +11,7 @@ A checkpoint is written every 500 steps; `--resume` goes on from it.
 
 A second, short stage at a low rate, from the last checkpoint of the first: two more heads of the
 last layer learn to look where three others do, for the redundancy that large models have.
+`--start runtime/tiny` goes on from an exported checkpoint instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +32,7 @@ from mlx_qwen3_asr.tokenizer import _NativeQwenBPETokenizer
 from torch.nn import functional as F
 
 from .batches import Batch, Collator, Pool, batches
-from .export import export
+from .export import export, weights
 from .network import AudioShape, TextShape, TinyASR, head_agreement
 from .tokenizer import train as train_tokenizer
 
@@ -86,7 +88,9 @@ def work(rank: int, world: int, args: argparse.Namespace, port: int) -> None:
         foreach=True,
     )
     checkpoint, step, spent = args.pool / "checkpoint.pt", 0, 0.0
-    if args.resume or args.finish:
+    if args.start:
+        model.load_state_dict({**model.state_dict(), **weights(args.start)})  # it has no CTC head
+    elif args.resume or args.finish:
         state = torch.load(checkpoint)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -150,9 +154,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--finish", action="store_true", help="the second stage")
+    parser.add_argument("--start", type=Path, help="--finish from this exported checkpoint")
     args = parser.parse_args()
     size_file = args.pool / "vocab_size.json"
-    if not (args.resume or args.finish):
+    if args.start:
+        if not args.finish:
+            parser.error("--start is for --finish")
+        shutil.copytree(args.start, args.out, dirs_exist_ok=True)
+        shape = json.loads((args.start / "config.json").read_text())["thinker_config"]
+        size_file.write_text(json.dumps(shape["text_config"]["vocab_size"]))
+    elif not (args.resume or args.finish):
         size_file.write_text(json.dumps(train_tokenizer(args.out)))
     args.vocab_size = json.loads(size_file.read_text())
     print(json.dumps(asdict(TextShape(vocab_size=args.vocab_size))), flush=True)
