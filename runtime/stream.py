@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
 from .engine_thread import on_engine_thread
 from .frames import FRAMES_PER_SECOND
 from .front import quietest_cut
 from .hypothesis import Hypothesis, HypothesisSource
 from .incremental import IncrementalDecoder
-from .log_mel import HOP_SAMPLES, LEAD_SAMPLES
 from .model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
 from .policy import Decision, Policy, decide, whole_words, word_starts
 from .trace import StepTrace, TokenTrace
@@ -150,13 +150,9 @@ class StreamDecoder:
             import soxr
 
             self._resampler = soxr.ResampleStream(self._sample_rate, SAMPLE_RATE, 1, "float32")
-        self._waiting: list[np.ndarray] = []  # received, for steps to come
-        self._waiting_samples = 0
+        self._audio = AudioBuffer()
         self._new_words: list[Word] = []  # committed, and not yet given to the caller
         self._steps = 0
-        self._buffer = np.zeros(0, np.float32)  # lead, then the buffer
-        self._lead = 0
-        self._dropped = 0  # samples of the stream before the buffer, without the lead
         self._decoded_at = 0  # where in the stream the last step fell
         self._flushed_at = 0  # up to where all was committed
         self._language = self._given
@@ -172,7 +168,7 @@ class StreamDecoder:
     @property
     def received_s(self) -> float:
         """Seconds of audio received."""
-        return self._received / SAMPLE_RATE
+        return self._audio.received / SAMPLE_RATE
 
     @property
     def committed_s(self) -> float:
@@ -183,15 +179,6 @@ class StreamDecoder:
     def language(self) -> str | None:
         """The language given or detected; None while it is not known."""
         return self._language
-
-    @property
-    def _received(self) -> int:
-        return self._taken + self._waiting_samples
-
-    @property
-    def _taken(self) -> int:
-        """Samples of the stream up to the buffer's end."""
-        return self._dropped + len(self._buffer) - self._lead
 
     def __enter__(self) -> StreamDecoder:
         return self
@@ -215,7 +202,7 @@ class StreamDecoder:
         samples = as_samples(samples)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
-        self._receive(samples)
+        self._audio.receive(samples)
         self._decode_to_last_place()
         return self._given_out()
 
@@ -231,7 +218,7 @@ class StreamDecoder:
         if self.finished:
             return []
         if not self._closed and self._resampler is not None:
-            self._receive(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._audio.receive(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         self._closed = True
         self._commit_all()
         self.finished = True
@@ -239,15 +226,10 @@ class StreamDecoder:
 
     def _commit_all(self) -> None:
         self._decode_to_last_place()
-        if self._flushed_at != self._received:  # nothing new: nothing more was said
-            self._step(self._received, is_final=True)
-        self._flushed_at = self._received
+        if self._flushed_at != self._audio.received:  # nothing new: nothing more was said
+            self._step(self._audio.received, is_final=True)
+        self._flushed_at = self._audio.received
         self.draft = ""
-
-    def _receive(self, samples: np.ndarray) -> None:
-        if len(samples):
-            self._waiting.append(samples)
-            self._waiting_samples += len(samples)
 
     def _given_out(self) -> list[Word]:
         words, self._new_words = self._new_words, []
@@ -256,31 +238,21 @@ class StreamDecoder:
     def _decode_to_last_place(self) -> None:
         """Make the steps that the audio received allows."""
         step = self._step_samples
-        while (last := self._received // step * step) > self._decoded_at:
+        while (last := self._audio.received // step * step) > self._decoded_at:
             following = (self._decoded_at // step + 1) * step
-            fitting = (self._dropped + self._room) // step * step
+            fitting = (self._audio.start + self._room) // step * step
             self._step(min(last, max(following, fitting)), is_final=False)
 
-    def _fill(self, place: int) -> None:
-        """Move what waits, up to `place` in the stream, into the buffer."""
-        missing = place - self._taken
-        if missing < 1:
-            return
-        waiting = np.concatenate(self._waiting)
-        self._buffer = np.concatenate([self._buffer, waiting[:missing]])
-        self._waiting = [waiting[missing:]]
-        self._waiting_samples -= missing
-
     def _step(self, place: int, *, is_final: bool) -> None:
-        self._fill(place)
+        audio = self._audio
+        audio.fill(place)
         self._decoded_at = place
-        in_buffer = len(self._buffer) - self._lead
         least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
-        if in_buffer < max(MIN_SAMPLES, least):
+        if audio.length < max(MIN_SAMPLES, least):
             return
         context = self._model.vocabulary.decode(self._context).strip()
         committed = [token for word in self._spoken for token in word.token_ids]
-        seen = (self._buffer, self._lead, committed, self._language, context)
+        seen = (audio.samples, audio.lead, committed, self._language, context)
         hypothesis = on_engine_thread(self._model, lambda: self._decoder.hypothesis(*seen))
         trace = self._commit(hypothesis, is_final)
         self._steps += 1
@@ -335,7 +307,7 @@ class StreamDecoder:
         return StepTrace(
             step=self._steps,
             audio_s=self._decoded_at / SAMPLE_RATE,
-            buffer_start_s=self._dropped / SAMPLE_RATE,
+            buffer_start_s=self._audio.start_s,
             audio_frames=hypothesis.audio_frames,
             language=language,
             reason=reason,
@@ -373,15 +345,11 @@ class StreamDecoder:
     def _span_s(self, word: TokenWord, decision: Decision) -> tuple[float, float]:
         """When a word is spoken, by where its first and its last token looked."""
         first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
-        offset_s, margin_s = self._dropped / SAMPLE_RATE, self.config.word_margin_s
+        offset_s, margin_s = self._audio.start_s, self.config.word_margin_s
         return (
             max(0.0, offset_s + first / FRAMES_PER_SECOND - margin_s),
             offset_s + (max(first, last) + 1) / FRAMES_PER_SECOND + margin_s,
         )
-
-    @property
-    def _buffer_s(self) -> float:
-        return (len(self._buffer) - self._lead) / SAMPLE_RATE
 
     def _leaving_s(self) -> float:
         """Seconds at the front that must go after this step; 0 while there is room for another.
@@ -389,33 +357,32 @@ class StreamDecoder:
         A quarter of the room at once, since a buffer with another front is read anew.
         """
         room_s = self.config.max_audio_s
-        excess_s = self._buffer_s + self.config.step_s - room_s
+        excess_s = self._audio.seconds + self.config.step_s - room_s
         if excess_s <= 0:
             return 0.0
-        return min(max(excess_s, room_s / 4), self._buffer_s - self.config.min_audio_s)
+        return min(max(excess_s, room_s / 4), self._audio.seconds - self.config.min_audio_s)
 
     def _trim(self) -> None:
         """Drop the front of a full buffer, and the words spoken in it."""
         least_s = self._leaving_s()
         if least_s <= 0:
             return
-        buffer_s, offset_s = self._buffer_s, self._dropped / SAMPLE_RATE
-        most_s = min(0.75 * self.config.max_audio_s, buffer_s - self.config.min_audio_s)
+        audio, offset_s = self._audio, self._audio.start_s
+        most_s = min(0.75 * self.config.max_audio_s, audio.seconds - self.config.min_audio_s)
         starts_s = [*(word.start_s for word in self._spoken), self._draft_start_s][1:]
         gaps_s = [
             (word.end_s - offset_s, start_s - offset_s)
             for word, start_s in zip(self._spoken, starts_s, strict=True)
         ]
-        cut = quietest_cut(self._buffer[self._lead :], gaps_s, least_s, max(least_s, most_s))
+        cut = quietest_cut(audio.samples[audio.lead :], gaps_s, least_s, max(least_s, most_s))
         if cut is None:
             gone_s = least_s
             words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
         else:
             words, gone_s = cut[0] + 1, cut[1]
-        gone = round(gone_s * SAMPLE_RATE / HOP_SAMPLES) * HOP_SAMPLES
-        self._buffer = self._buffer[max(0, self._lead + gone - LEAD_SAMPLES) :]
-        self._lead = min(LEAD_SAMPLES, self._lead + gone)
-        self._dropped += gone
+        gone = audio.drop(gone_s)
+        if not gone:
+            return
         on_engine_thread(self._model, lambda: self._decoder.drop(gone))
         self._context += [token for word in self._spoken[:words] for token in word.token_ids]
         del self._spoken[:words]

@@ -7,7 +7,6 @@ about streaming, not about the checkpoint.
 import gc
 import itertools
 import json
-import time
 import tracemalloc
 
 import jiwer
@@ -96,7 +95,7 @@ def test_every_float_is_taken_and_copied(stream, dtype):
     stream.feed(chunk)
     chunk[:] = 1
     assert stream.received_s == 0.01
-    assert not any(part.any() for part in stream._waiting)
+    assert not any(part.any() for part in stream._audio._waiting)
 
 
 def test_nothing_and_single_samples(stream):
@@ -442,13 +441,11 @@ def test_a_long_stream_stays_small_and_loses_nothing(tiny, long_config, demo):
             break
     samples = np.concatenate(parts)
     stream = StreamDecoder(tiny, long_config)
-    words, took, longest, sizes = [], [], 0, []
+    words, longest, sizes = [], 0, []
     tracemalloc.start()
     for start in range(0, len(samples), 16_000):
-        began = time.perf_counter()
         words += stream.feed(samples[start : start + 16_000])
-        took.append(time.perf_counter() - began)
-        longest = max(longest, len(stream._buffer))
+        longest = max(longest, len(stream._audio.samples))
         if start // 16_000 in (60, len(samples) // 16_000 - 1):
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
@@ -458,13 +455,7 @@ def test_a_long_stream_stays_small_and_loses_nothing(tiny, long_config, demo):
     assert longest <= 12.1 * 16_000
     assert len(stream._context) <= stream.config.max_context_tokens
     assert sizes[-1] - sizes[0] < 2_000_000
-    third = len(took) // 3
-    assert np.median(took[-third:]) < 2.5 * np.median(took[third : 2 * third]) + 0.02
-    counts = jiwer.process_words(" ".join(expected), said(words))
-    length = len(" ".join(expected).split())
-    assert counts.deletions <= 0.06 * length
-    assert counts.insertions <= 0.08 * length
-    assert counts.wer < 0.25
+    assert jiwer.wer(" ".join(expected), said(words)) < 0.03
     starts = [word.start_s for word in words]
     assert starts == sorted(starts)
     assert starts[-1] > len(samples) / 16_000 - 15
@@ -487,6 +478,23 @@ def test_other_steps(tiny, config, clips, step_s):
     stream = StreamDecoder(tiny, config.changed(step_s=step_s, min_audio_s=0.5))
     words = fed(stream, samples, 4_000)
     assert jiwer.wer(tiny.transcribe(samples).text or "-", said(words)) <= 1
+
+
+def test_a_full_buffer_is_cut_between_words(tiny, long_config, demo):
+    parts, spoken, at_s = [], [], 0.0
+    for utterance in demo.utterances:
+        parts.append(utterance.read())
+        spoken += [(at_s + word.start_s, at_s + word.end_s) for word in utterance.words]
+        at_s += len(parts[-1]) / 16_000
+    steps = []
+    fed(StreamDecoder(tiny, long_config, on_step=steps.append), np.concatenate(parts))
+    cuts_s = sorted({step.buffer_start_s for step in steps} - {0.0})
+    inside = [
+        cut_s for cut_s in cuts_s
+        if any(start_s + 0.06 < cut_s < end_s - 0.06 for start_s, end_s in spoken)
+    ]  # fmt: skip
+    assert len(cuts_s) > 10
+    assert len(inside) <= 0.1 * len(cuts_s)
 
 
 # The trace
