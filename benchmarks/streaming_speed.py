@@ -263,20 +263,26 @@ def by_buffer(
     """Median seconds of a step at buffers of 10 and 30 s, and of all lengths of the last window.
 
     Steps differ in how much of the buffer is in no finished window: 2 s of 10, 6 s of 30. The
-    second pair is over eight steps around each, one for each length.
+    second pair is over eight steps around each, one for each length. The third is the mean step of
+    a stream whose buffer is cut at 10 and at 30 s, with the steps that read it anew.
     """
-    config = config.changed(max_audio_s=40.0, step_s=1.0)
+    whole = config.changed(max_audio_s=40.0, step_s=1.0)
     runs = [
-        stream_steps(model, config, speech(utterances, 34, first), language)
+        stream_steps(model, whole, speech(utterances, 34, first), language)
         for first in range(streams + 1)
     ][1:]
 
     def over(first: int, last: int) -> float:
         return mean(median(run[second - 1] for run in runs) for second in range(first, last + 1))
 
+    def cut_at(seconds: float) -> float:
+        cut = config.changed(max_audio_s=seconds, step_s=1.0)
+        return mean(stream_steps(model, cut, speech(utterances, 120), language)[30:])
+
     return {
         "exactly": (over(10, 10), over(30, 30)),
         "eight steps around": (over(7, 14), over(27, 34)),
+        "streams cut there": (cut_at(10.0), cut_at(30.0)),
     }
 
 
