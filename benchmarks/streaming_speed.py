@@ -263,8 +263,8 @@ def by_buffer(
     """Median seconds of a step at buffers of 10 and 30 s, and of all lengths of the last window.
 
     Steps differ in how much of the buffer is in no finished window: 2 s of 10, 6 s of 30. The
-    second pair is over the eight steps that end there, one for each length. The third is the mean step of
-    a stream whose buffer is cut at 10 and at 30 s, with the steps that read it anew.
+    second pair is over the eight steps that end there, one for each length. The third is the mean
+    step of a stream whose buffer is cut at 10 and at 30 s, with the steps that read it anew.
     """
     whole = config.changed(max_audio_s=31.0, step_s=1.0)
     runs = [

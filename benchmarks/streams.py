@@ -32,7 +32,7 @@ from alignheads.runtime.stream import StreamDecoder, Word
 from alignheads.runtime.timed import pieces
 
 WHOLE_CONTEXT_TOKENS = 200
-EAGER_BORDER_S = 0.1
+EAGER_BORDER_S = 0.2
 
 
 @dataclass(frozen=True)
