@@ -338,7 +338,11 @@ def test_a_decoder_that_raises_ends_the_sweep_after_three_trials(command, monkey
 
 
 def start(folder, speech, *arguments):
-    code = "import sys; from alignheads.calibrate.cli import main; main()"
+    # A shell has what it runs in the background ignore Ctrl-C, and so the tests in it.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from alignheads.calibrate.cli import main; main()"
+    )
     given = ["--corpus", speech / "dev", "--test-corpus", speech / "test", "--phases", 1,
              "--store", folder / "store", *arguments]  # fmt: skip
     return subprocess.Popen(
