@@ -3,7 +3,8 @@
 An utterance is one or more pool items with pauses between them, never cut short at its
 end: the model must learn to guess beyond the end of the audio, as the real ones do. The
 front may start at a later word; the words before it then go to the system prompt, which
-is how a stream is decoded once the front of its buffer has been dropped.
+is how a stream is decoded once the front of its buffer has been dropped. Late in the training
+two of five are such buffers: turns of several voices with long pauses, of up to 31 s.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """Train the tiny checkpoint.
 
-    python -m tools.tiny_model.train --pool work/ --out work/tiny --minutes 90
+    python -m tools.tiny_model.train --pool work/ --out work/tiny --minutes 80
 
 Two processes of one thread each share the gradient: at this size that is faster than two
 threads in one process, which spend their time waiting for each other. The schedule follows
 the clock (`--minutes`), so that a run ends when it was meant to on any machine.
 A checkpoint is written every 500 steps; `--resume` goes on from it.
 
-    python -m tools.tiny_model.train --pool work/ --out work/tiny --minutes 8 --finish
+    python -m tools.tiny_model.train --pool work/ --out work/tiny --minutes 60 --finish
 
-A second, short stage at a low rate, from the last checkpoint of the first: two more heads of the
-last layer learn to look where three others do, for the redundancy that large models have.
+A second stage at a low rate, from the last checkpoint of the first, on what a stream's buffer
+holds: two more heads of the last layer learn to look where three others do, for the redundancy
+that large models have.
 `--start runtime/tiny` goes on from an exported checkpoint instead.
 """
 
