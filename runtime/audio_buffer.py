@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .growing import Growing
 from .log_mel import HOP_SAMPLES, LEAD_SAMPLES
 from .model import SAMPLE_RATE
 
@@ -15,17 +16,21 @@ class AudioBuffer:
     """A stretch of a stream, up to where it was last decoded.
 
     Attributes:
-        samples: [lead + n] float32, `lead` samples of the audio before the buffer, then it.
         lead: 0, or enough for the first mel frames.
         start: samples of the stream before the buffer.
     """
 
     def __init__(self) -> None:
-        self.samples = np.zeros(0, np.float32)
+        self._samples = Growing(np.zeros(0, np.float32))
         self.lead = 0
         self.start = 0
         self._waiting: list[np.ndarray] = []
         self._waiting_samples = 0
+
+    @property
+    def samples(self) -> np.ndarray:
+        """[lead + n] float32, `lead` samples of the audio before the buffer, then it."""
+        return self._samples.rows
 
     @property
     def start_s(self) -> float:
@@ -35,7 +40,7 @@ class AudioBuffer:
     @property
     def length(self) -> int:
         """Samples in the buffer, without the lead."""
-        return len(self.samples) - self.lead
+        return len(self._samples) - self.lead
 
     @property
     def seconds(self) -> float:
@@ -59,7 +64,7 @@ class AudioBuffer:
         if missing < 1:
             return
         waiting = np.concatenate(self._waiting)
-        self.samples = np.concatenate([self.samples, waiting[:missing]])
+        self._samples.append(waiting[:missing])
         self._waiting = [waiting[missing:]]
         self._waiting_samples -= missing
 
@@ -68,7 +73,7 @@ class AudioBuffer:
         gone = round(seconds * SAMPLE_RATE / HOP_SAMPLES) * HOP_SAMPLES
         if gone < LEAD_SAMPLES:
             return 0
-        self.samples = self.samples[self.lead + gone - LEAD_SAMPLES :]
+        self._samples.drop(self.lead + gone - LEAD_SAMPLES)
         self.lead = LEAD_SAMPLES
         self.start += gone
         return gone

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .growing import Growing
+
 HOP_SAMPLES = 160
 LEAD_SAMPLES = 2 * HOP_SAMPLES
 """Audio before the buffer that its first two frames see into."""
@@ -24,8 +26,7 @@ class LogMel:
     """Frames of one buffer.
 
     Attributes:
-        floor: of the frames given out last, in log10 of the power. While it stays, so do all
-            final frames.
+        floor: of the buffer as it was last seen, in log10 of the power.
     """
 
     def __init__(self, filters: np.ndarray) -> None:
@@ -43,20 +44,17 @@ class LogMel:
 
     def reset(self) -> None:
         """Another buffer."""
-        self._keep(np.zeros((0, len(self._starts)), np.float32))
+        none = np.zeros((0, len(self._starts)), np.float32)
+        self._final = Growing(none)  # [frames, bands], log10 of the power
+        self._see(none, -np.inf)
 
     def drop(self, frames: int) -> None:
         """The buffer's first `frames` frames are gone from it."""
-        self._keep(self._final[frames:].copy())
+        self._final.drop(frames)
+        self._see(self._final.rows[:0], self._final.rows.max(initial=-np.inf))
 
-    def _keep(self, final: np.ndarray) -> None:
-        self._final = final  # [frames, bands], log10 of the power
-        self._loudest = final.max(initial=-np.inf)
-        self.floor = -np.inf
-        self._scaled = _scaled(final, self.floor)
-
-    def frames(self, samples: np.ndarray, lead: int) -> tuple[np.ndarray, int]:
-        """The buffer's spectrogram.
+    def update(self, samples: np.ndarray, lead: int) -> tuple[int, int]:
+        """See the buffer as it is now.
 
         Args:
             samples: [lead + n] float32, n more than 200; the buffer begins with what it held at
@@ -64,24 +62,37 @@ class LogMel:
             lead: 0 at a stream's start, where the audio is mirrored; else `LEAD_SAMPLES`.
 
         Returns:
-            [bands, n // 160] float32, and how many of the frames no more audio will change
-            (but for the floor, which a louder passage raises).
+            Its frames, n // 160, and how many of them no more audio will change (but for the
+            floor, which a louder passage raises).
         """
         length = len(samples) - lead
         known, count = len(self._final), length // HOP_SAMPLES
-        final = min(count, max(0, (length - _REACH) // HOP_SAMPLES + 1))
+        final = min(count, max(known, (length - _REACH) // HOP_SAMPLES + 1))
         fresh = self._raw(samples, lead, known, count)
-        loudest = max(self._loudest, fresh.max(initial=-np.inf))
-        floor = np.round(loudest / _FLOOR_STEP) * _FLOOR_STEP - _RANGE
-        if floor != self.floor:
-            self.floor, self._scaled = floor, _scaled(self._final, floor)
-        frames = np.concatenate([self._scaled, _scaled(fresh, floor)])
-        if final > known:
-            more = fresh[: final - known]
-            self._final = np.concatenate([self._final, more])
-            self._scaled = frames[:final]
-            self._loudest = max(self._loudest, more.max())
-        return frames.T, final
+        self._final.append(fresh[: final - known])
+        self._see(
+            fresh[final - known :], max(self._loudest, fresh[: final - known].max(initial=-np.inf))
+        )
+        return count, final
+
+    def _see(self, unsure: np.ndarray, loudest: float) -> None:
+        """`unsure`: the frames after the final ones; `loudest`: the most of any final one."""
+        self._unsure, self._loudest = unsure, loudest
+        loudest = max(loudest, unsure.max(initial=-np.inf))
+        self.floor = float(np.round(loudest / _FLOOR_STEP) * _FLOOR_STEP - _RANGE)
+
+    def scaled(self, first: int, stop: int) -> np.ndarray:
+        """The spectrogram of frames `first` to `stop`: [bands, stop - first] float32."""
+        known = len(self._final)
+        raw = self._final.rows[first:stop]
+        if stop > known:
+            raw = np.concatenate([raw, self._unsure[max(0, first - known) : stop - known]])
+        return ((np.maximum(raw, np.float32(self.floor)) + 4.0) / 4.0).T
+
+    def is_as_under(self, floor: float, first: int, stop: int) -> bool:
+        """Whether the final frames `first` to `stop` are what they were under another floor."""
+        highest = max(floor, self.floor)
+        return floor == self.floor or self._final.rows[first:stop].min() >= highest
 
     def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
         """[stop - first, bands], log10 of the power, from frame `first` on."""
@@ -92,17 +103,12 @@ class LogMel:
         part = samples[max(0, begin) : end]
         before, after = max(0, -begin), max(0, end - len(samples))
         if before or after:
-            whole = np.pad(samples, (before, after), mode="reflect")
-            part = whole[begin + before : end + before]
+            part = np.pad(part, (before, after), mode="reflect")
         places = np.lib.stride_tricks.sliding_window_view(part, _WINDOW_SAMPLES)[::HOP_SAMPLES]
         spectrum = np.fft.rfft(places * self._hann)
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
         bands = np.add.reduceat(power[:, self._bins] * self._weights, self._starts, axis=1)
         return np.log10(np.maximum(bands, 1e-10))
-
-
-def _scaled(raw: np.ndarray, floor: float) -> np.ndarray:
-    return (np.maximum(raw, np.float32(floor)) + 4.0) / 4.0
 
 
 def _span(band: np.ndarray) -> tuple[int, int]:

@@ -22,9 +22,9 @@ from .log_mel import LogMel
 
 @dataclass(frozen=True)
 class _Kept:
-    """What was made of `mel` [bands, mel frames]."""
+    """What was made of some log-mel frames; `floor` is the one they had."""
 
-    mel: np.ndarray
+    floor: float
     made: mx.array
 
 
@@ -48,7 +48,6 @@ class StreamEncoder:
         self._mel.reset()
         self._windows: list[_Kept] = []
         self._chunks: list[_Kept] = []  # finished ones of the window that is not
-        self._floor: float | None = None  # of the log-mel that they were made of
 
     def drop(self, mel_frames: int) -> None:
         """The buffer's first `mel_frames` have left it: chunks and windows are other ones."""
@@ -68,59 +67,50 @@ class StreamEncoder:
         """
         if not self._caches:
             self.reset()
-        mel, final = self._mel.frames(samples, lead)
+        count, final = self._mel.update(samples, lead)
         finished = final // self._window_mel
-        same = self._keep_true(mel, finished)
+        same = self._keep_true(self._windows, 0, self._window_mel)
         for index in range(same, finished):
             start = index * self._window_mel
-            hidden = self._embedded(mel, start, start + self._window_mel, final)
-            window = mel[:, start : start + self._window_mel]
-            self._windows.append(_Kept(window, transform(self._encoder, hidden)))
+            hidden = self._embedded(start, start + self._window_mel, count, final)
+            window = _Kept(self._mel.floor, transform(self._encoder, hidden))
+            self._windows.append(window)
             self._chunks = []
         start = finished * self._window_mel
         windows = [window.made for window in self._windows]
-        if start == mel.shape[1]:
+        if start == count:
             return windows, windows[-1][:0], same
-        hidden = self._embedded(mel, start, mel.shape[1], final)
+        hidden = self._embedded(start, count, count, final)
         return windows, transform(self._encoder, hidden), same
 
-    def _keep_true(self, mel: np.ndarray, finished: int) -> int:
-        """Forget windows that are no more what they were, and all after them; how many are.
+    def _keep_true(self, kept: list[_Kept], start: int, size: int) -> int:
+        """Forget pieces that are no more what they were, and all after them; how many are.
 
         A louder passage raises the floor of the log-mel of all that came before.
-        """
-        size = self._window_mel
-        if self._floor == self._mel.floor:
-            return len(self._windows)
-        self._floor = self._mel.floor
-        for index, window in enumerate(self._windows[:finished]):
-            if not np.array_equal(window.mel, mel[:, index * size : (index + 1) * size]):
-                del self._windows[index:]
-                self._chunks = []
-                break
-        return len(self._windows)
 
-    def _embedded(self, mel: np.ndarray, start: int, stop: int, final: int) -> mx.array:
-        """The frames of mel frames `start` to `stop` before the transformer."""
-        size = chunk_mel_frames(self._encoder)
-        kept = 0
-        for chunk in self._chunks:
-            first = start + kept * size
-            if not np.array_equal(chunk.mel, mel[:, first : first + size]):
+        Args:
+            kept: made of `size` mel frames each, the first from mel frame `start` on.
+        """
+        for index, piece in enumerate(kept):
+            first = start + index * size
+            if not self._mel.is_as_under(piece.floor, first, first + size):
+                del kept[index:]
                 break
-            kept += 1
-        del self._chunks[kept:]
-        begin = start + kept * size
+        return len(kept)
+
+    def _embedded(self, start: int, stop: int, count: int, final: int) -> mx.array:
+        """The frames of mel frames `start` to `stop`, of `count`, before the transformer."""
+        size = chunk_mel_frames(self._encoder)
+        begin = start + size * self._keep_true(self._chunks, start, size)
         parts = [chunk.made for chunk in self._chunks]
-        rest = mx.array(mel[:, begin:stop]).astype(self._dtype)
-        for batch in split(self._encoder, rest, mel.shape[1]) if begin < stop else []:
+        rest = mx.array(self._mel.scaled(begin, stop)).astype(self._dtype)
+        for batch in split(self._encoder, rest, count) if begin < stop else []:
             parts.append(embed(self._encoder, batch))
-            count = len(batch[0])
-            frames = len(parts[-1]) // count
-            for index in range(count):
-                first = start + len(self._chunks) * size
-                if first + size > min(stop, final):
+            chunks = len(batch[0])
+            frames = len(parts[-1]) // chunks
+            for index in range(chunks):
+                if start + (len(self._chunks) + 1) * size > min(stop, final):
                     break
                 made = parts[-1][index * frames : (index + 1) * frames]
-                self._chunks.append(_Kept(mel[:, first : first + size], made))
+                self._chunks.append(_Kept(self._mel.floor, made))
         return mx.concatenate(parts)

@@ -41,6 +41,12 @@ def encoder(tiny):
     return StreamEncoder(tiny.engine.audio_tower, tiny.dtype)
 
 
+def frames(log_mel, samples, lead=0):
+    """[bands, frames], and how many of them are final."""
+    count, final = log_mel.update(samples, lead)
+    return log_mel.scaled(0, count), final
+
+
 def whole(encoder, samples, lead=0):
     windows, tail, _ = encoder.encode(samples, lead)
     return np.array(mx.concatenate([*windows, tail]))
@@ -51,7 +57,7 @@ def whole(encoder, samples, lead=0):
 
 @pytest.mark.parametrize("length", [*LENGTHS, 40 * RATE])
 def test_log_mel_is_the_engines(log_mel, length):
-    found, _ = log_mel.frames(noise(length), 0)
+    found, _ = frames(log_mel, noise(length))
     assert found.shape == (128, length // 160)
     assert_is_the_engines(found, noise(length))
 
@@ -60,10 +66,10 @@ def test_log_mel_is_the_engines(log_mel, length):
 def test_a_growing_buffer_gives_what_the_whole_gives(log_mel, step):
     samples = noise(3 * RATE if step > 100 else 700)
     for length in range(201, len(samples), step):
-        found, _ = log_mel.frames(samples[:length], 0)
+        found, _ = frames(log_mel, samples[:length])
         assert found.shape[1] == length // 160
-    found, _ = log_mel.frames(samples, 0)
-    fresh, _ = LogMel(np.array(mel_filters(128))).frames(samples, 0)
+    found, _ = frames(log_mel, samples)
+    fresh, _ = frames(LogMel(np.array(mel_filters(128))), samples)
     assert np.abs(found - fresh).max() < 1e-5
 
 
@@ -71,8 +77,8 @@ def test_frames_called_final_do_not_change_with_more_audio(log_mel):
     samples = noise(2 * RATE)
     for length in (201, 359, 360, 361, 5_000, RATE):
         log_mel.reset()
-        before, final = log_mel.frames(samples[:length], 0)
-        after, _ = log_mel.frames(samples, 0)
+        before, final = frames(log_mel, samples[:length])
+        after, _ = frames(log_mel, samples)
         low = before.min()  # the floor, that only a louder passage moves
         changed = np.abs(before[:, :final] - after[:, :final])[before[:, :final] > low + 0.01]
         assert changed.max(initial=0) < 1e-5
@@ -80,17 +86,17 @@ def test_frames_called_final_do_not_change_with_more_audio(log_mel):
 
 def test_a_louder_passage_raises_the_floor_of_what_came_before(log_mel):
     samples = np.concatenate([noise(RATE, 1e-5), noise(RATE, 0.5)])
-    quiet, _ = log_mel.frames(samples[:RATE], 0)
-    both, _ = log_mel.frames(samples, 0)
+    quiet, _ = frames(log_mel, samples[:RATE])
+    both, _ = frames(log_mel, samples)
     assert_is_the_engines(both, samples)
     assert both[:, :90].min() > quiet[:, :90].min() + 0.5
 
 
 def test_a_front_that_was_dropped_is_seen_through_the_lead(log_mel):
     samples = noise(3 * RATE)
-    before, _ = log_mel.frames(samples, 0)
+    before, _ = frames(log_mel, samples)
     log_mel.drop(100)
-    after, _ = log_mel.frames(samples[RATE - LEAD_SAMPLES :], LEAD_SAMPLES)
+    after, _ = frames(log_mel, samples[RATE - LEAD_SAMPLES :], LEAD_SAMPLES)
     assert np.abs(after - before[:, 100:]).max() < 1e-5
 
 
@@ -99,7 +105,7 @@ def test_the_floor_moves_seldom_while_the_loudest_changes_little(log_mel):
     floors = []
     for loudness in np.geomspace(0.2, 0.4, 20):  # 6 dB
         log_mel.reset()
-        found, _ = log_mel.frames(np.concatenate([noise(RATE, loudness), silence]), 0)
+        found, _ = frames(log_mel, np.concatenate([noise(RATE, loudness), silence]))
         floors.append(found.min())
     assert floors == sorted(floors)
     assert 3 <= len(set(floors)) <= 4
