@@ -1,33 +1,25 @@
 """exp, GELU, SiLU and attention for the CPU, where MLX computes exp and erf number by number.
 
-On x86 its exp takes 10 ns a number and its erf 25 ns, while a sum takes 0.3 ns; a polynomial
-of sums and products is 5 to 7 times faster than either (`benchmarks/activations.py`). On Metal
-and CUDA, in half precision, and for a few numbers, where an operation costs more than its
-numbers, these are MLX's own.
+On x86 its exp takes 10 ns a number and its erf 25 ns, while a sum takes 0.3 ns. NumPy's exp
+takes 0.4 ns, in place, so arrays of many numbers are evaluated, and changed where they lie;
+erf is a quotient of polynomials (`benchmarks/activations.py`). On Metal and CUDA, in half
+precision, and for a few numbers, where an operation costs more than its numbers, these are
+MLX's own.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import sys
-import threading
-from functools import cache
+from functools import lru_cache
 
 import mlx.nn as nn
+import numpy as np
 
 from .backend import mx, on_gpu
 
 _FEW = 4096
-_MANY = 200_000  # numbers of which a second core is worth waking up for one half
+_FEW_TO_WAIT_FOR = 8192  # numbers that are computed in the time it takes to evaluate an array
 _SAFE_SCORE = 40.0  # e^40 and e^-40 are far from where a float32 ends
-_LOG2_E = 1.4426950408889634
-# 2^f on [-1/2, 1/2], to 1e-7: the least squares fit at Chebyshev's nodes.
-_EXP2 = (
-    0.001340043216526414, 0.009676037097868129, 0.05550327214209712, 0.24022107355830502,
-    0.6931472067106198, 1.0000000754953489,
-)  # fmt: skip
-_ROUNDER = 1.5 * 2**23  # added to a float32, leaves the nearest whole number in its low bits
 # erf(x) = x P(x^2) / Q(x^2) on [-4, 4], to 4e-7: Eigen's generic_fast_erf, also in TensorFlow.
 _ERF_P = (
     -2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
@@ -39,12 +31,9 @@ _ERF_Q = (
 )  # fmt: skip
 
 
-_local = threading.local()
-
-
 def gelu(x: mx.array) -> mx.array:
     """x/2 (1 + erf(x / sqrt 2)), within 1e-6 of exact for |x| < 10; any shape."""
-    if not _is_for_polynomials(x.dtype, x.size):
+    if not _is_ours(x.dtype, x.size):
         return nn.gelu(x)
     z = mx.clip(x * 0.7071067811865476, -4.0, 4.0)
     square = z * z
@@ -54,25 +43,15 @@ def gelu(x: mx.array) -> mx.array:
 
 def silu(x: mx.array) -> mx.array:
     """x / (1 + exp(-x)), any shape."""
-    if not _is_for_polynomials(x.dtype, x.size):
+    if not _is_ours(x.dtype, x.size, _FEW_TO_WAIT_FOR):
         return nn.silu(x)
-    return x / (1.0 + exp(-x))
-
-
-def exp(x: mx.array) -> mx.array:
-    """e^x for x within -87 to 87, relative error below 3e-7 + 1e-7 |x|."""
-    if not _is_for_polynomials(x.dtype, x.size):
-        return mx.exp(x)
-    return _exp2(mx.minimum(x * _LOG2_E, 126.0))
-
-
-def _exp2(y: mx.array) -> mx.array:
-    """2^y for y up to 126; 0, nearly, below -126."""
-    y = mx.maximum(y, -126.0)
-    rounded = y + _ROUNDER
-    power = _polynomial(y - (rounded - _ROUNDER), _EXP2)
-    # A whole number added to the exponent's bits multiplies by that power of two.
-    return mx.view(mx.view(power, mx.int32) + (mx.view(rounded, mx.int32) << 23), mx.float32)
+    mx.eval(x)
+    numbers = np.array(x, copy=False)
+    below = np.negative(numbers)
+    with np.errstate(over="ignore"):  # x / inf is the 0 that it should be
+        np.exp(below, out=below)
+    below += 1.0
+    return mx.array(np.divide(numbers, below, out=below))
 
 
 def attention(
@@ -87,80 +66,57 @@ def attention(
     Args:
         queries: [batch, heads, new, dim].
         keys, values: [batch, kv heads, all, dim]; heads in groups share one.
-        mask: from `causal_mask` or `mask_of`; None: all is seen.
-        largest_score: no scaled product of a query and a key is further from 0, if that is known.
+        mask: "causal": the queries are the last positions, and see themselves and what is
+            before; an array from `mask_of`; None: all is seen.
+        largest_score: no scaled product of a query and a key is further from 0, if that is
+            known; infinite where the mask leaves a query nothing to see.
 
     Returns:
         [batch, heads, new, dim].
     """
     heads, new, dim = queries.shape[1:]
     kv_heads, length = keys.shape[1:3]
-    if isinstance(mask, str) or not _is_for_polynomials(queries.dtype, heads * new * length):
+    few = heads * new * length < _FEW_TO_WAIT_FOR
+    if on_gpu() or queries.dtype != mx.float32 or (few and mask is not None):
         scale = dim**-0.5
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
-    if kv_heads % 2 or heads * new * length < _MANY or _cores() < 2:
-        return _attended(queries, keys, values, mask, largest_score)
-    groups, pairs = heads // 2, kv_heads // 2
-    parts = []
-    for side, stream in enumerate((mx.default_stream(mx.default_device()), _side_stream())):
-        with mx.stream(stream):
-            one = slice(side * groups, (side + 1) * groups)
-            kv = slice(side * pairs, (side + 1) * pairs)
-            parts.append(
-                _attended(queries[:, one], keys[:, kv], values[:, kv], mask, largest_score)
-            )
-    return mx.concatenate(parts, axis=1)
-
-
-def _attended(
-    queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
-    mask: mx.array | str | None,
-    largest_score: float,
-) -> mx.array:
-    batch, heads, new, dim = queries.shape
-    kv_heads, length = keys.shape[1:3]
-    grouped = (queries * (_LOG2_E * dim**-0.5)).reshape(batch, kv_heads, -1, dim)
-    scores = (grouped @ keys.swapaxes(-1, -2)).reshape(batch, heads, new, length)
-    if mask is not None:
+    in_groups = (queries.shape[0], kv_heads, heads // kv_heads * new)
+    scores = (queries * dim**-0.5).reshape(*in_groups, dim) @ keys.swapaxes(-1, -2)
+    if few:
+        return (mx.softmax(scores, axis=-1) @ values).reshape(queries.shape)
+    scores = scores.reshape(-1, heads, new, length)
+    if isinstance(mask, mx.array):
         scores = scores + mask
+    mx.eval(scores)
+    weights = np.array(scores, copy=False)
+    if isinstance(mask, str):
+        weights[..., -new:] += _ahead(new)
     if largest_score > _SAFE_SCORE:
-        scores = scores - mx.max(scores, axis=-1, keepdims=True)
-    weights = _exp2(scores).reshape(batch, kv_heads, -1, length)
+        weights -= weights.max(axis=-1, keepdims=True)
+    np.exp(weights, out=weights)
+    # A column of ones gives the sum of the weights with the product; it divides what comes out,
+    # where there are fewer numbers. More of them make up a width that BLAS is quicker with.
+    ones = mx.ones((*values.shape[:3], 8 - dim % 8), values.dtype)
+    out = scores.reshape(*in_groups, length) @ mx.concatenate([values, ones], axis=-1)
+    return (out[..., :dim] / out[..., dim : dim + 1]).reshape(queries.shape)
+
+
+@lru_cache(8)
+def _ahead(new: int) -> np.ndarray:
+    """[new, new], to be added to the scores of positions that do not see those after them."""
+    return np.triu(np.full((new, new), -np.inf, np.float32), 1)
+
+
+def _weighted(weights: mx.array, values: mx.array) -> mx.array:
+    """Mean of `values` [batch, kv heads, all, dim]: [batch, heads, new, dim]."""
+    batch, heads, new, length = weights.shape
+    kv_heads, dim = values.shape[1], values.shape[3]
     # A column of ones gives the sum of the weights with the product. It divides what comes out,
     # where there are fewer numbers.
     ones = mx.ones((batch, kv_heads, length, 1), dtype=values.dtype)
-    out = weights @ mx.concatenate([values, ones], axis=-1)
-    return (out[..., :dim] / out[..., dim:]).reshape(queries.shape)
-
-
-def _side_stream() -> mx.Stream:
-    """A second stream of this thread's, which computes on a core of its own."""
-    if not hasattr(_local, "side"):
-        _local.side = mx.new_stream(mx.default_device())
-    return _local.side
-
-
-@cache
-def _cores() -> int:
-    """That this process may use."""
-    if sys.platform.startswith("linux"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def causal_mask(new: int, past: int, dtype: mx.Dtype) -> mx.array | str | None:
-    """For `attention`: the last `new` of `past + new` positions see themselves and what is before.
-
-    One for all layers.
-    """
-    if new == 1:
-        return None
-    if on_gpu():
-        return "causal"
-    seen = mx.arange(past + new)[None, :] <= mx.arange(past, past + new)[:, None]
-    return mask_of(seen[None, None], dtype)
+    grouped = weights.reshape(batch, kv_heads, -1, length)
+    out = grouped @ mx.concatenate([values, ones], axis=-1)
+    return (out[..., :dim] / out[..., dim:]).reshape(batch, heads, new, dim)
 
 
 def mask_of(seen: mx.array, dtype: mx.Dtype) -> mx.array:
@@ -176,5 +132,5 @@ def _polynomial(x: mx.array, coefficients: tuple[float, ...]) -> mx.array:
     return value
 
 
-def _is_for_polynomials(dtype: mx.Dtype, numbers: int) -> bool:
-    return numbers >= _FEW and dtype == mx.float32 and not on_gpu()
+def _is_ours(dtype: mx.Dtype, numbers: int, few: int = _FEW) -> bool:
+    return numbers >= few and dtype == mx.float32 and not on_gpu()

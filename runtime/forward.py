@@ -15,7 +15,7 @@ import numpy as np
 from mlx_qwen3_asr.decoder import KVCache, TextDecoder
 
 from .activations import attention as attend
-from .activations import causal_mask, mask_of, silu
+from .activations import mask_of, silu
 from .backend import mx
 
 Observer = Callable[[int, mx.array, mx.array], mx.array | None]
@@ -56,7 +56,7 @@ def decode(
     past = cache.offset
     positions = mx.arange(past, past + new)[None, :]
     if left_padding is None:
-        mask = causal_mask(new, past, embedded.dtype)
+        mask = None if new == 1 else "causal"
     else:
         positions = positions - left_padding[:, None]
         keys, queries = mx.arange(past + new), mx.arange(past, past + new)

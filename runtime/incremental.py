@@ -32,6 +32,7 @@ from .stream_encoder import StreamEncoder
 _MAX_TOKENS_PER_SECOND = 12
 _MIN_BUDGET_TOKENS = 16
 _MAX_DRAFT_TOKENS = 24
+_ROOM_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class IncrementalDecoder:
 
         Returns:
             A row for the token after the prompt, and one for each token of the draft that the
-            model says itself; and the cache up to the last of them, with room to grow.
+            model says itself; and the cache up to the last of them.
         """
         cache = KVCache(self._model.num_layers)
         cache.keys, cache.values = list(self._cache.keys), list(self._cache.values)
@@ -195,9 +196,12 @@ class IncrementalDecoder:
     def _decoded(self, token: int, cache: KVCache, span: slice) -> Iterator[_Row]:
         """Rows for the tokens after `token`, each computed when it is asked for."""
         embed = self._model.engine.model.embed_tokens
+        cache = _with_room(cache)
         step = self._step(embed(mx.array([[token]])), span, 1, cache)
         while True:
             mx.async_eval(*step)
+            if cache.offset == cache.max_seq_len:
+                cache = _with_room(cache)
             # The graph of the next is built while this one runs; it runs only if it is wanted.
             following = self._step(embed(step[0][:, :1]), span, 1, cache)
             yield self._rows(step)[0]
@@ -246,3 +250,18 @@ class IncrementalDecoder:
         token = mx.argmax(model.lm_head(hidden[0]), axis=-1)
         said = mx.concatenate([token[:, None], *attended], axis=1).astype(mx.int32)
         return [said, mx.concatenate(weights)] if weights else [said]
+
+
+def _with_room(cache: KVCache) -> KVCache:
+    """A copy into which tokens are written where they belong, instead of one copy for each."""
+    room = KVCache(len(cache.keys), max_seq_len=cache.offset + _ROOM_TOKENS)
+    room.offset = cache.offset
+
+    def longer(kept: mx.array | None) -> mx.array:
+        assert kept is not None
+        batch, heads, _, dim = kept.shape
+        space = mx.zeros((batch, heads, _ROOM_TOKENS, dim), kept.dtype)
+        return mx.concatenate([kept[:, :, : cache.offset], space], axis=2)
+
+    room.keys, room.values = [longer(k) for k in cache.keys], [longer(v) for v in cache.values]
+    return room
