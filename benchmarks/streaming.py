@@ -240,8 +240,7 @@ def print_speed(job: Job, streams: int, tokens: int, repeats: int) -> None:
         job.model, job.config, job.demo, job.language, streams
     ).items():
         print(f"step at 10 s and 30 s, {what}: {1000 * short:.1f}, {1000 * long:.1f} ms")
-        if "eight" in what:  # the others differ in more than the buffer: see `by_buffer`
-            job.bars.check(f"step at 30 s over 10 s, {what}", long / short, "<=", 1.3, "x")
+        job.bars.check(f"step at 30 s over 10 s, {what}", long / short, "<=", 1.3, "x")
 
 
 def print_full_size(job: Job, folder: Path, tokens: int, repeats: int) -> None:
