@@ -102,7 +102,7 @@ class LogMel:
         end = lead + HOP_SAMPLES * (stop - 1) + _REACH
         part = samples[max(0, begin) : end]
         before, after = max(0, -begin), max(0, end - len(samples))
-        if before or after:
+        if before or after:  # a frame's outermost sample has no weight: it may be another's
             part = np.pad(part, (before, after), mode="reflect")
         places = np.lib.stride_tricks.sliding_window_view(part, _WINDOW_SAMPLES)[::HOP_SAMPLES]
         spectrum = np.fft.rfft(places * self._hann)

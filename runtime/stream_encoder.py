@@ -69,7 +69,10 @@ class StreamEncoder:
             self.reset()
         count, final = self._mel.update(samples, lead)
         finished = final // self._window_mel
+        had = len(self._windows)
         same = self._keep_true(self._windows, 0, self._window_mel)
+        if same < had:
+            self._chunks = []  # of a window after those to be made anew
         for index in range(same, finished):
             start = index * self._window_mel
             hidden = self._embedded(start, start + self._window_mel, count, final)

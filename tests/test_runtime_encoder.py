@@ -168,6 +168,21 @@ def test_windows_that_a_louder_passage_changes_are_computed_anew(encoder, embedd
     assert encoder.encode(np.concatenate([quiet, loud]), 0)[2] == 0
 
 
+def test_windows_changed_in_part_are_computed_anew_from_their_own_audio(tiny, encoder):
+    # The first second stays as it is under the higher floor; what comes after it does not. The
+    # second window has begun, and its chunks are kept.
+    loud, quiet = noise(RATE, 0.05), noise(7 * RATE, 3e-5, seed=1)
+    begun = noise(3 * RATE, 0.05, seed=2)
+    samples = np.concatenate([loud, quiet, begun])
+    whole(encoder, samples)
+    more = np.concatenate([samples, noise(RATE, 0.9, seed=3)])
+    windows, tail, same = encoder.encode(more, 0)
+    assert same == 0
+    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
+    found = np.array(mx.concatenate([*windows, tail]))
+    assert np.abs(found - whole(fresh, more)).max() < 1e-3
+
+
 @pytest.mark.parametrize("dropped_s", [8.0, 5.37])
 def test_a_buffer_with_another_front_is_encoded_as_if_it_had_begun_there(encoder, dropped_s):
     samples = noise(18 * RATE)
