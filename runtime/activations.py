@@ -107,18 +107,6 @@ def _ahead(new: int) -> np.ndarray:
     return np.triu(np.full((new, new), -np.inf, np.float32), 1)
 
 
-def _weighted(weights: mx.array, values: mx.array) -> mx.array:
-    """Mean of `values` [batch, kv heads, all, dim]: [batch, heads, new, dim]."""
-    batch, heads, new, length = weights.shape
-    kv_heads, dim = values.shape[1], values.shape[3]
-    # A column of ones gives the sum of the weights with the product. It divides what comes out,
-    # where there are fewer numbers.
-    ones = mx.ones((batch, kv_heads, length, 1), dtype=values.dtype)
-    grouped = weights.reshape(batch, kv_heads, -1, length)
-    out = grouped @ mx.concatenate([values, ones], axis=-1)
-    return (out[..., :dim] / out[..., dim:]).reshape(batch, heads, new, dim)
-
-
 def mask_of(seen: mx.array, dtype: mx.Dtype) -> mx.array:
     """For `attention`: `seen` [batch, 1, new, all] bool, as what is added to the scores."""
     return mx.where(seen, 0.0, -1e9 if dtype == mx.float32 else -3e4).astype(dtype)

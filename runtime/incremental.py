@@ -23,6 +23,7 @@ from mlx_qwen3_asr.decoder import KVCache
 from .backend import mx
 from .forward import decode
 from .hypothesis import Hypothesis
+from .kv_cache import shared, stacked
 from .log_mel import HOP_SAMPLES
 from .model import MIN_SAMPLES, SpeechModel
 from .policy import Aggregate
@@ -154,9 +155,7 @@ class IncrementalDecoder:
             A row for the token after the prompt, and one for each token of the draft that the
             model says itself; and the cache up to the last of them.
         """
-        cache = KVCache(self._model.num_layers)
-        cache.keys, cache.values = list(self._cache.keys), list(self._cache.values)
-        cache.offset = self._cache.offset
+        cache = shared(self._cache)
         step = self._step(embedded, span, 1 + len(draft), cache)
         kept = self._cache
         kept.keys = [keys[:, :, :stable] for keys in cache.keys]  # type: ignore[index]
@@ -196,12 +195,13 @@ class IncrementalDecoder:
     def _decoded(self, token: int, cache: KVCache, span: slice) -> Iterator[_Row]:
         """Rows for the tokens after `token`, each computed when it is asked for."""
         embed = self._model.engine.model.embed_tokens
-        cache = _with_room(cache)
+        # Written where they belong in a cache with room, instead of one copy for each token.
+        cache, _ = stacked([cache], _ROOM_TOKENS)
         step = self._step(embed(mx.array([[token]])), span, 1, cache)
         while True:
             mx.async_eval(*step)
             if cache.offset == cache.max_seq_len:
-                cache = _with_room(cache)
+                cache, _ = stacked([cache], _ROOM_TOKENS)
             # The graph of the next is built while this one runs; it runs only if it is wanted.
             following = self._step(embed(step[0][:, :1]), span, 1, cache)
             yield self._rows(step)[0]
@@ -250,18 +250,3 @@ class IncrementalDecoder:
         token = mx.argmax(model.lm_head(hidden[0]), axis=-1)
         said = mx.concatenate([token[:, None], *attended], axis=1).astype(mx.int32)
         return [said, mx.concatenate(weights)] if weights else [said]
-
-
-def _with_room(cache: KVCache) -> KVCache:
-    """A copy into which tokens are written where they belong, instead of one copy for each."""
-    room = KVCache(len(cache.keys), max_seq_len=cache.offset + _ROOM_TOKENS)
-    room.offset = cache.offset
-
-    def longer(kept: mx.array | None) -> mx.array:
-        assert kept is not None
-        batch, heads, _, dim = kept.shape
-        space = mx.zeros((batch, heads, _ROOM_TOKENS, dim), kept.dtype)
-        return mx.concatenate([kept[:, :, : cache.offset], space], axis=2)
-
-    room.keys, room.values = [longer(k) for k in cache.keys], [longer(v) for v in cache.values]
-    return room

@@ -24,6 +24,7 @@ from .checkpoint import find_checkpoint, read_config
 from .forward import attention_weights, decode, largest_score
 from .frames import FRAMES_PER_SECOND
 from .heap import keep_freed_memory
+from .kv_cache import keep_rows, shared, stacked
 from .vocabulary import Prompt, Vocabulary
 
 MIN_SAMPLES = 201  # the engine's log-mel needs more than half an FFT window
@@ -194,7 +195,7 @@ class SpeechModel:
         if not prefixes:
             return []
         budgets = [resolve_max_new_tokens(None, audio_duration_sec=p.seconds) for p in prefixes]
-        cache, padding = _stacked([p.cache for p in prefixes], max(budgets) + 1)
+        cache, padding = stacked([p.cache for p in prefixes], max(budgets) + 1)
         ends = self.vocabulary.end_ids
         answers: list[list[int]] = [[] for _ in prefixes]
         rows = list(range(len(prefixes)))  # whose answers the rows of the cache are
@@ -214,7 +215,7 @@ class SpeechModel:
             if not still_open:
                 return answers
             if len(still_open) < len(rows):
-                padding = _keep_rows(cache, padding, still_open)
+                padding = keep_rows(cache, padding, still_open)
                 following = following[mx.array(still_open)]
                 rows = [rows[position] for position in still_open]
             tokens = following
@@ -252,7 +253,7 @@ class SpeechModel:
             on_layer(layer, np.array(weights[..., prompt.audio_start : prompt.audio_stop]))
             return weights
 
-        cache = _copy(prefix.cache)
+        cache = shared(prefix.cache)
         cache.trim(1)
         queried = mx.array([prompt.ids[-1], *token_ids[:-1]])
         embedded = self.engine.model.embed_tokens(queried)[None]
@@ -283,37 +284,6 @@ class SpeechModel:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__
-
-
-def _copy(cache: KVCache) -> KVCache:
-    """A cache that shares the arrays of one that grows by concatenation, and can grow apart."""
-    other = KVCache(len(cache.keys))
-    other.keys, other.values, other.offset = list(cache.keys), list(cache.values), cache.offset
-    return other
-
-
-def _stacked(caches: Sequence[KVCache], room: int) -> tuple[KVCache, mx.array | None]:
-    """One cache of several rows, shorter ones padded at the left, with `room` to grow."""
-    longest = max(cache.offset for cache in caches)
-    padding = [longest - cache.offset for cache in caches]
-    stacked = KVCache(len(caches[0].keys), max_seq_len=longest + room)
-    stacked.offset = longest
-    for target, name in ((stacked.keys, "keys"), (stacked.values, "values")):
-        for layer in range(len(target)):
-            rows = [
-                mx.pad(getattr(cache, name)[layer], [(0, 0), (0, 0), (pad, room), (0, 0)])
-                for cache, pad in zip(caches, padding, strict=True)
-            ]
-            target[layer] = mx.concatenate(rows)
-    return stacked, mx.array(padding) if any(padding) else None
-
-
-def _keep_rows(cache: KVCache, padding: mx.array | None, rows: list[int]) -> mx.array | None:
-    """Drop the other rows of a cache in place, and their part of the padding."""
-    kept = mx.array(rows)
-    for arrays in (cache.keys, cache.values):
-        arrays[:] = [None if array is None else array[kept] for array in arrays]
-    return None if padding is None else padding[kept]
 
 
 def _repeats(answer: list[int]) -> bool:
