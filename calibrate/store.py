@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ create table if not exists decoded (
 """
 _COLUMNS = "prefix, ids, heads, frames, mean_frames, audio_frames, ended, seconds"
 _BUSY_S = 30.0  # how long another process may hold the file
+_RETRY_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class DecodeStore:
             # One thread at a time uses it, but not always the same.
             self._file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
             weakref.finalize(self, self._file.close)
-            self._file.execute("pragma journal_mode = wal")
+            _write_ahead(self._file)
             self._file.execute("pragma synchronous = normal")
             with self._file:
                 self._file.execute(_SCHEMA)
@@ -183,6 +185,21 @@ class DecodeStore:
                 bool(ended),
                 seconds,
             )
+
+
+def _write_ahead(file: sqlite3.Connection) -> None:
+    """Have readers and a writer at once. SQLite itself waits for no other that is doing it."""
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            file.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            # The low byte: the rest says which kind of busy.
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > until:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def _answer(

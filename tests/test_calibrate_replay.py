@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -266,6 +267,18 @@ def test_what_another_process_put_is_found_without_opening_anew(tmp_path):
     theirs.put("s", record())
     assert ours.find("s", ()) is not None
     assert len(ours) == 1
+
+
+def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path):
+    path = tmp_path / "store.sqlite"
+    other = sqlite3.connect(path, check_same_thread=False)
+    other.execute("begin immediate")
+    release = threading.Timer(0.3, other.rollback)
+    release.start()
+    DecodeStore(path).put("s", record())
+    release.join()
+    other.close()
+    assert len(DecodeStore(path)) == 1
 
 
 def test_processes_may_write_at_once(tmp_path):
