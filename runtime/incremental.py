@@ -1,7 +1,7 @@
 """One growing buffer of audio, decoded again and again at the cost of what changed.
 
 Two facts of the model make it cheap. The encoder attends within windows of 8 s, so the
-embeddings of a finished window never change while its mel does not. And the decoder is
+embeddings of a finished window never change. And the decoder is
 causal, so the keys and values of the prompt's head and of the finished windows can stay:
 each step reads only the changed tail of the audio and the text. A third makes the reading
 count twice: most of what was drafted a step ago is still what the model says, so the draft is
@@ -107,11 +107,11 @@ class IncrementalDecoder:
         language: str | None,
         context: str,
     ) -> Hypothesis:
-        windows, tail, same = self._encoder.encode(samples, lead)
+        windows, tail = self._encoder.encode(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)
         head, rest = prompt.ids[: prompt.audio_start], prompt.ids[prompt.audio_stop :]
-        self._keep_keys(list(head), same)
+        self._keep_keys(list(head))
 
         draft = self._draft_after(committed_ids)
         embed = self._model.engine.model.embed_tokens
@@ -133,9 +133,9 @@ class IncrementalDecoder:
         self._head_ids: list[int] = []
         self._kept_windows = 0
 
-    def _keep_keys(self, head: list[int], same_windows: int) -> None:
-        """Keep what is still true of the cache: the same head, no window gone or changed."""
-        if not self._caches or head != self._head_ids or same_windows < self._kept_windows:
+    def _keep_keys(self, head: list[int]) -> None:
+        """Keep the cache if it begins with the same head; finished windows do not change."""
+        if not self._caches or head != self._head_ids:
             self._forget_keys()
         self._head_ids = head
 

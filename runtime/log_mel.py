@@ -2,9 +2,10 @@
 
 The same numbers as the engine's `log_mel_spectrogram` (Whisper's): frames of 400 samples every
 160 under a Hann window, power, 128 mel bands, log10, no lower than 8 below the loudest, scaled.
-The last step depends on all of the buffer: what is kept is what comes before it. So that the
-floor does not move, and with it all that was encoded, whenever a buffer's loudest frame comes or
-goes, it is rounded to a quarter (2.5 dB); that shows only where a recording is as good as silent.
+The last step depends on what is loudest: what is kept is what comes before it, and whoever asks
+for a spectrogram says up to where it was to be heard. So that the floor does not move, and with it
+what was encoded, with each louder frame, it is rounded to a quarter (2.5 dB); that shows only
+where a recording is as good as silent.
 """
 
 from __future__ import annotations
@@ -23,11 +24,7 @@ _FLOOR_STEP = 0.25
 
 
 class LogMel:
-    """Frames of one buffer.
-
-    Attributes:
-        floor: of the buffer as it was last seen, in log10 of the power.
-    """
+    """Frames of one buffer."""
 
     def __init__(self, filters: np.ndarray) -> None:
         """`filters`: [bands, 201], the mel filterbank."""
@@ -46,12 +43,14 @@ class LogMel:
         """Another buffer."""
         none = np.zeros((0, len(self._starts)), np.float32)
         self._final = Growing(none)  # [frames, bands], log10 of the power
-        self._see(none, -np.inf)
+        self._peaks = Growing(none[:, 0])  # [frames], the most of each
+        self._unsure = none  # the frames after them, which more audio will change
 
     def drop(self, frames: int) -> None:
         """The buffer's first `frames` frames are gone from it."""
         self._final.drop(frames)
-        self._see(self._final.rows[:0], self._final.rows.max(initial=-np.inf))
+        self._peaks.drop(frames)
+        self._unsure = self._unsure[:0]
 
     def update(self, samples: np.ndarray, lead: int) -> tuple[int, int]:
         """See the buffer as it is now.
@@ -62,39 +61,40 @@ class LogMel:
             lead: 0 at a stream's start, where the audio is mirrored; else `LEAD_SAMPLES`.
 
         Returns:
-            Its frames, n // 160, and how many of them no more audio will change (but for the
-            floor, which a louder passage raises).
+            Its frames, n // 160, and how many of them no more audio will change.
         """
         length = len(samples) - lead
         known, count = len(self._final), length // HOP_SAMPLES
         final = min(count, max(known, (length - _REACH) // HOP_SAMPLES + 1))
-        fresh = self._raw(samples, lead, known, count)
+        fresh = self._computed(samples, lead, known, count)
         self._final.append(fresh[: final - known])
-        self._see(
-            fresh[final - known :], max(self._loudest, fresh[: final - known].max(initial=-np.inf))
-        )
+        self._peaks.append(fresh[: final - known].max(axis=1))
+        self._unsure = fresh[final - known :]
         return count, final
 
-    def _see(self, unsure: np.ndarray, loudest: float) -> None:
-        """`unsure`: the frames after the final ones; `loudest`: the most of any final one."""
-        self._unsure, self._loudest = unsure, loudest
-        loudest = max(loudest, unsure.max(initial=-np.inf))
-        self.floor = float(np.round(loudest / _FLOOR_STEP) * _FLOOR_STEP - _RANGE)
+    def floor(self, stop: int) -> float:
+        """The floor of what is heard up to frame `stop`, in log10 of the power."""
+        unsure = self._unsure[: max(0, stop - len(self._final))]
+        loudest = max(self._peaks.rows[:stop].max(initial=-np.inf), unsure.max(initial=-np.inf))
+        return float(np.round(loudest / _FLOOR_STEP) * _FLOOR_STEP - _RANGE)
 
-    def scaled(self, first: int, stop: int) -> np.ndarray:
+    def scaled(self, first: int, stop: int, floor: float) -> np.ndarray:
         """The spectrogram of frames `first` to `stop`: [bands, stop - first] float32."""
+        return ((np.maximum(self._raw(first, stop), np.float32(floor)) + 4.0) / 4.0).T
+
+    def is_above(self, floor: float, first: int, stop: int) -> bool:
+        """Whether the frames `first` to `stop` are nowhere below `floor`."""
+        return bool(self._raw(first, stop).min() >= floor)
+
+    def _raw(self, first: int, stop: int) -> np.ndarray:
+        """[stop - first, bands], log10 of the power."""
         known = len(self._final)
         raw = self._final.rows[first:stop]
-        if stop > known:
-            raw = np.concatenate([raw, self._unsure[max(0, first - known) : stop - known]])
-        return ((np.maximum(raw, np.float32(self.floor)) + 4.0) / 4.0).T
+        if stop <= known:
+            return raw
+        return np.concatenate([raw, self._unsure[max(0, first - known) : stop - known]])
 
-    def is_as_under(self, floor: float, first: int, stop: int) -> bool:
-        """Whether the final frames `first` to `stop` are what they were under another floor."""
-        highest = max(floor, self.floor)
-        return floor == self.floor or self._final.rows[first:stop].min() >= highest
-
-    def _raw(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
+    def _computed(self, samples: np.ndarray, lead: int, first: int, stop: int) -> np.ndarray:
         """[stop - first, bands], log10 of the power, from frame `first` on."""
         if first >= stop:  # the same buffer again, or hardly more of it
             return np.zeros((0, len(self._starts)), np.float32)

@@ -1,8 +1,10 @@
 """The encoder over one growing buffer: each finished piece of audio is encoded once.
 
 A chunk of 1 s goes through the convolutions by itself, and a window of 8 s through the
-transformer: what is finished is kept, while its log-mel stays what it was. Knows MLX and one
-buffer, no text.
+transformer. A louder passage raises the floor of the log-mel of what came before it, and with it
+all that was made of that. Here it does so within its window: a finished window is what it was
+when it ended, whatever is heard later, and is kept; so are the finished chunks of the window that
+is not, while the floor leaves them as they are. Knows MLX and one buffer, no text.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from .log_mel import LogMel
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What was made of some log-mel frames; `floor` is the one they had."""
+class _Chunk:
+    """What the convolutions made of a chunk's log-mel frames; `floor` is the one they had."""
 
     floor: float
     made: mx.array
@@ -46,15 +48,15 @@ class StreamEncoder:
     def reset(self) -> None:
         """Forget everything that was kept."""
         self._mel.reset()
-        self._windows: list[_Kept] = []
-        self._chunks: list[_Kept] = []  # finished ones of the window that is not
+        self._windows: list[mx.array] = []
+        self._chunks: list[_Chunk] = []  # finished ones of the window that is not
 
     def drop(self, mel_frames: int) -> None:
         """The buffer's first `mel_frames` have left it: chunks and windows are other ones."""
         self._mel.drop(mel_frames)
         self._windows, self._chunks = [], []
 
-    def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array, int]:
+    def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array]:
         """Embeddings of the buffer.
 
         Args:
@@ -62,51 +64,37 @@ class StreamEncoder:
             lead: see there.
 
         Returns:
-            Those of the finished windows, [frames, width] each; of the rest, which may be
-            [0, width]; and how many windows, from the first on, are what they were.
+            Those of the finished windows, [frames, width] each, of which those given before are
+            the same until the next `drop` or `reset`; and of the rest, which may be [0, width].
         """
         if not self._caches:
             self.reset()
         count, final = self._mel.update(samples, lead)
         finished = final // self._window_mel
-        had = len(self._windows)
-        same = self._keep_true(self._windows, 0, self._window_mel)
-        if same < had:
-            self._chunks = []  # of a window after those to be made anew
-        for index in range(same, finished):
+        for index in range(len(self._windows), finished):
             start = index * self._window_mel
             hidden = self._embedded(start, start + self._window_mel, count, final)
-            window = _Kept(self._mel.floor, transform(self._encoder, hidden))
-            self._windows.append(window)
+            self._windows.append(transform(self._encoder, hidden))
             self._chunks = []
         start = finished * self._window_mel
-        windows = [window.made for window in self._windows]
         if start == count:
-            return windows, windows[-1][:0], same
+            return list(self._windows), self._windows[-1][:0]
         hidden = self._embedded(start, count, count, final)
-        return windows, transform(self._encoder, hidden), same
-
-    def _keep_true(self, kept: list[_Kept], start: int, size: int) -> int:
-        """Forget pieces that are no more what they were, and all after them; how many are.
-
-        A louder passage raises the floor of the log-mel of all that came before.
-
-        Args:
-            kept: made of `size` mel frames each, the first from mel frame `start` on.
-        """
-        for index, piece in enumerate(kept):
-            first = start + index * size
-            if not self._mel.is_as_under(piece.floor, first, first + size):
-                del kept[index:]
-                break
-        return len(kept)
+        return list(self._windows), transform(self._encoder, hidden)
 
     def _embedded(self, start: int, stop: int, count: int, final: int) -> mx.array:
         """The frames of mel frames `start` to `stop`, of `count`, before the transformer."""
         size = chunk_mel_frames(self._encoder)
-        begin = start + size * self._keep_true(self._chunks, start, size)
+        floor = self._mel.floor(stop)
+        for index, chunk in enumerate(self._chunks):
+            first = start + index * size
+            highest = max(floor, chunk.floor)
+            if floor != chunk.floor and not self._mel.is_above(highest, first, first + size):
+                del self._chunks[index:]
+                break
+        begin = start + len(self._chunks) * size
         parts = [chunk.made for chunk in self._chunks]
-        rest = mx.array(self._mel.scaled(begin, stop)).astype(self._dtype)
+        rest = mx.array(self._mel.scaled(begin, stop, floor)).astype(self._dtype)
         for batch in split(self._encoder, rest, count) if begin < stop else []:
             parts.append(embed(self._encoder, batch))
             chunks = len(batch[0])
@@ -115,5 +103,5 @@ class StreamEncoder:
                 if start + (len(self._chunks) + 1) * size > min(stop, final):
                     break
                 made = parts[-1][index * frames : (index + 1) * frames]
-                self._chunks.append(_Kept(self._mel.floor, made))
+                self._chunks.append(_Chunk(floor, made))
         return mx.concatenate(parts)

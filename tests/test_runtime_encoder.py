@@ -44,11 +44,11 @@ def encoder(tiny):
 def frames(log_mel, samples, lead=0):
     """[bands, frames], and how many of them are final."""
     count, final = log_mel.update(samples, lead)
-    return log_mel.scaled(0, count), final
+    return log_mel.scaled(0, count, log_mel.floor(count)), final
 
 
 def whole(encoder, samples, lead=0):
-    windows, tail, _ = encoder.encode(samples, lead)
+    windows, tail = encoder.encode(samples, lead)
     return np.array(mx.concatenate([*windows, tail]))
 
 
@@ -90,6 +90,18 @@ def test_a_louder_passage_raises_the_floor_of_what_came_before(log_mel):
     both, _ = frames(log_mel, samples)
     assert_is_the_engines(both, samples)
     assert both[:, :90].min() > quiet[:, :90].min() + 0.5
+
+
+def test_what_is_heard_later_does_not_raise_the_floor_up_to_a_frame(log_mel):
+    samples = np.concatenate([noise(RATE, 1e-5), noise(RATE, 0.5)])
+    log_mel.update(samples[:RATE], 0)
+    quiet = log_mel.floor(90)
+    log_mel.update(samples, 0)
+    assert log_mel.floor(90) == quiet < log_mel.floor(200) - 0.5
+    # From frame 60 on it is another buffer, and what was heard before that counts no more.
+    log_mel.drop(60)
+    log_mel.update(samples[60 * 160 - LEAD_SAMPLES :], LEAD_SAMPLES)
+    assert log_mel.floor(30) <= quiet < log_mel.floor(140) - 0.5
 
 
 def test_a_front_that_was_dropped_is_seen_through_the_lead(log_mel):
@@ -160,40 +172,42 @@ def test_each_finished_piece_is_computed_once(encoder, embedded):
     assert embedded["transforms"] == 20 + 2
 
 
-def test_windows_that_a_louder_passage_changes_are_computed_anew(encoder, embedded):
-    quiet, loud = noise(9 * RATE, 1e-4), noise(RATE, 0.9)
-    _, _, same = encoder.encode(quiet, 0)
-    assert same == 0
-    assert encoder.encode(quiet, 0)[2] == 1
-    assert encoder.encode(np.concatenate([quiet, loud]), 0)[2] == 0
-
-
-def test_windows_changed_in_part_are_computed_anew_from_their_own_audio(tiny, encoder):
-    # The first second stays as it is under the higher floor; what comes after it does not. The
-    # second window has begun, and its chunks are kept.
-    loud, quiet = noise(RATE, 0.05), noise(7 * RATE, 3e-5, seed=1)
-    begun = noise(3 * RATE, 0.05, seed=2)
-    samples = np.concatenate([loud, quiet, begun])
-    whole(encoder, samples)
-    more = np.concatenate([samples, noise(RATE, 0.9, seed=3)])
-    windows, tail, same = encoder.encode(more, 0)
-    assert same == 0
+def test_a_finished_window_is_kept_when_something_louder_follows(tiny, encoder, embedded):
+    quiet, loud = noise(9 * RATE, 1e-4), noise(2 * RATE, 0.9)
+    before, _ = encoder.encode(quiet, 0)
+    embedded["transforms"] = 0
+    after, tail = encoder.encode(np.concatenate([quiet, loud]), 0)
+    assert embedded["transforms"] == 1  # what is not finished
+    assert len(before) == len(after) == 1
+    assert before[0] is after[0]
+    # And it is no matter of when the buffer was looked at.
     fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
-    found = np.array(mx.concatenate([*windows, tail]))
-    assert np.abs(found - whole(fresh, more)).max() < 1e-3
+    found = np.array(mx.concatenate([*after, tail]))
+    assert np.abs(found - whole(fresh, np.concatenate([quiet, loud]))).max() < 1e-3
+
+
+@pytest.mark.parametrize("until_s", [7, 8, 9])  # what is louder ends with the window, or does not
+def test_chunks_that_a_louder_passage_changes_are_computed_anew(tiny, encoder, until_s):
+    # The first second stays as it is under the higher floor; what comes after it does not.
+    heard = [noise(RATE, 0.05), noise(4 * RATE, 3e-5, seed=1), noise((until_s - 5) * RATE, 0.9)]
+    samples = np.concatenate([*heard, noise(3 * RATE, 1e-3, seed=2)])
+    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
+    for length in range(RATE, len(samples) + 1, RATE):
+        found = whole(encoder, samples[:length])
+        assert np.abs(found - whole(fresh, samples[:length])).max() < 1e-3
 
 
 @pytest.mark.parametrize("dropped_s", [8.0, 5.37])
 def test_a_buffer_with_another_front_is_encoded_as_if_it_had_begun_there(encoder, dropped_s):
     samples = noise(18 * RATE)
-    encoder.encode(samples, 0)
+    before, _ = encoder.encode(samples, 0)
     dropped = int(dropped_s * RATE)
     encoder.drop(dropped // 160)
     rest = samples[dropped - LEAD_SAMPLES :]
-    windows, tail, same = encoder.encode(rest, LEAD_SAMPLES)
-    assert same == 0
+    windows, tail = encoder.encode(rest, LEAD_SAMPLES)
+    assert not any(window is old for window in windows for old in before)
     found = np.array(mx.concatenate([*windows, tail]))
     encoder.reset()
-    windows, tail, _ = encoder.encode(rest, LEAD_SAMPLES)
+    windows, tail = encoder.encode(rest, LEAD_SAMPLES)
     expected = np.array(mx.concatenate([*windows, tail]))
     assert np.abs(found - expected).max() < 1e-3
