@@ -253,43 +253,67 @@ def _seconds(feed: Callable, samples: np.ndarray, step_s: float) -> list[float]:
     return spent
 
 
+@dataclass(frozen=True)
+class Step:
+    """Seconds of a step at a shorter and a longer buffer, and whether a bar is for these."""
+
+    what: str
+    short: float
+    long: float
+    is_judged: bool
+
+    @property
+    def ratio(self) -> float:
+        """Longer over shorter."""
+        return self.long / self.short
+
+
 def by_buffer(
     model: SpeechModel,
     config: DecoderConfig,
     utterances: Sequence[Utterance],
     language: str | None,
     streams: int,
-) -> dict[str, tuple[float, float]]:
-    """Seconds of a step at buffers of 10 and 30 s, and of all lengths of the last window.
+) -> list[Step]:
+    """Steps at buffers of 10 and 30 s.
 
-    The last 10 s are the same audio in both, so that as much is new to say. Steps differ in how
-    much of the buffer is in no finished window: 2 s of 10, 6 s of 30. The second pair is over the
-    eight steps that end there, one for each length. Both are medians over the streams, which
-    leaves out the few steps at which a louder passage has finished windows encoded anew; the third
-    is the second with plain means. The last is the mean step of a stream whose buffer is cut at 10
-    and at 30 s, with the steps that read it anew.
+    Both end in the same 10 s of audio, so that as much is new to say. A step costs more the more of
+    the buffer is in no finished window: 2 s of 10, but 6 s of 30, as of 14. So the steps of eight
+    seconds in a row are compared, of which each length of that part has one. Steps of these
+    lengths alone, and others with as much unfinished, show how much of their difference comes
+    from that. The streams are cut at 10 and at 30 s, and read their buffer anew after each cut.
     """
     whole = config.changed(max_audio_s=31.0, step_s=1.0)
-    long, short = [], []
+    runs: dict[float, list[list[float]]] = {10: [], 14: [], 26: [], 30: []}
+    cut: dict[float, list[list[float]]] = {10: [], 30: []}
     for first in range(streams + 1):
         samples = speech(utterances, 30, first)
-        long.append(stream_steps(model, whole, samples, language))
-        short.append(stream_steps(model, whole, samples[-10 * SAMPLE_RATE :], language))
+        for seconds, steps in runs.items():
+            last = samples[len(samples) - round(seconds * SAMPLE_RATE) :]
+            steps.append(stream_steps(model, whole, last, language))
+    for first in range(0, len(utterances), 5):
+        samples = speech(utterances, 120, first)
+        for seconds, steps in cut.items():
+            config = whole.changed(max_audio_s=float(seconds))
+            steps.append(stream_steps(model, config, samples, language)[30:])
 
-    def over(runs: list[list[float]], steps: range, middle: Callable = median) -> float:
+    def over(seconds: int, steps: int, middle: Callable) -> float:
         # The first stream warms up.
-        return mean(middle([run[second - 1] for run in runs[1:]]) for second in steps)
+        last = [run[-steps:] for run in runs[seconds][1:]]
+        return mean(middle(step) for step in zip(*last, strict=True))
 
-    def cut_at(seconds: float) -> float:
-        cut = config.changed(max_audio_s=seconds, step_s=1.0)
-        return mean(stream_steps(model, cut, speech(utterances, 120), language)[30:])
+    def pair(what: str, short: int, long: int, steps: int, middle: Callable, bar: bool) -> Step:
+        return Step(what, over(short, steps, middle), over(long, steps, middle), bar)
 
-    return {
-        "exactly": (over(short, range(10, 11)), over(long, range(30, 31))),
-        "the eight steps up to it": (over(short, range(3, 11)), over(long, range(23, 31))),
-        "the same, plain means": (over(short, range(3, 11), mean), over(long, range(23, 31), mean)),
-        "streams cut there": (cut_at(10.0), cut_at(30.0)),
-    }
+    return [
+        pair("eight steps up to 10 and 30 s, medians", 10, 30, 8, median, True),
+        pair("eight steps up to 10 and 30 s, means", 10, 30, 8, mean, True),
+        Step("streams cut at 10 and 30 s, means", *(mean(map(mean, r)) for r in cut.values())),
+        pair("one step, 2 and 6 s unfinished of 10 and 30, medians", 10, 30, 1, median, False),
+        pair("one step, 6 s unfinished of 14 and 30, medians", 14, 30, 1, median, False),
+        pair("one step, 2 s unfinished of 10 and 26, medians", 10, 26, 1, median, False),
+        pair("one step, 2 and 6 s unfinished of 10 and 14, medians", 10, 14, 1, median, False),
+    ]
 
 
 def at_most_15_s(
