@@ -308,7 +308,9 @@ def by_buffer(
     return [
         pair("eight steps up to 10 and 30 s, medians", 10, 30, 8, median, True),
         pair("eight steps up to 10 and 30 s, means", 10, 30, 8, mean, True),
-        Step("streams cut at 10 and 30 s, means", *(mean(map(mean, r)) for r in cut.values())),
+        Step(
+            "streams cut at 10 and 30 s, means", *(mean(map(mean, r)) for r in cut.values()), True
+        ),
         pair("one step, 2 and 6 s unfinished of 10 and 30, medians", 10, 30, 1, median, False),
         pair("one step, 6 s unfinished of 14 and 30, medians", 14, 30, 1, median, False),
         pair("one step, 2 s unfinished of 10 and 26, medians", 10, 26, 1, median, False),
