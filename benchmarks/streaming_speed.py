@@ -278,10 +278,11 @@ def by_buffer(
     """Steps at buffers of 10 and 30 s.
 
     Both end in the same 10 s of audio, so that as much is new to say. A step costs more the more of
-    the buffer is in no finished window: 2 s of 10, but 6 s of 30, as of 14. So the steps of eight
-    seconds in a row are compared, of which each length of that part has one. Steps of these
-    lengths alone, and others with as much unfinished, show how much of their difference comes
-    from that. The streams are cut at 10 and at 30 s, and read their buffer anew after each cut.
+    the buffer is in no finished window: 2 s of 10, but 6 s of 30, as of 14. So the bar is for the
+    steps of eight seconds in a row, one for each length of that part, by medians over the streams
+    and by plain means. Steps of one length, and of others with as much unfinished, show how much of
+    their difference comes from that. Last, the mean step of streams that are cut at 10 and at 30 s
+    and read anew what each cut leaves: there the buffer's mean length is 6 and 24 s.
     """
     whole = config.changed(max_audio_s=31.0, step_s=1.0)
     runs: dict[float, list[list[float]]] = {10: [], 14: [], 26: [], 30: []}
