@@ -34,6 +34,7 @@ FINGERPRINT = "fingerprint"
 REASON = "reason"
 WORKER = "worker"
 RETRIES = "retries"
+RETRY_OF = "retry_of"
 _PULSE = "pulse"
 _IS_READY = "ready"
 
@@ -44,6 +45,7 @@ STILL_S = 90.0
 MOST_RETRIES = 3
 """Of one trial's parameters: what kills its process every time is not tried for ever."""
 SURPLUS = "not needed: others had completed or were running enough"
+TWIN = "not needed: another process had retried the same trial"
 _POLL_S = 0.2
 _READY_S = 10.0
 
@@ -200,7 +202,10 @@ class Watch:
 
 
 def retry(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
-    """Fail a running `trial` and try its parameters again, if that was not done too often."""
+    """Fail a running `trial` and try its parameters again, if that was not done too often.
+
+    Not every storage lets one process alone fail it: of several retries the first is run.
+    """
     try:
         study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         study.tell(trial.number, state=TrialState.FAIL)
@@ -214,7 +219,8 @@ def retry(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
             for key, value in trial.user_attrs.items()
             if key not in (WORKER, _PULSE, REASON)
         }
-        study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries})
+        attributes = {**kept, RETRIES: retries, RETRY_OF: trial.number}
+        study.enqueue_trial(params, user_attrs=attributes)
 
 
 @contextlib.contextmanager
@@ -309,6 +315,10 @@ def _run_one(
     """One trial, complete or failed; None where it was not ours to run in the end."""
     trial = study.ask()
     trial.set_user_attr(WORKER, this_worker())
+    if _is_second_retry(study, trial):
+        trial.set_user_attr(REASON, TWIN)
+        study.tell(trial, state=TrialState.FAIL)
+        return None
     if _rank(study, trial.number) >= wanted:
         _surrender(study, trial)
         return None
@@ -337,6 +347,12 @@ def _run_one(
 
 def _frozen(study: optuna.Study, number: int) -> FrozenTrial:
     return study.get_trials(deepcopy=False)[number]
+
+
+def _is_second_retry(study: optuna.Study, trial: optuna.Trial) -> bool:
+    lost = trial.user_attrs.get(RETRY_OF)
+    earlier = study.get_trials(deepcopy=False)[: trial.number]
+    return lost is not None and any(other.user_attrs.get(RETRY_OF) == lost for other in earlier)
 
 
 def _rank(study: optuna.Study, number: int) -> int:

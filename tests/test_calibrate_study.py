@@ -22,7 +22,9 @@ from alignheads.calibrate.storage import mend_journal, open_storage, redacted
 from alignheads.calibrate.study import (
     REASON,
     RETRIES,
+    RETRY_OF,
     SURPLUS,
+    TWIN,
     WORKER,
     TrialsFailed,
     Watch,
@@ -186,6 +188,23 @@ def test_the_trial_of_a_process_that_is_gone_is_tried_again(tmp_path):
     assert study.trials[1].params == lost.params
     assert study.trials[1].user_attrs["baseline"] == "base"
     assert study.trials[1].user_attrs[RETRIES] == 1
+    assert len(completed(study)) == 3
+
+
+def test_a_lost_trial_that_two_processes_retry_is_tried_again_once(tmp_path, monkeypatch):
+    lost = left_running(tmp_path / "j", gone())
+    studies = [opened(tmp_path / "j") for _ in range(2)]
+    (seen,) = [trial for trial in studies[0].trials if trial.state is TrialState.RUNNING]
+    study_module.retry(studies[0], seen, "gone")
+    with monkeypatch.context() as patched:  # a storage that lets a trial fail twice
+        patched.setattr(studies[1], "tell", lambda *_, **__: None)
+        patched.setattr(studies[1]._storage, "set_trial_user_attr", lambda *_: None)
+        study_module.retry(studies[1], seen, "gone")
+    study = opened(tmp_path / "j")
+    assert [trial.user_attrs.get(RETRY_OF) for trial in study.trials] == [None, 0, 0]
+    run(study, 3)
+    assert [trial.params for trial in completed(study)].count(lost.params) == 1
+    assert study.trials[2].user_attrs[REASON] == TWIN
     assert len(completed(study)) == 3
 
 
