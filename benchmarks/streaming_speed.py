@@ -284,39 +284,59 @@ def by_buffer(
     their difference comes from that. Last, the mean step of streams that are cut at 10 and at 30 s
     and read anew what each cut leaves: there the buffer's mean length is 6 and 24 s.
     """
-    whole = config.changed(max_audio_s=31.0, step_s=1.0)
-    runs: dict[float, list[list[float]]] = {10: [], 14: [], 26: [], 30: []}
-    cut: dict[float, list[list[float]]] = {10: [], 30: []}
+    lengths = 10, 14, 26, 30
+    spent = []  # [streams, lengths, 8 steps]
     for first in range(streams + 1):
         samples = speech(utterances, 30, first)
-        for seconds, steps in runs.items():
-            last = samples[len(samples) - round(seconds * SAMPLE_RATE) :]
-            steps.append(stream_steps(model, whole, last, language))
+        ends = [samples[len(samples) - seconds * SAMPLE_RATE :] for seconds in lengths]
+        configs = [config.changed(max_audio_s=31.0, step_s=1.0)] * len(lengths)
+        spent.append(_in_turns(model, configs, ends, language, WINDOW_STEPS))
+    uncut = dict(zip(lengths, np.stack(spent[1:], axis=1), strict=True))  # the first warms up
+    spent = []
     for first in range(0, len(utterances), 5):
+        configs = [config.changed(max_audio_s=at, step_s=1.0) for at in (10.0, 30.0)]
         samples = speech(utterances, 120, first)
-        for seconds, steps in cut.items():
-            config = whole.changed(max_audio_s=float(seconds))
-            steps.append(stream_steps(model, config, samples, language)[30:])
+        spent.append(_in_turns(model, configs, [samples] * 2, language, 90))
+    cut = np.mean(spent, axis=(0, 2))
 
-    def over(seconds: int, steps: int, middle: Callable) -> float:
-        # The first stream warms up.
-        last = [run[-steps:] for run in runs[seconds][1:]]
-        return mean(middle(step) for step in zip(*last, strict=True))
-
-    def pair(what: str, short: int, long: int, steps: int, middle: Callable, bar: bool) -> Step:
-        return Step(what, over(short, steps, middle), over(long, steps, middle), bar)
+    def step(what: str, short: int, long: int, steps: int, middle: Callable, judged: bool) -> Step:
+        found = (middle(uncut[at][:, -steps:], axis=0).mean() for at in (short, long))
+        return Step(what, *map(float, found), judged)
 
     return [
-        pair("eight steps up to 10 and 30 s, medians", 10, 30, 8, median, True),
-        pair("eight steps up to 10 and 30 s, means", 10, 30, 8, mean, True),
-        Step(
-            "streams cut at 10 and 30 s, means", *(mean(map(mean, r)) for r in cut.values()), True
-        ),
-        pair("one step, 2 and 6 s unfinished of 10 and 30, medians", 10, 30, 1, median, False),
-        pair("one step, 6 s unfinished of 14 and 30, medians", 14, 30, 1, median, False),
-        pair("one step, 2 s unfinished of 10 and 26, medians", 10, 26, 1, median, False),
-        pair("one step, 2 and 6 s unfinished of 10 and 14, medians", 10, 14, 1, median, False),
+        step("eight steps up to 10 and 30 s, medians", 10, 30, 8, np.median, True),
+        step("eight steps up to 10 and 30 s, means", 10, 30, 8, np.mean, True),
+        step("one step, 2 and 6 s unfinished of 10 and 30, medians", 10, 30, 1, np.median, False),
+        step("one step, 6 s unfinished of 14 and 30, medians", 14, 30, 1, np.median, False),
+        step("one step, 2 s unfinished of 10 and 26, medians", 10, 26, 1, np.median, False),
+        step("one step, 2 and 6 s unfinished of 10 and 14, medians", 10, 14, 1, np.median, False),
+        Step("streams cut at 10 and 30 s, means", float(cut[0]), float(cut[1]), False),
     ]
+
+
+def _in_turns(
+    model: SpeechModel,
+    configs: Sequence[DecoderConfig],
+    samples: Sequence[np.ndarray],
+    language: str | None,
+    last: int,
+) -> np.ndarray:
+    """[streams, last]: seconds of the last steps of 1 s of streams that end together.
+
+    One step of each in turn, so that what else the machine does falls on all alike.
+    """
+    streams = [StreamDecoder(model, config, language=language) for config in configs]
+    parts = [list(pieces(part, 1.0)) for part in samples]
+    for stream, part in zip(streams, parts, strict=True):
+        for piece in part[:-last]:
+            stream.feed(piece)
+    spent = np.zeros((len(streams), last))
+    for index in range(last):
+        for number, stream in enumerate(streams):
+            begin = time.perf_counter()
+            stream.feed(parts[number][index - last])
+            spent[number, index] = time.perf_counter() - begin
+    return spent
 
 
 def at_most_15_s(
