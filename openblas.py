@@ -33,7 +33,7 @@ ADVICE = {
 def prefer_openblas() -> str:
     """Load OpenBLAS where it is of use; say `used`, `missing`, `late` (MLX is in) or `not needed`.
 
-    Loading takes some 2 ms; later calls return what the first one did.
+    Loading takes some 2 ms, 7 where it is done anew; later calls return what the first one did.
     """
     return _loaded()[0]
 
@@ -69,7 +69,8 @@ def _suiting_cpu(name: str) -> ctypes.CDLL:
     """OpenBLAS, loaded anew where it does not know the CPU.
 
     A library older than its CPU takes the kernels of 2004, at a tenth of the speed (0.3.21 of
-    Debian 12 on an Emerald Rapids: 36 GFLOP/s, and 330 with the right ones).
+    Debian 12 on an Emerald Rapids: 36 GFLOP/s, and 220 with the right ones). Where something else
+    in the process has it open, it stays as it is.
     """
     library = ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
     core = kernels_for(cpu_flags()) if core_of(library) == _OLDEST else None

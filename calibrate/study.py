@@ -46,6 +46,8 @@ MOST_RETRIES = 3
 """Of one trial's parameters: what kills its process every time is not tried for ever."""
 SURPLUS = "not needed: others had completed or were running enough"
 TWIN = "not needed: another process had retried the same trial"
+# What the storage raises about a trial that another process has ended.
+_OVERTAKEN = (UpdateFinishedTrialError, ValueError, RuntimeError)
 _POLL_S = 0.2
 _READY_S = 10.0
 
@@ -209,8 +211,10 @@ def retry(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
     try:
         study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         study.tell(trial.number, state=TrialState.FAIL)
-    except (UpdateFinishedTrialError, ValueError, RuntimeError):
-        return  # another process was faster
+    except _OVERTAKEN:
+        return
+    if _is_second_retry(study, trial):
+        return
     retries = trial.user_attrs.get(RETRIES, 0) + 1
     if retries <= MOST_RETRIES:
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
@@ -314,13 +318,17 @@ def _run_one(
 ) -> FrozenTrial | None:
     """One trial, complete or failed; None where it was not ours to run in the end."""
     trial = study.ask()
-    trial.set_user_attr(WORKER, this_worker())
-    if _is_second_retry(study, trial):
-        trial.set_user_attr(REASON, TWIN)
-        study.tell(trial, state=TrialState.FAIL)
-        return None
-    if _rank(study, trial.number) >= wanted:
-        _surrender(study, trial)
+    try:
+        # Nor does every storage give a waiting trial to one process alone.
+        trial.set_user_attr(WORKER, this_worker())
+        if _is_second_retry(study, _frozen(study, trial.number)):
+            trial.set_user_attr(REASON, TWIN)
+            study.tell(trial, state=TrialState.FAIL)
+            return None
+        if _rank(study, trial.number) >= wanted:
+            _surrender(study, trial)
+            return None
+    except _OVERTAKEN:
         return None
     values, reason = None, ""
     try:
@@ -340,7 +348,7 @@ def _run_one(
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, list(values))
-    except (UpdateFinishedTrialError, ValueError, RuntimeError):
+    except _OVERTAKEN:
         return None  # taken for dead, and tried again by another
     return _frozen(study, trial.number)
 
@@ -349,7 +357,7 @@ def _frozen(study: optuna.Study, number: int) -> FrozenTrial:
     return study.get_trials(deepcopy=False)[number]
 
 
-def _is_second_retry(study: optuna.Study, trial: optuna.Trial) -> bool:
+def _is_second_retry(study: optuna.Study, trial: FrozenTrial) -> bool:
     lost = trial.user_attrs.get(RETRY_OF)
     earlier = study.get_trials(deepcopy=False)[: trial.number]
     return lost is not None and any(other.user_attrs.get(RETRY_OF) == lost for other in earlier)

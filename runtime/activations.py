@@ -26,7 +26,7 @@ _ERFC_P = 0.3275911
 
 
 def gelu(x: mx.array) -> mx.array:
-    """x/2 (1 + erf(x / sqrt 2)), within 1e-6 of exact; any shape."""
+    """x/2 (1 + erf(x / sqrt 2)), within 1e-6 of exact for finite x; any shape."""
     if not _is_ours(x):
         return nn.gelu(x)
     mx.eval(x)

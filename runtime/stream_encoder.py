@@ -60,7 +60,7 @@ class StreamEncoder:
         """Embeddings of the buffer.
 
         Args:
-            samples: [lead + n] float32, n more than 200: see `LogMel.frames`.
+            samples: [lead + n] float32, n more than 200: see `LogMel.update`.
             lead: see there.
 
         Returns:

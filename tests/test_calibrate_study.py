@@ -208,6 +208,44 @@ def test_a_lost_trial_that_two_processes_retry_is_tried_again_once(tmp_path, mon
     assert len(completed(study)) == 3
 
 
+def second_retry_waits(journal):
+    left_running(journal, gone())
+    study = opened(journal)
+    seen = study.trials[0]
+    study_module.retry(study, seen, "gone")
+    study.enqueue_trial(seen.params, user_attrs={RETRY_OF: 0})
+    return study, seen.params
+
+
+def test_a_second_retry_whose_process_ends_is_not_tried_again(tmp_path):
+    study, params = second_retry_waits(tmp_path / "j")
+    study.ask()
+    study.ask().set_user_attr(WORKER, gone())
+    for trial in study.trials[1:]:
+        study_module.retry(study, trial, "gone")
+    again = [trial.user_attrs.get(RETRY_OF) for trial in study.trials]
+    assert again == [None, 0, 0, 1]
+    run(study, 3)
+    assert [trial.params for trial in completed(study)].count(params) == 1
+
+
+@pytest.mark.parametrize("is_twin", [True, False])
+def test_a_trial_that_another_process_has_ended_costs_no_worker(tmp_path, is_twin, monkeypatch):
+    study, _ = second_retry_waits(tmp_path / "j")
+    ask = study.ask
+
+    def asked_by_two():
+        trial = ask()
+        if (trial.number == 2) == is_twin:
+            study.tell(trial.number, state=TrialState.FAIL)
+        return trial
+
+    monkeypatch.setattr(study, "ask", asked_by_two)
+    for _ in range(2):
+        study_module._run_one(study, 10, objective)
+    assert study.trials[2].state is TrialState.FAIL
+
+
 def test_what_kills_its_process_is_not_tried_for_ever(tmp_path):
     journal = tmp_path / "j"
     for _ in range(1 + study_module.MOST_RETRIES):
