@@ -359,8 +359,10 @@ def _frozen(study: optuna.Study, number: int) -> FrozenTrial:
 
 def _is_second_retry(study: optuna.Study, trial: FrozenTrial) -> bool:
     lost = trial.user_attrs.get(RETRY_OF)
+    if lost is None:
+        return False
     earlier = study.get_trials(deepcopy=False)[: trial.number]
-    return lost is not None and any(other.user_attrs.get(RETRY_OF) == lost for other in earlier)
+    return any(other.user_attrs.get(RETRY_OF) == lost for other in earlier)
 
 
 def _rank(study: optuna.Study, number: int) -> int:

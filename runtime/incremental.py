@@ -1,12 +1,12 @@
 """One growing buffer of audio, decoded again and again at the cost of what changed.
 
 Two facts of the model make it cheap. The encoder attends within windows of 8 s, so the
-embeddings of a finished window never change. And the decoder is
-causal, so the keys and values of the prompt's head and of the finished windows can stay:
-each step reads only the changed tail of the audio and the text. A third makes the reading
-count twice: most of what was drafted a step ago is still what the model says, so the draft is
-read with the prompt, and only where it differs does decoding begin (speculative decoding,
-Leviathan et al. 2023, with the stream's own past as the draft; the text is the greedy one).
+embeddings of a finished window never change. And the decoder is causal, so the keys and
+values of the prompt's head and of the finished windows can stay: each step reads only the
+changed tail of the audio and the text. A third makes the reading count twice: most of what
+was drafted a step ago is still what the model says, so the draft is read with the prompt,
+and only where it differs does decoding begin (speculative decoding, Leviathan et al. 2023,
+with the stream's own past as the draft; the text is the greedy one).
 
 Knows MLX and one buffer; when to decode, what to commit and what to drop is the caller's.
 """
