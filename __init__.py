@@ -6,28 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .calibrate import Calibration, CalibrationFile, calibrate
+    from .calibrate.calibration import Calibration, calibrate_decoder
+    from .calibrate.result import CalibrationFile
     from .corpora import Corpus, Utterance, WordTime, load_corpus
-    from .discovery import discover_heads
+    from .discovery.discover import discover_heads
     from .errors import InputError
     from .heads import HeadsFile, load_heads
-    from .runtime import DecoderConfig, SpeechModel, StreamDecoder, Transcript, Word
+    from .runtime.models.qwen3.model import SpeechModel, Transcript
+    from .runtime.stream.config import DecoderConfig
+    from .runtime.stream.decoder import StreamDecoder, Word
 
-_ROOM_OF_NAME = {
-    "Calibration": ".calibrate",
-    "CalibrationFile": ".calibrate",
+_MODULE_OF_NAME = {
+    "Calibration": ".calibrate.calibration",
+    "CalibrationFile": ".calibrate.result",
     "Corpus": ".corpora",
-    "DecoderConfig": ".runtime",
+    "DecoderConfig": ".runtime.stream.config",
     "HeadsFile": ".heads",
     "InputError": ".errors",
-    "SpeechModel": ".runtime",
-    "StreamDecoder": ".runtime",
-    "Transcript": ".runtime",
+    "SpeechModel": ".runtime.models.qwen3.model",
+    "StreamDecoder": ".runtime.stream.decoder",
+    "Transcript": ".runtime.models.qwen3.model",
     "Utterance": ".corpora",
-    "Word": ".runtime",
+    "Word": ".runtime.stream.decoder",
     "WordTime": ".corpora",
-    "calibrate": ".calibrate",
-    "discover_heads": ".discovery",
+    "calibrate_decoder": ".calibrate.calibration",
+    "discover_heads": ".discovery.discover",
     "load_corpus": ".corpora",
     "load_heads": ".heads",
 }
@@ -45,7 +48,7 @@ __all__ = [
     "Utterance",
     "Word",
     "WordTime",
-    "calibrate",
+    "calibrate_decoder",
     "discover_heads",
     "load_corpus",
     "load_heads",
@@ -54,6 +57,11 @@ __all__ = [
 
 def __getattr__(name: str):
     """Import a public name when it is first used: `import alignheads` loads no engine."""
-    if name not in _ROOM_OF_NAME:
+    if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ROOM_OF_NAME[name], __name__), name)
+    return getattr(import_module(_MODULE_OF_NAME[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that have not been imported yet."""
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What every command shares: exit codes, one-line errors, safe output paths.
+"""What every command shares: exit codes, one-line errors, messages and progress.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted. stdout carries
 data, stderr everything else. Heavy modules are imported by commands after parsing, so that
@@ -8,10 +8,11 @@ data, stderr everything else. Heavy modules are imported by commands after parsi
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +32,7 @@ def run(command: Callable[..., None], **context_settings: object) -> None:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(context_settings=context_settings)(command)
     name = Path(sys.argv[0]).stem
+    show_log()
     code: object = 0
     try:
         code = app(prog_name=name, standalone_mode=False)
@@ -53,60 +55,25 @@ def fail(name: str, message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def show_log() -> None:
+    """Print what the library logs, a line each, on stderr: a command speaks for it."""
+    handler = _StderrHandler()
+    log = logging.getLogger("alignheads")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to whatever stderr is at the moment, as `say` does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
 def say(message: str) -> None:
     """A line for the person at the terminal, on stderr."""
     print(message, file=sys.stderr)
-
-
-def output_path(path: Path, force: bool) -> Path:
-    """`path`, if a file can be written there.
-
-    Raises:
-        InputError: a file is in the way and `force` is off, or the folder cannot be written.
-    """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists; give --force to overwrite it, or another name")
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise InputError(f"cannot write {path}: no permission")
-    return path
-
-
-def output_folder(folder: Path, names: Iterable[str], force: bool) -> None:
-    """Make `folder`, if files of these names can be written there.
-
-    Raises:
-        InputError: it cannot be a folder, or see `output_path`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
-    for name in names:
-        output_path(folder / name, force)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends without an error.
-
-    A reader never sees half a file, and a failure leaves the old one.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

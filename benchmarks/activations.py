@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import mlx.nn as nn
 
-from alignheads.runtime import activations
-from alignheads.runtime.backend import mx
+from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.cpu import activations
 
 REPEATS = 50
 SHAPE = (8, 150, 500)  # heads, new positions, all: a step of the tiny model late in its buffer

@@ -14,16 +14,16 @@ from typing import Annotated
 
 import typer
 
-from alignheads.calibrate.benchmark import measure
-from alignheads.calibrate.benchmark.benchmark import Job, benchmark
-from alignheads.calibrate.benchmark.result import BenchmarkFile, load_benchmark
-from alignheads.calibrate.benchmark.scores import totals
 from alignheads.commandline import run, say
 from alignheads.corpora import load_corpus
+from alignheads.evaluate import measure
+from alignheads.evaluate.benchmark import Job, benchmark
+from alignheads.evaluate.result import BenchmarkFile, load_benchmark
+from alignheads.evaluate.scores import totals
 from alignheads.heads.load import load_heads
-from alignheads.reports.report import Report
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.model import SpeechModel
+from alignheads.reports.page.report import Report
+from alignheads.runtime.models.qwen3.model import SpeechModel
+from alignheads.runtime.stream.config import DecoderConfig
 
 
 def judge(line: str, value: float, bar: float, unit: str) -> None:

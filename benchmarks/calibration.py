@@ -20,21 +20,21 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from alignheads.calibrate.front import hypervolume
 from alignheads.calibrate.held_out import CHOSEN, score_held_out
 from alignheads.calibrate.report import difference, estimate
 from alignheads.calibrate.result import HeldOut
 from alignheads.calibrate.scoring import Score, score
 from alignheads.calibrate.setting_up import set_up
 from alignheads.calibrate.speech import Recording, Speech, SpeechOptions, read_speech
+from alignheads.calibrate.study.pareto import hypervolume
 from alignheads.calibrate.sweep import MEMORY, Sweep, SweepOptions
 from alignheads.commandline import run, say
 from alignheads.corpora import load_corpus
 from alignheads.errors import InputError
+from alignheads.evaluate.intervals import Sums
+from alignheads.evaluate.timed import TimedStream
 from alignheads.heads import load_heads
-from alignheads.runtime.intervals import Sums
-from alignheads.runtime.model import SpeechModel
-from alignheads.runtime.timed import TimedStream
+from alignheads.runtime.models.qwen3.model import SpeechModel
 
 from published_decoder import PublishedSettings  # isort: skip
 from streaming import Bars, print_cells  # isort: skip

@@ -25,8 +25,8 @@ from alignheads.commandline import run, say
 from alignheads.discovery import discover
 from alignheads.discovery.measure import Measurement
 from alignheads.errors import InputError
-from alignheads.runtime.backend import mx
-from alignheads.runtime.model import Prefix, SpeechModel
+from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.qwen3.model import Prefix, SpeechModel
 
 _Result = TypeVar("_Result")
 _MEGABYTE = 1e6

@@ -219,7 +219,7 @@ def planter(
 
 def planted_distance(folder: Path, seconds: int) -> int:
     """Positions from the last of the prompt back to the first audio frame, language given."""
-    from alignheads.runtime.vocabulary import Vocabulary
+    from alignheads.runtime.models.qwen3.vocabulary import Vocabulary
 
     prompt = Vocabulary(folder).prompt(seconds * FRAMES_PER_SECOND, "English")
     return len(prompt.ids) - 1 - prompt.audio_start
@@ -233,7 +233,7 @@ def write_weights(
     shard_bytes: int,
 ) -> None:
     """bfloat16 shards and their index; one shard is in memory at a time."""
-    from alignheads.runtime.backend import mx
+    from alignheads.runtime.models.backend import mx
 
     wanted = tensor_shapes(config)
     shards = list(_shards(wanted, shard_bytes))

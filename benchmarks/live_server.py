@@ -29,12 +29,12 @@ import typer
 
 from alignheads.commandline import run, say
 from alignheads.corpora import Utterance, load_corpus
-from alignheads.runtime.error_rates import word_errors
-from alignheads.runtime.matching import match_words, plain_text
-from alignheads.runtime.metrics import Distribution
-from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
-from alignheads.runtime.stream import StreamDecoder, Word
-from alignheads.runtime.timed import pieces
+from alignheads.corpora.matching import match_words, plain_text
+from alignheads.evaluate.error_rates import word_errors
+from alignheads.evaluate.latency import Distribution
+from alignheads.evaluate.timed import pieces
+from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.stream.decoder import StreamDecoder, Word
 
 CHUNK_S = 0.1
 READY_S = 60.0

@@ -21,11 +21,11 @@ import typer
 from alignheads.commandline import run, say
 from alignheads.corpora import Utterance, load_corpus
 from alignheads.errors import InputError
+from alignheads.evaluate.latency import StreamSummary
 from alignheads.heads.load import load_heads
-from alignheads.runtime.backend import mx
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.metrics import StreamSummary
-from alignheads.runtime.model import SpeechModel
+from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.qwen3.model import SpeechModel
+from alignheads.runtime.stream.config import DecoderConfig
 
 # After the package, which makes MLX ready for this machine.
 from streaming_long import Hour, at_once, one_hour  # isort: skip

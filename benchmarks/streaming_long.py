@@ -15,13 +15,13 @@ import numpy as np
 from streaming_speed import speech
 
 from alignheads.corpora import Utterance
-from alignheads.runtime.backend import mx
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.error_rates import ErrorCounts, word_errors
-from alignheads.runtime.matching import plain_text
-from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
-from alignheads.runtime.stream import StreamDecoder
-from alignheads.runtime.timed import pieces
+from alignheads.corpora.matching import plain_text
+from alignheads.evaluate.error_rates import ErrorCounts, word_errors
+from alignheads.evaluate.timed import pieces
+from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.decoder import StreamDecoder
 
 _PAUSE_S = (0.3, 3.0)
 _HISS = 1e-4

@@ -15,12 +15,12 @@ from mlx.utils import tree_flatten
 from published_decoder import PublishedDecoder, PublishedSettings
 
 from alignheads.corpora import Utterance
-from alignheads.runtime.backend import mx
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.incremental import IncrementalDecoder
-from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
-from alignheads.runtime.stream import StreamDecoder
-from alignheads.runtime.timed import pieces
+from alignheads.evaluate.timed import pieces
+from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
+from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.decoder import StreamDecoder
 
 Heads = Sequence[tuple[int, int]]
 

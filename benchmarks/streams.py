@@ -17,19 +17,19 @@ from mlx_qwen3_asr.tokenizer import Tokenizer
 from published_decoder import PublishedDecoder, PublishedSettings
 
 from alignheads.corpora import Utterance
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.error_rates import SpaceErrors, space_errors
-from alignheads.runtime.matching import plain_text
-from alignheads.runtime.metrics import (
+from alignheads.corpora.matching import plain_text
+from alignheads.evaluate.error_rates import SpaceErrors, space_errors
+from alignheads.evaluate.latency import (
     EmittedWord,
     StreamSummary,
     compute_lags,
     stream_times,
     summary,
 )
-from alignheads.runtime.model import SAMPLE_RATE, SpeechModel
-from alignheads.runtime.stream import StreamDecoder, Word
-from alignheads.runtime.timed import pieces
+from alignheads.evaluate.timed import pieces
+from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.decoder import StreamDecoder, Word
 
 WHOLE_CONTEXT_TOKENS = 200
 EAGER_BORDER_S = 0.2

@@ -17,11 +17,11 @@ from mlx_qwen3_asr.generate import detect_repetition, resolve_max_new_tokens
 
 from alignheads.corpora import Utterance
 from alignheads.discovery.mapping import token_targets
-from alignheads.runtime.backend import mx
-from alignheads.runtime.forward import attention_weights, decode
-from alignheads.runtime.frames import FRAMES_PER_SECOND
-from alignheads.runtime.model import Prefix, SpeechModel
-from alignheads.runtime.words import split_words
+from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.qwen3.clock import FRAMES_PER_SECOND
+from alignheads.runtime.models.qwen3.forward import attention_weights, decode
+from alignheads.runtime.models.qwen3.model import Prefix, SpeechModel
+from alignheads.runtime.policy.words import split_words
 
 _REPETITION_CHECK_TOKENS = 8
 _MIN_TOLERANCE_FRAMES = 3

@@ -1,4 +1,4 @@
-"""`alignheads.calibrate(…)`: a whole sweep in one call, and what comes of it."""
+"""`alignheads.calibrate_decoder(…)`: a whole sweep in one call, and what comes of it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ..corpora import Corpus
 from ..heads import HeadsFile
-from ..runtime.config import DecoderConfig
-from ..runtime.model import SpeechModel
+from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.stream.config import DecoderConfig
 from .outputs import Outputs
 from .result import CalibrationFile
 from .setting_up import set_up
 from .speech import SpeechOptions
-from .storage import failing_as_input
+from .study.storage import failing_as_input
 from .sweep import Sweep, SweepOptions
 
 
@@ -31,7 +31,7 @@ class Calibration:
     report: CalibrationFile
 
 
-def calibrate(
+def calibrate_decoder(
     model: SpeechModel | str | Path = "tiny",
     corpus: Corpus | str | Path | None = None,
     *,

@@ -130,7 +130,7 @@ def calibrate_command(
     from .outputs import Outputs, check_paths
     from .setting_up import set_up
     from .speech import SpeechOptions
-    from .study import TrialsFailed
+    from .study.trials import TrialsFailed
     from .sweep import SweepOptions
 
     options = SweepOptions(
@@ -199,7 +199,7 @@ def _keep(sweep: Sweep, outputs: Outputs) -> None:
     """Write what there is."""
     from contextlib import suppress
 
-    from .storage import failing_as_input
+    from .study.storage import failing_as_input
 
     with suppress(InputError), failing_as_input(sweep.options.storage_name):
         outputs.interrupted()
@@ -208,14 +208,14 @@ def _keep(sweep: Sweep, outputs: Outputs) -> None:
 
 
 def _again() -> str:
-    from .storage import redacted
+    from .study.storage import redacted
 
     return redacted(shlex.join(["calibrate", *sys.argv[1:]]))
 
 
 def _draw(found: Calibration, figure: Path) -> None:
-    from ..reports.calibration_figures import pareto, pareto_info
-    from ..reports.style import save_figure
+    from ..reports.figures.calibration import pareto, pareto_info
+    from ..reports.figures.style import save_figure
 
     save_figure(pareto(pareto_info(found.report)), figure)
 
@@ -224,9 +224,9 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .explain import lines
     from .held_out import verdicts
     from .report import described
+    from .study.explain import lines
 
     file = found.report
     assert file.held_out is not None

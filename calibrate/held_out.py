@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..runtime.config import DecoderConfig
-from ..runtime.timed import TimedStream
+from ..evaluate.timed import TimedStream
+from ..runtime.stream.config import DecoderConfig
 from .report import difference, estimate
 from .result import Comparison, HeldOut, Point, Setting
 from .scoring import Score, score

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..commandline import output_path
-from ..runtime.config import DecoderConfig
+from ..files import output_path
+from ..runtime.stream.config import DecoderConfig
 from .report import Standing
 from .result import CalibrationFile
-from .study import FINGERPRINT
+from .study.trials import FINGERPRINT
 from .sweep import Sweep
 
 

@@ -11,8 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import InputError
-from ..runtime.intervals import Sums, paired_difference, rate_interval
-from .front import Point, Rule, front, hypervolumes, select
+from ..evaluate.intervals import Sums, paired_difference, rate_interval
 from .result import (
     Border,
     Difference,
@@ -25,8 +24,9 @@ from .result import (
     TrialInfo,
 )
 from .scoring import Score
-from .space import BASELINE, BORDERS, SEARCHED
-from .study import REASON, completed
+from .study.pareto import Point, Rule, front, hypervolumes, select
+from .study.space import BASELINE, BORDERS, SEARCHED
+from .study.trials import REASON, completed
 
 RESULT = "result"
 """The attribute of a trial that holds its `Measures` and its seconds."""

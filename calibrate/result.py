@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..commandline import replacing
 from ..errors import InputError
-from ..jsonfiles import check_version, first_fault, json_text, parse_json, read_text, shown
+from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
 
 SCHEMA_VERSION = 1
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..corpora.matching import match_words, plain_text
 from ..errors import InputError
-from ..runtime.error_rates import ErrorCounts, word_errors
-from ..runtime.intervals import Sums
-from ..runtime.matching import match_words, plain_text
-from ..runtime.metrics import StreamTimes, stream_times, summary
-from ..runtime.timed import TimedStream
+from ..evaluate.error_rates import ErrorCounts, word_errors
+from ..evaluate.intervals import Sums
+from ..evaluate.latency import StreamTimes, stream_times, summary
+from ..evaluate.timed import TimedStream
 from .result import Measures, UtteranceSums
 from .speech import Recording
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..heads import HeadsFile, load_heads
-from ..runtime.backend import on_gpu
-from ..runtime.incremental import IncrementalDecoder
-from ..runtime.model import SpeechModel
-from .front import parse_rule
-from .identity import code_version, digest, model_hash
-from .replay import ReplaySource
+from ..runtime.models.backend import on_gpu
+from ..runtime.models.qwen3.incremental import IncrementalDecoder
+from ..runtime.models.qwen3.model import SpeechModel
+from .replay.identity import code_version, digest, model_hash
+from .replay.source import ReplaySource
+from .replay.store import DecodeStore
 from .result import Range
-from .space import BASELINE, SEARCHED, Space, make_space
 from .speech import Progress, Speech, SpeechOptions, load_speech
-from .storage import failing_as_input, open_storage
-from .store import DecodeStore
-from .study import open_study
+from .study.pareto import parse_rule
+from .study.space import BASELINE, SEARCHED, Space, make_space
+from .study.storage import failing_as_input, open_storage
+from .study.trials import open_study
 from .sweep import MEMORY, RANGE, Sweep, SweepOptions, study_name
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from ..corpora import Corpus, Utterance, load_corpus
-from ..corpora.aligners import make_aligner
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
-from ..runtime.model import SAMPLE_RATE
+from ..runtime.models.aligners import make_aligner
+from ..runtime.models.qwen3.model import SAMPLE_RATE
 from .result import SpeechInfo
 
 DEFAULT_CLIPS = 200

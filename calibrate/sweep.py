@@ -17,25 +17,25 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from ..errors import InputError
+from ..evaluate.timed import TimedStream, timed_stream
 from ..heads import HeadsFile
-from ..runtime.config import DecoderConfig
-from ..runtime.engine_thread import on_engine_thread
-from ..runtime.model import SpeechModel
-from ..runtime.stream import StreamDecoder
-from ..runtime.timed import TimedStream, timed_stream
+from ..runtime.models.engine_thread import on_engine_thread
+from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.stream.config import DecoderConfig
+from ..runtime.stream.decoder import StreamDecoder
 from . import report
-from .explain import explain
-from .front import Rule, parse_rule
 from .held_out import CHOSEN, score_held_out
-from .identity import digest
-from .replay import ReplaySource
+from .replay.identity import digest
+from .replay.source import ReplaySource
+from .replay.store import DecodeStore
 from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
 from .scoring import Score, score
-from .space import BORDERS, Space
 from .speech import Progress, Recording, Speech
-from .storage import failing_as_input, redacted
-from .store import DecodeStore
-from .study import FINGERPRINT, completed, run_trials
+from .study.explain import explain
+from .study.pareto import Rule, parse_rule
+from .study.space import BORDERS, Space
+from .study.storage import failing_as_input, redacted
+from .study.trials import FINGERPRINT, completed, run_trials
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

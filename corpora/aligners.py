@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import InputError
-from ..openblas import prefer_openblas
 from .audio import SAMPLE_RATE
 from .pronunciation import english_spelling, pronounce
 from .utterance import WordTime
-
-ALIGNERS = ("gold", "qwen3", "pocketsphinx")
-QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
 
 
 class AlignmentFailed(Exception):
@@ -31,7 +26,7 @@ class Aligner(Protocol):
 
     @property
     def name(self) -> str:
-        """As in `make_aligner`."""
+        """As in `runtime.models.aligners.make_aligner`."""
         ...
 
     @property
@@ -56,20 +51,6 @@ class Aligner(Protocol):
         ...
 
 
-def make_aligner(name: str) -> Aligner:
-    """The aligner called `gold`, `qwen3` or `pocketsphinx`.
-
-    Weights are loaded, and if need be fetched, when the first utterance is aligned.
-
-    Raises:
-        InputError: an unknown name, or a library that is not installed.
-    """
-    makers = {"gold": GoldAligner, "qwen3": Qwen3Aligner, "pocketsphinx": PocketsphinxAligner}
-    if name not in makers:
-        raise InputError(f"no aligner {name!r}; known are {', '.join(ALIGNERS)}")
-    return makers[name]()
-
-
 class GoldAligner:
     """The word times that came with the corpus; `align_utterances` takes them as they are."""
 
@@ -79,55 +60,6 @@ class GoldAligner:
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
         """Refused: gold times belong to an utterance, not to samples and text."""
         raise InputError("gold word times come with the corpus; for others choose qwen3")
-
-
-class Qwen3Aligner:
-    """`Qwen3-ForcedAligner-0.6B` on MLX: eleven languages, times on a grid of 80 ms."""
-
-    name = "qwen3"
-
-    def __init__(self, model: str = QWEN3_ALIGNER) -> None:
-        prefer_openblas()
-        import mlx_qwen3_asr
-
-        self._model = model
-        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}"
-        self._aligner: Any = None
-
-    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
-        """See `Aligner`. The language matters for Japanese and Korean, which have no spaces."""
-        if not text.strip():
-            return []
-        aligner = self._loaded()
-        try:
-            items = aligner.align(samples, text, language or "")
-        except (RuntimeError, ValueError) as error:
-            raise AlignmentFailed(f"qwen3 aligner: {error}") from error
-        timed = [WordTime(item.text, item.start_time, item.end_time) for item in items]
-        # It drops punctuation; where words are still one to one the transcript's are kept.
-        written = [word for word in text.split() if any(c.isalnum() or c == "'" for c in word)]
-        if len(written) != len(timed):
-            return timed
-        pairs = zip(written, timed, strict=True)
-        return [WordTime(word, time.start_s, time.end_s) for word, time in pairs]
-
-    def _loaded(self) -> Any:
-        if self._aligner is None:
-            from mlx_qwen3_asr import ForcedAligner
-
-            aligner = ForcedAligner(self._model)
-            try:
-                aligner._ensure_loaded()
-            except Exception as error:
-                # The engine wraps whatever the hub, the disk or the checkpoint raises.
-                reason = textwrap.shorten(str(error), 120, placeholder="...")
-                raise InputError(
-                    f"the qwen3 aligner cannot load the weights of {self._model}: if they are not "
-                    "on this machine, run it once with a network, or choose --aligner "
-                    f"pocketsphinx (English) or a corpus with word times ({reason})"
-                ) from error
-            self._aligner = aligner
-        return self._aligner
 
 
 class PocketsphinxAligner:

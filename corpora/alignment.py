@@ -75,7 +75,7 @@ def align_utterances(
 
     Args:
         corpus: what to align.
-        aligner: from `make_aligner`; `gold` keeps the corpus's own times, repaired in the same way.
+        aligner: what gives the times; `gold` keeps the corpus's own, repaired in the same way.
         cache: a JSONL file to take earlier results from and to append new ones to, each as soon as
             it is there. Keyed by audio, text, language, aligner and version.
         progress: called after each utterance.

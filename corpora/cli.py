@@ -47,7 +47,7 @@ def align_corpus(
     from rich.console import Console
     from rich.progress import Progress
 
-    from .aligners import make_aligner
+    from ..runtime.models.aligners import make_aligner
     from .alignment import align_utterances, default_aligner
     from .export import export_plan, write_alignment
     from .load import load_corpus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import shutil
 import tarfile
 import tempfile
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..commandline import say
 from ..errors import InputError
+
+_log = logging.getLogger(__name__)
 
 BASE_URL = "https://www.openslr.org/resources/12"
 _TIMEOUT_S = 30
@@ -96,7 +98,7 @@ def _fetch(url: str, archive: Archive, root: Path) -> Path:
     if not file.exists():
         had = part.stat().st_size if part.exists() else 0
         more = f", of which {had / 1e6:.0f} MB are there" if had else ""
-        say(f"fetching {archive.size_bytes / 1e6:.0f} MB{more}, once: {url} -> {root}")
+        _log.info(f"fetching {archive.size_bytes / 1e6:.0f} MB{more}, once: {url} -> {root}")
     pooch.get_logger().setLevel("ERROR")
     try:
         # pooch's type for downloaders names the arguments otherwise than its documentation does.
@@ -197,7 +199,7 @@ def _unpack(packed: Path, name: str, target: Path) -> None:
     """Unpack `LibriSpeech/NAME` of a .tar.gz to `target`, which appears when it is complete."""
     if not hasattr(tarfile, "data_filter"):
         raise InputError("this Python cannot unpack archives safely; use Python 3.11.4 or later")
-    say(f"unpacking {packed.name} to {target}")
+    _log.info(f"unpacking {packed.name} to {target}")
     scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
         with tarfile.open(packed, "r:gz") as archive:

@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path, PurePosixPath
 
-from ..commandline import replacing
 from ..errors import InputError
+from ..files import replacing
 from .alignment import AlignedCorpus
 from .audio import part_duration_s
 from .corpus import Corpus

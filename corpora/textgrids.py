@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..commandline import replacing
 from ..errors import InputError
+from ..files import replacing
 from .corpus import Corpus
 from .gather import Gathering, audio_files, files_with, transcript_beside
 from .utterance import Utterance, WordTime

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..corpora import WordTime
-from ..runtime.words import TokenWord
+from ..runtime.policy.words import TokenWord
 from .mapping import match_words
 
 MIN_CUT_S = 1.0

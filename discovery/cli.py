@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..commandline import output_folder, output_path, progress_bar, run, say
+from ..commandline import progress_bar, run, say
 from ..errors import InputError
+from ..files import output_folder, output_path
 
 if TYPE_CHECKING:
     from ..corpora import Utterance
     from ..heads import HeadsFile
-    from ..runtime import SpeechModel
+    from ..runtime.models.qwen3.model import SpeechModel
     from .measure import Measurement
 
 
@@ -99,7 +100,7 @@ def discover_heads_command(
         raise InputError("--merge pools shards that were scored before; leave --shard out")
     found, example = shards.merge(merge) if merge else None, None
     if found is None:
-        from ..runtime.model import SpeechModel
+        from ..runtime.models.qwen3.model import SpeechModel
 
         loaded = SpeechModel.load(model, dtype)
         label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")
@@ -150,9 +151,9 @@ def _figure_path(figure: Path, out: Path, force: bool) -> Path:
 
 
 def _draw(heads: HeadsFile, found: Measurement, figure: Path, folder: Path | None) -> None:
-    from ..reports import curves
-    from ..reports import heads_figures as draw
-    from ..reports.style import save_figure
+    from ..reports.figures import curves
+    from ..reports.figures import heads as draw
+    from ..reports.figures.style import save_figure
 
     metric = heads.ranking.metric if heads.ranking else "hit_rate"
     save_figure(draw.score_heatmap(draw.score_heatmap_info(heads, metric)), figure)
@@ -180,8 +181,8 @@ def _draw(heads: HeadsFile, found: Measurement, figure: Path, folder: Path | Non
 def _draw_attention(
     heads: HeadsFile, model: SpeechModel, utterance: Utterance, language: str | None, folder: Path
 ) -> None:
-    from ..reports.attention_figure import attention_over_mel, attention_over_mel_info
-    from ..reports.style import save_figure
+    from ..reports.figures.attention import attention_over_mel, attention_over_mel_info
+    from ..reports.figures.style import save_figure
     from .example import head_example
 
     if not heads.compact:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..corpora import Corpus, load_corpus
-from ..corpora.aligners import make_aligner
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
 from ..heads.compare import spearman
-from ..runtime.model import SpeechModel
+from ..runtime.models.aligners import make_aligner
+from ..runtime.models.qwen3.model import SpeechModel
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, rank_heads
 

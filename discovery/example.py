@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..corpora import Utterance, WordTime
-from ..runtime.model import SpeechModel
-from ..runtime.words import split_words
+from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.policy.words import split_words
 from .mapping import token_targets
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..runtime.frames import FRAMES_PER_SECOND
+from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
 from .statistics import MAX_DISTANCE_FRAMES, border_counts
 from .totals import roc_auc
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..corpora import WordTime
-from ..runtime.matching import WordMatch, match_words, normalised
-from ..runtime.words import TokenWord
+from ..corpora.matching import WordMatch, match_words, normalised
+from ..runtime.policy.words import TokenWord
 
 __all__ = ["TokenTargets", "WordMatch", "match_words", "normalised", "token_targets"]
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..corpora import Corpus, Utterance, WordTime
 from ..errors import InputError
-from ..runtime.frames import FRAMES_PER_SECOND
-from ..runtime.model import SAMPLE_RATE, Prefix, SpeechModel
-from ..runtime.words import TokenWord, split_words
+from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
+from ..runtime.models.qwen3.model import SAMPLE_RATE, Prefix, SpeechModel
+from ..runtime.policy.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
 from .groups import FrameSample
 from .mapping import TokenTargets, token_targets

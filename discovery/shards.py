@@ -7,6 +7,7 @@ file that one run over all clips would have written.
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..commandline import replacing, say
 from ..errors import InputError
+from ..files import replacing
 from .groups import ClipFrames, FrameSample
 from .measure import Measurement, Subject
 from .totals import HeadTotals, HitCounts
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 # What reading a file that was cut off, overwritten or never was one may raise.
@@ -122,7 +125,7 @@ def merge(heads_paths: Sequence[Path]) -> Measurement:
         pooled.skipped |= found.skipped
     if len(seen) < first_shard[1]:
         missing = sorted(set(range(1, first_shard[1] + 1)) - {k for k, _ in seen})
-        say(f"pooled {len(seen)} of {first_shard[1]} shards; not there: {missing}")
+        _log.warning(f"pooled {len(seen)} of {first_shard[1]} shards; not there: {missing}")
     return pooled
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..runtime.frames import FRAMES_PER_SECOND
+from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
 from .mapping import TokenTargets
 
 REPLICATES = 200

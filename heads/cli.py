@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..commandline import output_path, run, say
+from ..commandline import run, say
 from ..errors import InputError
+from ..files import output_path
 
 
 def heads_info(

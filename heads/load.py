@@ -7,17 +7,19 @@ and what was expected.
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from .. import jsonfiles
-from ..commandline import say
+from .. import files
 from ..errors import InputError
-from ..jsonfiles import check_version, shown
+from ..files import check_version, shown
 from .schema import SCHEMA_VERSION, HeadsFile
+
+_log = logging.getLogger(__name__)
 
 BUNDLED = ("tiny", "0.6b", "1.7b")
 
@@ -67,7 +69,7 @@ def bundled_name(model: str | None) -> str | None:
 
 @functools.cache
 def _announce(name: str) -> None:
-    say(f"heads: the bundled {name} heads file")
+    _log.info(f"heads: the bundled {name} heads file")
 
 
 def _read_bundled(name: str) -> HeadsFile:
@@ -102,21 +104,21 @@ def read_text(path: Path) -> str:
     """The text of a heads file or a compact list.
 
     Raises:
-        InputError: see `jsonfiles.read_text`.
+        InputError: see `files.read_text`.
     """
     hint = f"give a file, one of {', '.join(BUNDLED)}, or make one with discover-heads"
-    return jsonfiles.read_text(path, _KIND, hint)
+    return files.read_text(path, _KIND, hint)
 
 
 def parse_json(text: str, path: Path) -> Any:
     """The JSON value in `text`, read from `path`.
 
     Raises:
-        InputError: see `jsonfiles.parse_json`.
+        InputError: see `files.parse_json`.
     """
-    return jsonfiles.parse_json(text, path, _KIND)
+    return files.parse_json(text, path, _KIND)
 
 
 def first_fault(error: ValidationError) -> str:
     """The first fault of a heads file, on one line: `key is value, expected what`."""
-    return jsonfiles.first_fault(error, HeadsFile.model_fields)
+    return files.first_fault(error, HeadsFile.model_fields)

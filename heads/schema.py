@@ -23,9 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..commandline import replacing
 from ..errors import InputError
-from ..jsonfiles import json_text
+from ..files import json_text, replacing
 
 SCHEMA_VERSION = 1
 HIT_RATE = "hit_rate"

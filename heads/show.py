@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..jsonfiles import printable
+from ..files import printable
 from .compare import compare_heads
 from .schema import HIT_RATE, HeadsFile, Ranking
 

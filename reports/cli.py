@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..commandline import output_folder, output_path, replacing, run, say
+from ..commandline import run, say
 from ..errors import InputError
+from ..files import output_folder, output_path, replacing
 
 
 def render_report(
@@ -42,11 +43,11 @@ def render_report(
         raise InputError("nothing to report: give --benchmark, --heads or --calibration")
     output_path(out, force)
 
-    from ..calibrate.benchmark.result import load_benchmark
     from ..calibrate.result import CalibrationFile
+    from ..evaluate.result import load_benchmark
     from ..heads.load import load_heads
-    from .drawings import print_names, save_drawings
-    from .report import Report
+    from .figures.drawing import print_names, save_drawings
+    from .page.report import Report
 
     report = Report(
         benchmarks=[(path, load_benchmark(path)) for path in benchmark or []],

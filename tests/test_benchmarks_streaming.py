@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alignheads.runtime.error_rates import space_errors
+from alignheads.evaluate.error_rates import space_errors
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 HEADS = tuple((3, head) for head in range(8))
@@ -115,7 +115,7 @@ def test_flushes_five_times_at_most(scripted, tiny):
 
 
 def test_words_cut_in_two_are_counted_and_times_are_spread(scripted, tiny):
-    from alignheads.runtime.matching import plain_text
+    from alignheads.corpora.matching import plain_text
 
     first, rest = tiny.vocabulary.encode("the sq"), tiny.vocabulary.encode("ualid")
     frames = [float(13 + i) for i in range(len(first))]

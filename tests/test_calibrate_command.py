@@ -15,15 +15,15 @@ import pytest
 
 import alignheads
 from alignheads import load_corpus
-from alignheads.calibrate import CalibrationFile
 from alignheads.calibrate.cli import main
+from alignheads.calibrate.result import CalibrationFile
 from alignheads.calibrate.scoring import Score
 from alignheads.calibrate.speech import SpeechOptions, load_speech, split
 from alignheads.errors import InputError
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.intervals import Sums, paired_difference
-from alignheads.runtime.stream import StreamDecoder
-from alignheads.runtime.timed import timed_stream
+from alignheads.evaluate.intervals import Sums, paired_difference
+from alignheads.evaluate.timed import timed_stream
+from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.decoder import StreamDecoder
 
 DEMO = Path(alignheads.__file__).parent / "corpora" / "demo"
 
@@ -194,7 +194,9 @@ def test_a_rule_chooses_from_the_same_trials(command):
 def test_the_call_gives_what_the_command_writes(command, speech, tiny, tmp_path):
     command("--trials", 3)
     options = {"test_corpus": speech / "test", "phases": 1, "trials": 3, "store": speech / "store"}
-    found = alignheads.calibrate(tiny, speech / "dev", out=tmp_path / "by_call.json", **options)
+    found = alignheads.calibrate_decoder(
+        tiny, speech / "dev", out=tmp_path / "by_call.json", **options
+    )
     assert isinstance(found, alignheads.Calibration)
     assert found.config == DecoderConfig.load("by_call.json")
     written = CalibrationFile.load("calibration.json")
@@ -204,7 +206,7 @@ def test_the_call_gives_what_the_command_writes(command, speech, tiny, tmp_path)
 
 def test_the_room_can_be_called_and_imported():
     import alignheads.calibrate.cli
-    import alignheads.calibrate.front
+    import alignheads.calibrate.study.pareto
 
     assert callable(alignheads.calibrate)
     assert alignheads.calibrate.cli.main is main

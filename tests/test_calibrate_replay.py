@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from alignheads import load_corpus, load_heads
-from alignheads.calibrate.replay import ReplaySource
-from alignheads.calibrate.store import Decoded, DecodeStore
+from alignheads.calibrate.replay.source import ReplaySource
+from alignheads.calibrate.replay.store import Decoded, DecodeStore
 from alignheads.errors import InputError
-from alignheads.runtime.config import DecoderConfig
-from alignheads.runtime.hypothesis import Hypothesis
-from alignheads.runtime.incremental import IncrementalDecoder
-from alignheads.runtime.stream import StreamDecoder
-from alignheads.runtime.timed import timed_stream
+from alignheads.evaluate.timed import timed_stream
+from alignheads.runtime.models.protocol import Hypothesis
+from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
+from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.decoder import StreamDecoder
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_processes_may_write_at_once(tmp_path):
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from alignheads.calibrate.store import Decoded, DecodeStore\n"
+        "from alignheads.calibrate.replay.store import Decoded, DecodeStore\n"
         "store = DecodeStore(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
         "    frames = np.zeros((1, 2), np.uint16)\n"

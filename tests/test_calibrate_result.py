@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from alignheads.calibrate import CalibrationFile
+from alignheads.calibrate.result import CalibrationFile
 from alignheads.errors import InputError
 
 

@@ -17,9 +17,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from alignheads.calibrate import study as study_module
-from alignheads.calibrate.storage import mend_journal, open_storage, redacted
-from alignheads.calibrate.study import (
+from alignheads.calibrate.study import trials as study_module
+from alignheads.calibrate.study.storage import mend_journal, open_storage, redacted
+from alignheads.calibrate.study.trials import (
     REASON,
     RETRIES,
     RETRY_OF,
@@ -405,7 +405,7 @@ def test_a_storage_that_cannot_be_reached_is_named_without_its_password(url):
 
 def test_a_proxy_that_is_not_there_is_waited_for_only_so_long(monkeypatch):
     pytest.importorskip("grpc")
-    monkeypatch.setattr("alignheads.calibrate.storage._CONNECT_S", 0.3)
+    monkeypatch.setattr("alignheads.calibrate.study.storage._CONNECT_S", 0.3)
     with pytest.raises(InputError, match=r"cannot use the storage grpc://127\.0\.0\.1"):
         open_storage(f"grpc://127.0.0.1:{free_port()}", None)
 
@@ -423,8 +423,8 @@ def test_what_is_not_installed_is_said_with_how_to_install_it(monkeypatch):
 WORK = textwrap.dedent(
     """
     import sys, time
-    from alignheads.calibrate.storage import open_storage
-    from alignheads.calibrate.study import open_study, run_trials
+    from alignheads.calibrate.study.storage import open_storage
+    from alignheads.calibrate.study.trials import open_study, run_trials
 
     storage, wanted, pause_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 

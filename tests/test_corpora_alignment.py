@@ -10,11 +10,12 @@ import pytest
 import soundfile
 
 from alignheads.corpora import Corpus, Utterance, WordTime, load_corpus
-from alignheads.corpora.aligners import AlignmentFailed, make_aligner
+from alignheads.corpora.aligners import AlignmentFailed
 from alignheads.corpora.alignment import align_utterances, default_aligner
 from alignheads.corpora.pronunciation import english_spelling, pronounce
 from alignheads.corpora.words import repair
 from alignheads.errors import InputError
+from alignheads.runtime.models.aligners import make_aligner
 
 
 class EvenAligner:
@@ -223,7 +224,7 @@ def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_qwen3_without_weights_stops_the_run(corpus: Corpus, tmp_path: Path):
-    from alignheads.corpora.aligners import Qwen3Aligner
+    from alignheads.runtime.models.qwen3.aligner import Qwen3Aligner
 
     # A folder without weights fails as a missing network does, without asking the network.
     (tmp_path / "config.json").write_text("{}")

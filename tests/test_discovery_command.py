@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from alignheads import load_heads
-from alignheads.runtime.checkpoint import TINY_FOLDER
+from alignheads.runtime.models.checkpoint import TINY_FOLDER
 
 QUICK = ("--clips", 2, "--cuts", 0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alignheads import InputError, SpeechModel, discover_heads, load_corpus, load_heads
-from alignheads.runtime.checkpoint import TINY_FOLDER
+from alignheads.runtime.models.checkpoint import TINY_FOLDER
 
 CLIPS = 5
 

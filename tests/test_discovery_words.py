@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alignheads.corpora import WordTime
 from alignheads.discovery.borders import MIN_CUT_S, cut_points_s, heard_tokens
 from alignheads.discovery.mapping import match_words, normalised, token_targets
-from alignheads.runtime.words import split_words
+from alignheads.runtime.policy.words import split_words
 
 
 def gold(text, start_s=0.0, each_s=0.5):

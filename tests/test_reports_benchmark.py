@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from test_benchmark_files import file_of, observation, published_file, run_of, times
+from test_evaluate_files import file_of, observation, published_file, run_of, times
 from test_reports_figures import check_texts, drawn_texts
 
-from alignheads.calibrate.benchmark.result import (
+from alignheads.evaluate.result import (
     AudioPart,
     CommittedWord,
     CorpusInfo,
@@ -27,10 +27,18 @@ from alignheads.calibrate.benchmark.result import (
     Trace,
     load_benchmark,
 )
-from alignheads.calibrate.benchmark.traces import packed_mel
-from alignheads.reports import benchmark_figures as draw
-from alignheads.reports import speed_figure
-from alignheads.reports.benchmark_rows import (
+from alignheads.evaluate.traces import packed_mel
+from alignheads.reports.cli import main
+from alignheads.reports.figures import benchmark as draw
+from alignheads.reports.figures import speed as speed_figure
+from alignheads.reports.figures.drawing import Drawing
+from alignheads.reports.figures.inline_svg import PAGE_COLOURS
+from alignheads.reports.figures.timeline import timeline, timeline_info
+from alignheads.reports.page.listening import audio_address, captions
+from alignheads.reports.page.report import Report
+from alignheads.reports.page.text_differences import differences
+from alignheads.reports.published import published
+from alignheads.reports.rows import (
     headline,
     interval,
     make_rows,
@@ -39,14 +47,6 @@ from alignheads.reports.benchmark_rows import (
     seconds,
     speed,
 )
-from alignheads.reports.cli import main
-from alignheads.reports.drawings import Drawing
-from alignheads.reports.inline_svg import PAGE_COLOURS
-from alignheads.reports.listening import audio_address, captions
-from alignheads.reports.published import published
-from alignheads.reports.report import Report
-from alignheads.reports.text_differences import differences
-from alignheads.reports.timeline_figure import timeline, timeline_info
 
 
 @pytest.fixture
@@ -561,8 +561,8 @@ def test_a_page_needs_no_engine(tmp_path):
     traced_file(tmp_path).save(tmp_path / "b.json")
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from alignheads.calibrate.benchmark.result import load_benchmark\n"
-        "from alignheads.reports.report import Report\n"
+        "from alignheads.evaluate.result import load_benchmark\n"
+        "from alignheads.reports.page.report import Report\n"
         "Report([(Path('b.json'), load_benchmark(Path('b.json')))]).html()\n"
         "assert not {'mlx', 'mlx_qwen3_asr', 'optuna'} & set(sys.modules)"
     )

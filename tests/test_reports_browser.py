@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alignheads.calibrate.benchmark.result import load_benchmark
+from alignheads.evaluate.result import load_benchmark
 from alignheads.heads.load import load_heads
-from alignheads.reports.report import Report
+from alignheads.reports.page.report import Report
 
 CHROMIUM, DRIVER = (
     shutil.which(name) or shutil.which(other)
@@ -32,10 +32,10 @@ WIDTHS = {"desktop": 1200, "phone": 390}
 @pytest.fixture(scope="module")
 def page(tmp_path_factory, tiny):
     """A page with every section that needs no sweep, of real streams of the tiny model."""
-    from alignheads.calibrate.benchmark.benchmark import Job, benchmark
-    from alignheads.calibrate.benchmark.measure import Decoder
     from alignheads.corpora import load_corpus
-    from alignheads.runtime.config import DecoderConfig
+    from alignheads.evaluate.benchmark import Job, benchmark
+    from alignheads.evaluate.measure import Decoder
+    from alignheads.runtime.stream.config import DecoderConfig
 
     folder = tmp_path_factory.mktemp("page")
     config = DecoderConfig.bundled("tiny")

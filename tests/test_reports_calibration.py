@@ -8,10 +8,10 @@ import pytest
 from test_calibrate_result import content
 from test_reports_figures import drawn_texts
 
-from alignheads.calibrate import CalibrationFile
+from alignheads.calibrate.result import CalibrationFile
 from alignheads.errors import InputError
-from alignheads.reports.calibration_figures import pareto, pareto_info
-from alignheads.reports.style import save_figure
+from alignheads.reports.figures.calibration import pareto, pareto_info
+from alignheads.reports.figures.style import save_figure
 
 
 @pytest.fixture

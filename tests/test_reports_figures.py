@@ -12,15 +12,16 @@ import pytest
 
 from alignheads.errors import InputError
 from alignheads.heads import CorpusInfo, HeadsFile, Interval, Ranking
-from alignheads.reports import curves, heads_figures
-from alignheads.reports.attention_figure import (
+from alignheads.reports.figures import curves
+from alignheads.reports.figures import heads as heads_figures
+from alignheads.reports.figures.attention import (
     attention_over_mel,
     attention_over_mel_info,
     visible,
 )
-from alignheads.reports.heads_words import METRICS, described, finding, model_name, top_heads
-from alignheads.reports.placing import spread
-from alignheads.reports.style import save_figure, shortened
+from alignheads.reports.figures.placing import spread
+from alignheads.reports.figures.style import save_figure, shortened
+from alignheads.reports.figures.words import METRICS, described, finding, model_name, top_heads
 
 
 def rows(matrix):
@@ -614,9 +615,9 @@ def test_the_user_s_settings_neither_change_nor_matter(tmp_path):
 
 def test_importing_the_figures_imports_no_matplotlib_and_drawing_no_pyplot():
     code = (
-        "import sys; from alignheads.reports import curves, heads_figures, attention_figure;"
+        "import sys; from alignheads.reports.figures import curves, heads, attention;"
         "assert not {'matplotlib', 'mlx', 'pydantic'} & set(sys.modules), 'heavy';"
-        "from alignheads.reports.style import new_figure\n"
+        "from alignheads.reports.figures.style import new_figure\n"
         "with new_figure(4, 3, 'title') as figure: figure.add_subplot()\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'"
     )

@@ -1,0 +1,1 @@
+"""Replay: each state of the decoder is decoded once, and then answered from a store."""

@@ -1,0 +1,172 @@
+"""What a sweep searches: the parameters, their ranges, the baselines, and the way to a config.
+
+Knows the decoder's configuration and the calls of an Optuna trial; not how a trial is scored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InputError
+from ...heads import HeadsFile
+from ...heads.load import bundled_name
+from ...runtime.stream.config import DecoderConfig
+from ..result import Border, Range, Setting
+
+if TYPE_CHECKING:
+    import optuna
+
+BORDERS: dict[Border, str] = {"fraction": "border_fraction", "seconds": "border_s"}
+RANGES = {
+    "border_fraction": Range(low=0.02, high=0.5, step=0.01),
+    "border_s": Range(low=0.05, high=2.0, step=0.05),
+    "rewind_fraction": Range(low=0.02, high=0.5, step=0.01),
+    "step_s": Range(choices=[0.5, 1.0, 2.0]),
+    "aggregate": Range(choices=["median", "mean"]),
+}
+TUNABLE = ("step_s", "aggregate")
+PUBLISHED = {
+    "published, border .15": {"border_fraction": 0.15, "rewind_fraction": 0.12, "head_count": 20},
+    "published, border .25": {"border_fraction": 0.25, "rewind_fraction": 0.12, "head_count": 20},
+}
+"""The settings published for this policy, to be beaten."""
+
+_NOT_SETTINGS = ("schema_version", "model", "heads", "calibration")
+
+SEARCHED = "border"
+BASELINE = "baseline"
+"""Attributes of a trial that was set and not searched."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of one study.
+
+    Attributes:
+        base: the configuration that they are changes of; its heads are all ranked ones.
+        border: what a border is measured in.
+        max_heads: the most heads a trial may use.
+        tuned: which of `TUNABLE` are searched too.
+    """
+
+    base: DecoderConfig
+    border: Border
+    max_heads: int
+    tuned: tuple[str, ...] = ()
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """By parameter, in the order in which they are drawn."""
+        heads = Range(low=1, high=self.max_heads, log=True)
+        names = (BORDERS[self.border], "rewind_fraction", *self.tuned)
+        found = {name: RANGES[name] for name in names}
+        return {BORDERS[self.border]: found.pop(BORDERS[self.border]), "head_count": heads, **found}
+
+    @property
+    def fixed(self) -> dict[str, Setting]:
+        """What every trial has in common."""
+        searched = {*self.ranges, *BORDERS.values(), *_NOT_SETTINGS}
+        return {name: value for name, value in dict(self.base).items() if name not in searched}
+
+    def baselines(self) -> dict[str, dict[str, Setting]]:
+        """The published settings, with as many heads as there are.
+
+        Raises:
+            InputError: one of them is outside of the ranges.
+        """
+        found = {}
+        for name, settings in PUBLISHED.items():
+            heads = min(int(settings["head_count"]), self.max_heads)
+            found[name] = {**settings, "head_count": heads}
+            found[name].update({key: getattr(self.base, key) for key in self.tuned})
+            for key, value in found[name].items():
+                check_in_range(key, value, self._range(key), name)
+        return found
+
+    def notes(self) -> list[str]:
+        """What was changed of the published settings."""
+        most = max(int(settings["head_count"]) for settings in PUBLISHED.values())
+        if self.max_heads >= most:
+            return []
+        return [
+            f"the published settings use {most} heads; here they have the {self.max_heads} "
+            "that are ranked or allowed"
+        ]
+
+    def draw(self, trial: optuna.Trial) -> dict[str, Setting]:
+        """The parameters of `trial`. One that was set to the other kind of border keeps it."""
+        border = BORDERS[trial.user_attrs.get(SEARCHED, self.border)]
+        names = [border, *list(self.ranges)[1:]]
+        return {name: _drawn(trial, name, self._range(name)) for name in names}
+
+    def config(self, params: dict[str, Any]) -> DecoderConfig:
+        """The configuration of those parameters."""
+        return self.base.changed(**params)
+
+    def _range(self, name: str) -> Range:
+        return self.ranges.get(name) or RANGES[name]
+
+
+def _drawn(trial: optuna.Trial, name: str, values: Range) -> Setting:
+    if values.choices is not None:
+        return trial.suggest_categorical(name, values.choices)
+    assert values.low is not None
+    assert values.high is not None
+    if name == "head_count":
+        return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
+    return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+
+
+def check_in_range(name: str, value: Any, values: Range, what: str) -> None:
+    """Make sure that `value` can be drawn.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if values.choices is not None:
+        if value not in values.choices:
+            listed = ", ".join(map(str, values.choices))
+            raise InputError(f"{what}: {name} is {value}, expected one of {listed}")
+    elif not (values.low or 0) <= value <= (values.high or 0):
+        raise InputError(f"{what}: {name} is {value}, expected {values.low:g} to {values.high:g}")
+
+
+def make_space(
+    model: str,
+    heads: HeadsFile,
+    border: str = "fraction",
+    max_heads: int | None = None,
+    tune: tuple[str, ...] = (),
+    language: str | None = None,
+) -> Space:
+    """The space of a sweep of the checkpoint `model` with its ranked `heads`.
+
+    What is not searched is as in the model's bundled configuration, or the decoder's defaults.
+
+    Raises:
+        InputError: an unknown border or parameter, or more heads than are ranked.
+    """
+    if border not in BORDERS:
+        raise InputError(f"--border is {border!r}, expected fraction or seconds")
+    unknown = [name for name in tune if name not in TUNABLE]
+    if unknown:
+        raise InputError(f"cannot tune {unknown[0]!r}; --tune takes {', '.join(TUNABLE)}")
+    listed = len(heads.compact)
+    if not listed:
+        raise InputError(f"the heads file of {heads.model} lists no head")
+    if max_heads is not None and not 1 <= max_heads <= listed:
+        raise InputError(
+            f"--max-heads is {max_heads}, but the heads file of {heads.model} lists {listed}; "
+            f"expected 1 to {listed}"
+        )
+    count = max_heads or listed
+    chosen = heads.top(count)
+    if bundled_name(model) is not None:
+        base = DecoderConfig.bundled(model).changed(heads=chosen, head_count=count, model=model)
+    else:
+        base = DecoderConfig(
+            model=model, heads=tuple(chosen), head_count=count, border_fraction=0.25
+        )
+    base = base.changed(calibration=None, language=language)
+    return Space(base, border, count, tuple(dict.fromkeys(tune)))  # type: ignore[arg-type]

@@ -1,0 +1,184 @@
+"""Two runs over the same utterances: how far apart they are, and whether that is chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .intervals import Difference, paired_difference
+from .normalise import NORMALISERS, Normaliser
+from .result import Run, Utterance, load_benchmark
+from .scores import delay_sums, word_sums
+
+
+@dataclass(frozen=True)
+class TextDifference:
+    """Word error rates of two runs under one normaliser; `difference` is first minus second.
+
+    `better`, `worse`, `same`: utterances on which the first makes fewer, more, as many errors.
+    """
+
+    first: float | None
+    second: float | None
+    difference: Difference | None
+    better: int
+    worse: int
+    same: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs. Times are None where a run has none.
+
+    Attributes:
+        first, second: what they are called.
+        utterances: compared.
+        left_out: that only one of them has.
+        texts: by normaliser.
+        delay_s: mean emission delays and their difference.
+        rtf: real-time factors; a ratio of machines where these differ, so it has no interval.
+    """
+
+    first: str
+    second: str
+    utterances: int
+    left_out: int
+    texts: dict[Normaliser, TextDifference]
+    delay_s: tuple[float, float, Difference] | None
+    rtf: tuple[float | None, float | None]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def load_run(source: str) -> list[tuple[str, Run]]:
+    """The runs of `FILE`, or the one of `FILE:RUN`, each with a name for the reader.
+
+    Raises:
+        InputError: no such file or run, or not a benchmark file.
+    """
+    path, _, wanted = source.rpartition(":") if not Path(source).exists() else (source, "", "")
+    file = load_benchmark(Path(path or source))
+    if wanted and path:
+        return [(f"{Path(path).stem}: {wanted}", file.run(wanted))]
+    return [(f"{Path(source).stem}: {run.settings.name}", run) for run in file.runs]
+
+
+def compare_files(
+    first: str, second: str, *, intersection: bool = False, seed: int = 0
+) -> list[Comparison]:
+    """Every run of the first with the run of that name of the second, or the only with the only.
+
+    Args:
+        first, second: `FILE` or `FILE:RUN`.
+        intersection: compare what both have, where they are not over the same utterances.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: a file cannot be read, no runs stand for each other, or they are not over
+            the same utterances.
+    """
+    ours, theirs = load_run(first), load_run(second)
+    if len(ours) == len(theirs) == 1:
+        pairs = [(ours[0], theirs[0])]
+    else:
+        by_name = {run.settings.name: (name, run) for name, run in theirs}
+        pairs = [
+            ((name, run), by_name[run.settings.name])
+            for name, run in ours
+            if run.settings.name in by_name
+        ]
+    if not pairs:
+        names = [", ".join(run.settings.name for _, run in found) for found in (ours, theirs)]
+        raise InputError(
+            f"{first} has the runs {names[0]}, {second} has {names[1]}: none of the same name; "
+            "name one of each, as FILE:RUN"
+        )
+    return [
+        compare_runs(one, other, names=(name, other_name), intersection=intersection, seed=seed)
+        for (name, one), (other_name, other) in pairs
+    ]
+
+
+def compare_runs(
+    first: Run, second: Run, *, names: tuple[str, str], intersection: bool = False, seed: int = 0
+) -> Comparison:
+    """The differences of two runs, by a paired bootstrap over utterances.
+
+    Raises:
+        InputError: they are not over the same utterances and texts.
+    """
+    ours, theirs, left_out = _paired(first, second, names, intersection)
+    texts: dict[Normaliser, TextDifference] = {
+        name: _text_difference(ours, theirs, name, seed) for name in NORMALISERS
+    }
+    return Comparison(
+        first=names[0],
+        second=names[1],
+        utterances=len(ours),
+        left_out=left_out,
+        texts=texts,
+        delay_s=_delay_difference(ours, theirs, seed),
+        rtf=(_rtf(ours), _rtf(theirs)),
+    )
+
+
+def _paired(
+    first: Run, second: Run, names: tuple[str, str], intersection: bool
+) -> tuple[list[Utterance], list[Utterance], int]:
+    ours = {one.id: one for one in first.utterances}
+    theirs = {one.id: one for one in second.utterances}
+    common = [id for id in ours if id in theirs]
+    left_out = len(ours) + len(theirs) - 2 * len(common)
+    if left_out and not intersection:
+        only = next(id for id in (*ours, *theirs) if (id in ours) != (id in theirs))
+        raise InputError(
+            f"{names[0]} has {len(ours)} utterances, {names[1]} has {len(theirs)}, and "
+            f"{len(common)} are in both ({only!r} is in one only); a paired comparison is over "
+            "the same ones: give --intersection to compare those"
+        )
+    if not common:
+        raise InputError(f"{names[0]} and {names[1]} have no utterance in common")
+    for id in common:
+        texts = [one[id].scores["basic"].reference for one in (ours, theirs)]
+        if texts[0] != texts[1]:
+            raise InputError(
+                f"the utterance {id!r} has other texts in {names[0]} than in {names[1]}: these "
+                "are not the same utterances"
+            )
+    return [ours[id] for id in common], [theirs[id] for id in common], left_out
+
+
+def _text_difference(
+    ours: Sequence[Utterance], theirs: Sequence[Utterance], normaliser: Normaliser, seed: int
+) -> TextDifference:
+    one, other = word_sums(ours, normaliser), word_sums(theirs, normaliser)
+    more = one.numerator - other.numerator
+    return TextDifference(
+        first=one.rate,
+        second=other.rate,
+        difference=paired_difference(one, other, seed=seed),
+        better=int((more < 0).sum()),
+        worse=int((more > 0).sum()),
+        same=int((more == 0).sum()),
+    )
+
+
+def _delay_difference(
+    ours: Sequence[Utterance], theirs: Sequence[Utterance], seed: int
+) -> tuple[float, float, Difference] | None:
+    one, other = delay_sums(ours), delay_sums(theirs)
+    if one is None or other is None or one.rate is None or other.rate is None:
+        return None
+    difference = paired_difference(one, other, seed=seed)
+    return (one.rate, other.rate, difference) if difference else None
+
+
+def _rtf(utterances: Sequence[Utterance]) -> float | None:
+    walls = [one.wall_s for one in utterances if one.wall_s is not None]
+    audio_s = sum(one.duration_s for one in utterances)
+    return sum(walls) / audio_s if len(walls) == len(utterances) and audio_s else None

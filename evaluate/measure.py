@@ -1,0 +1,231 @@
+"""Decoders run over a corpus, one utterance after another, and timed. Scores nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..corpora import WordTime
+from ..errors import InputError
+from ..runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from ..runtime.stream.config import DecoderConfig
+from ..runtime.stream.decoder import StreamDecoder
+from ..runtime.stream.trace import StepTrace
+from .items import Item
+from .latency import StreamTimes, stream_times
+from .result import CommittedWord, Mode, Observation, RunSettings, Times, Trace
+from .timed import TimedStream, timed_stream
+from .traces import TRACED_S, make_trace
+
+DETECT = "detect"
+"""As a language: none is given to the decoder."""
+
+Audio = tuple[np.ndarray, tuple[WordTime, ...] | None]
+"""As `Item.read` gives it: samples, and the words spoken in them."""
+
+_WARM_UP_S = 10.0
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One decoder of a benchmark. `config` is None for offline decoding."""
+
+    name: str
+    mode: Mode
+    config: DecoderConfig | None
+
+    def settings(self, model: SpeechModel) -> RunSettings:
+        """As the file holds it."""
+        if self.config is None:
+            return RunSettings(name=self.name, mode=self.mode)
+        heads = self.config.chosen_heads(model)
+        config = self.config.model_dump(mode="json", exclude={"calibration", "heads"})
+        return RunSettings(
+            name=self.name,
+            mode=self.mode,
+            config=config,
+            config_sha256=_hash(config),
+            heads=heads,
+            heads_sha256=_hash(heads),
+            step_s=self.config.step_s if self.mode == "simul" else None,
+        )
+
+
+def decoders(
+    modes: Sequence[Mode],
+    configs: Sequence[tuple[str, DecoderConfig]],
+    steps_s: Sequence[float] = (),
+) -> list[Decoder]:
+    """Every mode with every configuration; the step matters in simul only, neither in offline.
+
+    Args:
+        modes: in order.
+        configs: (label, configuration); labels stand in names where there are several.
+        steps_s: in place of the configurations' own.
+    """
+    found: list[Decoder] = []
+    for mode in dict.fromkeys(modes):
+        if mode == "offline":
+            found.append(Decoder(mode, mode, None))
+            continue
+        for label, config in configs:
+            name = f"{mode} {label}" if len(configs) > 1 else mode
+            if mode == "single-shot" or not steps_s:
+                found.append(Decoder(name, mode, config))
+                continue
+            for step_s in dict.fromkeys(steps_s):
+                suffix = f", {step_s:g} s" if len(set(steps_s)) > 1 else ""
+                found.append(Decoder(name + suffix, mode, config.changed(step_s=step_s)))
+    return found
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def warm_up(model: SpeechModel, decoder: Decoder, item: Item, language: str | None) -> None:
+    """Decode the first seconds of `item` for nothing: the first step of all is slow.
+
+    Raises:
+        InputError: the audio cannot be used.
+    """
+    samples, _ = item.read()
+    _decode(model, decoder, samples[: int(_WARM_UP_S * SAMPLE_RATE)], _given(item, language), None)
+
+
+def observe(
+    model: SpeechModel,
+    decoder: Decoder,
+    item: Item,
+    language: str | None,
+    is_traced: bool = False,
+    read: Callable[[], Audio] | None = None,
+) -> tuple[Observation, Trace | None]:
+    """Decode one item, and trace its steps where that is asked for and there are any.
+
+    Args:
+        model: loaded.
+        decoder: what to decode with.
+        item: what to decode.
+        language: given to the decoder: a name, `DETECT` for none, None: the corpus's own.
+        is_traced: whether to keep what each step saw.
+        read: gives the item's audio; None: `item.read`.
+
+    Raises:
+        InputError: the audio cannot be used, or the model lacks the language.
+        Exception: what the engine raises, with the item's id as a note.
+    """
+    samples, gold = (read or item.read)()
+    steps: list[StepTrace] = []
+    try:
+        found = _decode(
+            model, decoder, samples, _given(item, language), steps.append if is_traced else None
+        )
+    except InputError as error:
+        raise InputError(f"{item.id}: {error}") from error
+    except Exception as error:
+        error.add_note(f"while decoding {item.id} ({decoder.name})")
+        raise
+    observation = Observation(
+        id=item.id,
+        language=item.language if language in (None, DETECT) else language,
+        reference=item.reference,
+        hypothesis=found.text,
+        duration_s=found.audio_s,
+        wall_s=found.wall_s,
+        words=None if decoder.mode == "offline" else _committed(found),
+        times=_times(found, gold) if decoder.mode != "offline" and gold is not None else None,
+    )
+    if not (is_traced and steps and decoder.config is not None):
+        return observation, None
+    mel = model.log_mel(samples[: int(TRACED_S * SAMPLE_RATE)])
+    return observation, make_trace(item, steps, decoder.config, gold, mel, found.audio_s)
+
+
+def _given(item: Item, language: str | None) -> str | None:
+    return None if language == DETECT else language or item.language
+
+
+def _decode(
+    model: SpeechModel,
+    decoder: Decoder,
+    samples: np.ndarray,
+    language: str | None,
+    on_step: Callable[[StepTrace], None] | None,
+) -> TimedStream:
+    if decoder.mode == "offline":
+        begin = time.perf_counter()
+        text = model.transcribe(samples, language).text
+        wall_s = time.perf_counter() - begin
+        return TimedStream((), text, wall_s, len(samples) / SAMPLE_RATE)
+    stream = StreamDecoder(model, decoder.config, language=language, on_step=on_step)
+    piece_s = math.inf if decoder.mode == "single-shot" else None
+    return timed_stream(stream, samples, piece_s=piece_s)
+
+
+def _committed(found: TimedStream) -> list[CommittedWord]:
+    return [
+        CommittedWord(
+            text=word.text,
+            start_s=round(word.start_s, 3),
+            end_s=round(word.end_s, 3),
+            emitted_s=round(word.emitted_s, 3),
+            lag_s=round(word.wall_s, 4),
+        )
+        for word in found.words
+    ]
+
+
+def _times(found: TimedStream, gold: Sequence[WordTime]) -> Times:
+    times: StreamTimes = stream_times(found.words, gold, found.audio_s)
+    return Times(**{name: _rounded(value) for name, value in vars(times).items()})
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [round(one, 4) for one in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def run_decoder(
+    model: SpeechModel,
+    decoder: Decoder,
+    items: Sequence[Item],
+    language: str | None,
+    *,
+    known: Mapping[str, Observation],
+    traced: frozenset[str],
+    on_observation: Callable[[Observation, Trace | None], None],
+) -> None:
+    """Run one decoder over all of `items` that are not `known` by id, after a warm-up.
+
+    `traced` are ids; `on_observation` gets each result as it comes.
+
+    Raises:
+        Exception: as `observe`. What came before was handed over.
+    """
+    if decoder.config is not None:  # or every stream would read the heads file again
+        heads = decoder.config.chosen_heads(model)
+        decoder = replace(decoder, config=decoder.config.changed(heads=tuple(heads)))
+    left = [item for item in items if item.id not in known]
+    if left:
+        warm_up(model, decoder, left[0], language)
+    for item, read in _read_ahead(left):
+        on_observation(*observe(model, decoder, item, language, item.id in traced, read))
+
+
+def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[Item, Callable[[], Audio]]]:
+    """Each item with what gives its audio, which was read while the one before was decoded."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(item.read) for item in items[:1]]
+        for index, item in enumerate(items):
+            coming += [reader.submit(one.read) for one in items[index + 1 : index + 2]]
+            yield item, coming.pop(0).result

@@ -1,0 +1,207 @@
+"""From decoded texts and times to rates, quantiles and intervals. Deterministic for a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from .error_rates import ErrorCounts, character_errors, space_errors, word_errors
+from .intervals import Interval, Sums, rate_interval, rate_intervals
+from .latency import Distribution, StreamSummary, StreamTimes, real_time_factor, summary
+from .normalise import (
+    NORMALISERS,
+    Normaliser,
+    is_scored_by_character,
+    normalise,
+    scoring_language,
+)
+from .result import (
+    ErrorRate,
+    Latency,
+    Mode,
+    Observation,
+    Scored,
+    SpaceOnly,
+    Spread,
+    TextTotals,
+    Times,
+    Totals,
+    Utterance,
+)
+
+WORST = 10
+
+
+def scored(observation: Observation) -> Utterance:
+    """The utterance with its texts normalised and compared."""
+    language = scoring_language(observation.reference, observation.language)
+    scores: dict[Normaliser, Scored] = {}
+    for normaliser in NORMALISERS:
+        reference = hypothesis = normalise(observation.reference, normaliser, language)
+        if observation.hypothesis != observation.reference:
+            hypothesis = normalise(observation.hypothesis, normaliser, language)
+        counts = word_errors([reference], [hypothesis])
+        scores[normaliser] = Scored(
+            reference=reference, hypothesis=hypothesis, errors=counts.errors, wer=counts.rate
+        )
+    by_character = is_scored_by_character(observation.reference, language)
+    wall_s = observation.wall_s
+    return Utterance(
+        **dict(observation),
+        rtf=None if wall_s is None else real_time_factor(wall_s, observation.duration_s),
+        unit="character" if by_character else "word",
+        scores=scores,
+    )
+
+
+def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
+    """What a run comes to."""
+    audio_s = sum(one.duration_s for one in utterances)
+    walls = [one.wall_s for one in utterances]
+    wall_s = None if None in walls else sum(wall for wall in walls if wall is not None)
+    sums = [
+        make(utterances, normaliser)
+        for normaliser in NORMALISERS
+        for make in (word_sums, character_sums)
+    ]
+    intervals = rate_intervals(sums, seed=seed)
+    texts: dict[Normaliser, TextTotals] = {
+        normaliser: _text_totals(utterances, normaliser, *intervals[2 * index : 2 * index + 2])
+        for index, normaliser in enumerate(NORMALISERS)
+    }
+    latency, note = _latency(utterances, mode, seed)
+    return Totals(
+        utterances=len(utterances),
+        audio_s=audio_s,
+        wall_s=wall_s,
+        rtf=None if wall_s is None else real_time_factor(wall_s, audio_s),
+        utterance_rtf=_spread(Distribution.of(u.rtf for u in utterances if u.rtf is not None)),
+        texts=texts,
+        latency=latency,
+        latency_note=note,
+    )
+
+
+def _text_totals(
+    utterances: Sequence[Utterance],
+    normaliser: Normaliser,
+    words_interval: Interval | None,
+    characters_interval: Interval | None,
+) -> TextTotals:
+    pairs = [one.scores[normaliser] for one in utterances]
+    references, hypotheses = [p.reference for p in pairs], [p.hypothesis for p in pairs]
+    characters = character_errors(*zip(*_letters(utterances, normaliser), strict=True))
+    space = space_errors(references, hypotheses)
+    rates = [pair.wer for pair in pairs if pair.wer is not None]
+    # As errors without a reference count too, and have no rate, the count decides between equals.
+    ranked = sorted(
+        (u for u in utterances if u.scores[normaliser].errors),
+        key=lambda u: (-_rate_or_errors(u.scores[normaliser]), -u.scores[normaliser].errors, u.id),
+    )
+    return TextTotals(
+        words=_error_rate(space.words, words_interval),
+        characters=_error_rate(characters, characters_interval),
+        median_wer=float(np.median(rates)) if rates else None,
+        p90_wer=rank_quantile(rates, 0.9),
+        p95_wer=rank_quantile(rates, 0.95),
+        zero_wer_share=rates.count(0.0) / len(rates) if rates else None,
+        space_only=SpaceOnly(
+            spans=space.spans,
+            errors=space.errors,
+            cut_words=space.cut_words,
+            utterances_cut=space.utterances_cut,
+            rate_without=space.rate_without,
+        ),
+        worst=[one.id for one in ranked[:WORST]],
+    )
+
+
+def rank_quantile(values: Sequence[float], share: float) -> float | None:
+    """The value at place floor(share * n), counted from 0: as the published tables take it."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def word_sums(utterances: Sequence[Utterance], normaliser: Normaliser) -> Sums:
+    """Word errors and words of reference of each utterance."""
+    pairs = [one.scores[normaliser] for one in utterances]
+    return Sums.of([p.errors for p in pairs], [len(p.reference.split()) for p in pairs])
+
+
+def delay_sums(utterances: Sequence[Utterance]) -> Sums | None:
+    """Seconds of emission delay and matched words of each utterance; None without word times."""
+    if any(one.times is None for one in utterances):
+        return None
+    delays = [one.times.delays_s for one in utterances if one.times is not None]
+    return Sums.of([sum(d) for d in delays], [len(d) for d in delays])
+
+
+def character_sums(utterances: Sequence[Utterance], normaliser: Normaliser) -> Sums:
+    """Character errors and characters of reference of each utterance."""
+    counts = [character_errors([r], [h]) for r, h in _letters(utterances, normaliser)]
+    return Sums.of([c.errors for c in counts], [c.reference for c in counts])
+
+
+def _letters(utterances: Sequence[Utterance], normaliser: Normaliser) -> list[tuple[str, str]]:
+    """Both texts of each, without the spaces that only part characters."""
+    pairs = [(one.unit, one.scores[normaliser]) for one in utterances]
+    return [
+        (p.reference.replace(" ", ""), p.hypothesis.replace(" ", ""))
+        if unit == "character"
+        else (p.reference, p.hypothesis)
+        for unit, p in pairs
+    ]
+
+
+def _rate_or_errors(score: Scored) -> float:
+    return float(score.errors) if score.wer is None else score.wer
+
+
+def _error_rate(counts: ErrorCounts, interval: Interval | None) -> ErrorRate:
+    return ErrorRate(
+        **asdict(counts),
+        rate=counts.rate,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+    )
+
+
+def _latency(
+    utterances: Sequence[Utterance], mode: Mode, seed: int
+) -> tuple[Latency | None, str | None]:
+    if mode == "offline":
+        return None, "offline decoding commits nothing before the audio has ended"
+    known = [one for one in utterances if one.times is not None]
+    if all(one.words is None for one in utterances):
+        return None, "the file does not say when words were emitted"
+    if not known:
+        return None, "the corpus has no word times: give some with align-corpus"
+    sums = delay_sums(known)
+    interval = rate_interval(sums, seed=seed) if sums else None
+    found = summary([_stream_times(one.times) for one in known if one.times is not None])
+    missing = len(utterances) - len(known)
+    note = f"{missing} of {len(utterances)} utterances have no word times" if missing else None
+    return _as_latency(found, interval), note
+
+
+def _stream_times(times: Times) -> StreamTimes:
+    values: dict[str, Any] = dict(times)
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return StreamTimes(**values)
+
+
+def _as_latency(found: StreamSummary, interval) -> Latency:
+    values: dict[str, Any] = {
+        name: _spread(value) if isinstance(value, Distribution) else value
+        for name, value in vars(found).items()
+    }
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return Latency(**values, delay_low_s=low, delay_high_s=high)
+
+
+def _spread(distribution: Distribution) -> Spread:
+    return Spread(**asdict(distribution))

@@ -1,0 +1,134 @@
+"""Benchmark files and comparisons as tables for a terminal. Rates in percent."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from .compare import Comparison
+from .intervals import Difference
+from .result import BenchmarkFile, ErrorRate, Spread, Totals
+
+
+def percent(rate: float | None, digits: int = 2) -> str:
+    """`3.30`, or a dash where it is not defined."""
+    return "–" if rate is None else f"{100 * rate:.{digits}f}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """`0.26`, or a dash where it is not known."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def with_interval(rate: ErrorRate) -> str:
+    """`3.30 (2.83 to 3.77)`, or `0.00 (below 1.10)` where no error was made."""
+    if rate.bounds is None:
+        return percent(rate.rate)
+    low, high = rate.bounds
+    around = f"{percent(low)} to {percent(high)}" if rate.errors else f"below {percent(high)}"
+    return f"{percent(rate.rate)} ({around})"
+
+
+def totals_table(file: BenchmarkFile) -> Table:
+    """A row for each figure, a column for each run.
+
+    Intervals are at 95 %, three numbers in a row p50 / p90 / p95, indented lines of the figure
+    above (of errors: under the basic normaliser).
+    """
+    table = Table()
+    table.add_column("", no_wrap=True)
+    for run in file.runs:
+        table.add_column(run.settings.name)
+    all_totals = [run.totals for run in file.runs]
+    columns = [_figures(totals) for totals in all_totals]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        table.add_row(name, *(column.get(name, "–") for column in columns))
+    return table
+
+
+def _figures(totals: Totals) -> dict[str, str]:
+    shown = {"utterances": str(totals.utterances)}
+    for name, text in totals.texts.items():
+        shown[f"WER %, {name}"] = with_interval(text.words)
+    text = totals.texts["basic"]
+    words, space = text.words, text.space_only
+    shown["  sub / del / ins"] = (
+        f"{words.substitutions} / {words.deletions} / {words.insertions} of {words.reference}"
+    )
+    shown["  of utterances"] = " / ".join(
+        percent(value, 1) for value in (text.median_wer, text.p90_wer, text.p95_wer)
+    )
+    shown["  without error, %"] = percent(text.zero_wer_share, 1)
+    shown["  white space alone"] = f"{space.errors} in {space.spans} spans"
+    shown["  cut in two"] = str(space.cut_words)
+    shown["  WER % without"] = percent(space.rate_without)
+    shown["CER %, basic"] = with_interval(text.characters)
+    shown["real-time factor"] = number(totals.rtf, 4)
+    latency = totals.latency
+    if latency is not None:
+        interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"
+        shown["delay, mean, s"] = number(latency.delay_s.mean) + interval
+        for name, spread in (
+            ("  of words", latency.delay_s),
+            ("  with computing", latency.delay_aware_s),
+            ("first word, s", latency.first_word_s),
+            ("last word, s", latency.finalisation_s),
+            ("LAAL, s", latency.laal_s),
+        ):
+            shown[name] = _quantiles(spread)
+        shown["start error, ms"] = _quantiles(latency.start_error_ms, 0)
+    return shown
+
+
+def _quantiles(spread: Spread, digits: int = 2) -> str:
+    return " / ".join(number(value, digits) for value in (spread.p50, spread.p90, spread.p95))
+
+
+def stated_table(file: BenchmarkFile) -> Table:
+    """What a file of others states, beside what its own texts come to."""
+    table = Table("", "stated", "recomputed")
+    totals = file.runs[0].totals
+    text = totals.texts["basic"]
+    ours = {
+        "wer": text.words.rate,
+        "cer": text.characters.rate,
+        "rtf": totals.rtf,
+        "median_wer": text.median_wer,
+        "p90_wer": text.p90_wer,
+        "p95_wer": text.p95_wer,
+        "audio_s": totals.audio_s,
+        "wall_s": totals.wall_s,
+    }
+    for name, stated in file.stated.items():
+        digits = 2 if name.endswith("_s") else 6
+        table.add_row(name, number(stated, digits), number(ours[name], digits))
+    return table
+
+
+def comparison_table(one: Comparison) -> Table:
+    """A row for each figure; differences are first minus second."""
+    title = f"{one.first} against {one.second}, {one.utterances} utterances"
+    table = Table("", "first", "second", "difference (95 %)", "p", "", title=title)
+    for name, text in one.texts.items():
+        same = not (text.better or text.worse)
+        table.add_row(
+            f"WER %, {name}", percent(text.first), percent(text.second),
+            *_difference(text.difference, 100, same),
+        )  # fmt: skip
+        table.add_row("  better / worse / same", f"{text.better} / {text.worse} / {text.same}")
+    if one.delay_s is not None:
+        first, second, difference = one.delay_s
+        table.add_row(
+            "mean emission delay, s", number(first), number(second), *_difference(difference, 1)
+        )
+    table.add_row("real-time factor", *(number(value, 4) for value in one.rtf))
+    return table
+
+
+def _difference(difference: Difference | None, scale: float, same: bool = False):
+    if difference is None:
+        return "–", "–", "not defined"
+    value, low, high = (scale * n for n in (difference.value, difference.low, difference.high))
+    verdict = "significant" if difference.is_significant else "may be chance"
+    p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
+    shown = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+    return shown, p, "no difference" if same else verdict

@@ -1,0 +1,120 @@
+"""A stream watched step by step, in the form that a report draws."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..corpora import WordTime
+from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
+from ..runtime.stream.config import DecoderConfig
+from ..runtime.stream.trace import StepTrace
+from .items import GAP_S, Item
+from .result import AudioPart, DecodingStep, GoldWord, Mel, TokenStep, Trace
+
+TRACED_S = 30.0
+"""Only so much of an utterance is kept: a chapter would fill the file."""
+
+_MEL_PER_SECOND = 100
+_MEL_CHANNELS = 64
+_MEL_EVERY = 2
+
+
+def make_trace(
+    item: Item,
+    steps: Sequence[StepTrace],
+    config: DecoderConfig,
+    gold: Sequence[WordTime] | None,
+    log_mel: np.ndarray,
+    duration_s: float,
+) -> Trace:
+    """The first `TRACED_S` seconds of a stream.
+
+    Args:
+        item: what was decoded.
+        steps: as the decoder told them.
+        config: the decoder's.
+        gold: the words of `item`, if their times are known.
+        log_mel: [channels, frames], 100 frames a second.
+        duration_s: the item's length.
+    """
+    seconds = min(duration_s, TRACED_S)
+    shown = [step for step in steps if step.audio_s <= TRACED_S or step is steps[0]]
+    words = None
+    if gold is not None:
+        words = [
+            GoldWord(text=w.text, start_s=round(w.start_s, 3), end_s=round(w.end_s, 3))
+            for w in gold
+            if w.start_s < seconds
+        ]
+    return Trace(
+        id=item.id,
+        seconds=round(seconds, 3),
+        audio=[
+            AudioPart(
+                path=str(one.audio_path.resolve()),
+                offset_s=one.offset_s,
+                duration_s=one.duration_s,
+                gap_s=GAP_S if index else 0.0,
+            )
+            for index, one in enumerate(item.utterances)
+        ],
+        gold=words,
+        mel=packed_mel(log_mel[:, : int(seconds * _MEL_PER_SECOND)]),
+        steps=[_step(step, config) for step in shown],
+    )
+
+
+def _step(step: StepTrace, config: DecoderConfig) -> DecodingStep:
+    border_s = config.policy.border_frames(step.audio_frames) / FRAMES_PER_SECOND
+    tokens = [
+        TokenStep(
+            text=token.text,
+            attended_s=round(step.buffer_start_s + (token.frame + 0.5) / FRAMES_PER_SECOND, 3),
+            committed=token.decision == "commit",
+            reason=token.reason,
+        )
+        for token in step.tokens
+    ]
+    return DecodingStep(
+        audio_s=round(step.audio_s, 3),
+        buffer_start_s=round(step.buffer_start_s, 3),
+        border_s=None if step.reason == "final" else round(border_s, 3),
+        reason=step.reason,
+        tokens=tokens,
+    )
+
+
+def packed_mel(log_mel: np.ndarray) -> Mel | None:
+    """A spectrogram small enough for the file: 64 channels, 50 frames a second, a byte each."""
+    channels, frames = log_mel.shape
+    if frames < _MEL_EVERY or channels % _MEL_CHANNELS:
+        return None
+    frames -= frames % _MEL_EVERY
+    per_channel = channels // _MEL_CHANNELS
+    blocks = log_mel[:, :frames].reshape(
+        _MEL_CHANNELS, per_channel, frames // _MEL_EVERY, _MEL_EVERY
+    )
+    mean = blocks.mean(axis=(1, 3))
+    low, high = float(mean.min()), float(mean.max())
+    scaled = np.round(255 * (mean - low) / (high - low or 1.0)).astype(np.uint8)
+    return Mel(
+        channels=_MEL_CHANNELS,
+        frames=scaled.shape[1],
+        per_second=_MEL_PER_SECOND / _MEL_EVERY,
+        data=base64.b64encode(zlib.compress(scaled.tobytes(), 9)).decode("ascii"),
+    )
+
+
+def unpacked_mel(mel: Mel) -> np.ndarray | None:
+    """[channels, frames] uint8; None where the data is damaged."""
+    try:
+        raw = zlib.decompress(base64.b64decode(mel.data, validate=True))
+    except (ValueError, zlib.error):
+        return None
+    if len(raw) != mel.channels * mel.frames:
+        return None
+    return np.frombuffer(raw, np.uint8).reshape(mel.channels, mel.frames)

@@ -1,0 +1,201 @@
+"""Files of results: reading and writing JSON, safe replacement, and paths that can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from .errors import InputError
+
+# The largest of our files, the heads of the largest model with every score, is under 1 MB.
+_LARGEST_BYTES = 64_000_000
+
+
+def read_text(path: Path, kind: str, hint: str) -> str:
+    """The text of a small UTF-8 file.
+
+    Args:
+        path: the file.
+        kind: what it should be ("heads file"), for messages.
+        hint: what to do if there is none, for the message.
+
+    Raises:
+        InputError: it is missing, a folder, unreadable, far too large or not text.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, expected a {kind}")
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise InputError(f"{path} is larger than {_LARGEST_BYTES // 10**6} MB: no {kind}")
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {kind} {path}; {hint}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text, expected JSON") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {str(path)!r}: {reason}") from error
+
+
+def parse_json(text: str, path: Path, kind: str) -> Any:
+    """The JSON value in `text`, read from `path`, which should be a `kind`.
+
+    Raises:
+        InputError: it is empty, cut off, no JSON, nested without end, or has a key twice.
+    """
+    if not text.strip():
+        raise InputError(f"{path} is empty, expected JSON")
+    try:
+        return json.loads(text, object_pairs_hook=_each_key_once)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        cut = "; the file seems cut off" if error.pos >= len(text.rstrip()) else ""
+        raise InputError(f"{path} is not JSON: {error.msg} at {where}{cut}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON that can be used: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply: no {kind}") from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shown(twice)} stands twice in one object")
+    return content
+
+
+def check_version(content: dict[str, Any], newest: int, path: Path) -> None:
+    """Make sure that `content` of `path` is not of a schema that this version cannot know.
+
+    Raises:
+        InputError: its schema_version is above `newest`.
+    """
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > newest:
+        raise InputError(
+            f"{path} has schema_version {shown(version)}, this one reads {newest}: it was "
+            "written by a newer alignheads; upgrade"
+        )
+
+
+def first_fault(error: ValidationError, known_keys: Iterable[str]) -> str:
+    """The first fault of a file, on one line: `key is value, expected what`.
+
+    `known_keys` are those of the file's top level, for a guess at what a wrong one meant.
+    """
+    text = printable(_fault_text(error, list(known_keys)))
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _fault_text(error: ValidationError, known_keys: list[str]) -> str:
+    faults = error.errors()
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    fault = faults[0]
+    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"]).lstrip(".")
+    if fault["type"] == "value_error":
+        return f"{fault.get('ctx', {}).get('error', fault['msg'])}{more}"
+    if fault["type"] == "missing":
+        return f"the key {place} is missing{more}"
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known_keys, n=1)
+        hint = f"did you mean {near[0]}?" if near else "remove it"
+        return f"unknown key {shown(place)}; {hint}{more}"
+    expected = fault["msg"].removeprefix("Input should be ")
+    if not place:
+        return f"{expected}{more}"
+    return f"{place} is {shown(fault['input'])}, expected {expected}{more}"
+
+
+def shown(value: Any) -> str:
+    """`value` short enough for one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def json_text(value: Any, indent: int = 0) -> str:
+    """`value` as JSON that a person can read: a key, matrix row or flat object a line.
+
+    Numbers keep every digit.
+
+    Raises:
+        ValueError: NaN or infinity in `value`.
+    """
+    inner = "\n" + "  " * (indent + 1)
+    end = "\n" + "  " * indent
+    if isinstance(value, dict) and any(isinstance(item, dict | list) for item in value.values()):
+        items = (f"{_scalar(key)}: {json_text(item, indent + 1)}" for key, item in value.items())
+        return "{" + inner + f",{inner}".join(items) + end + "}"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "[" + inner + f",{inner}".join(json_text(i, indent + 1) for i in value) + end + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def printable(text: str) -> str:
+    """`text` without the characters that would break a line or drive a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def output_path(path: Path, force: bool) -> Path:
+    """`path`, if a file can be written there.
+
+    Raises:
+        InputError: a file is in the way and `force` is off, or the folder cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file to write")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists; give --force to overwrite it, or another name")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"cannot write {path}: no permission")
+    return path
+
+
+def output_folder(folder: Path, names: Iterable[str], force: bool) -> None:
+    """Make `folder`, if files of these names can be written there.
+
+    Raises:
+        InputError: it cannot be a folder, or see `output_path`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
+    for name in names:
+        output_path(folder / name, force)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends without an error.
+
+    A reader never sees half a file, and a failure leaves the old one.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

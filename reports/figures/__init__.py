@@ -1,0 +1,1 @@
+"""Figures: the data of each one apart from its drawing. Knows matplotlib."""

@@ -1,0 +1,114 @@
+"""What the figures say of a heads file in words: names and units of scores, findings, origin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .style import shortened
+
+if TYPE_CHECKING:
+    from ...heads.schema import HeadsFile
+
+Head = tuple[int, int]
+"""(layer, head), both from 0."""
+
+FOLLOWS = 0.8
+"""The hit rate from which a head is said to follow the audio."""
+
+_TOP = 20
+
+
+class Metric(NamedTuple):
+    """How a score is called and shown. `limits`: of the colour scale; None: from the data."""
+
+    label: str
+    unit: str
+    lower_is_better: bool
+    limits: tuple[float, float | None]
+
+
+METRICS = {
+    "hit_rate": Metric("hit rate", "share of tokens", False, (0, 1)),
+    "border_auc": Metric("border AUC", "0.5 is chance", False, (0.5, 1)),
+    "monotonicity": Metric("monotonicity", "share of steps", False, (0, 1)),
+    "rho": Metric("Spearman's rho", "attended and gold frame", False, (0, 1)),
+    "time_error_p50_ms": Metric("median time error", "ms", True, (0, 1000)),
+    "time_error_p90_ms": Metric("time error, 90th percentile", "ms", True, (0, 2000)),
+    "mass": Metric("attention inside the word", "share", False, (0, None)),
+    "entropy_nats": Metric("entropy of the attention", "nats", True, (0, None)),
+    "sink_share": Metric("sink share", "share of tokens", True, (0, 1)),
+}
+"""Every score that a heads file can carry, in the order of presentation."""
+
+
+def model_name(model: str) -> str:
+    """The last part of a hub name or a path, cut to 40 characters."""
+    return shortened(model.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1], 40)
+
+
+def described(heads: HeadsFile) -> str:
+    """Corpus, clips and tokens in one line."""
+    clips = f"{counted(heads.num_samples, 'clip')}, {heads.total_alignable_tokens:,} tokens"
+    return f"{shortened(heads.corpus.name, 40)}, {clips}" if heads.corpus else clips
+
+
+def scores_present(heads: HeadsFile) -> list[str]:
+    """The scores of the file that have a name here, in the order of presentation."""
+    return [metric for metric in METRICS if metric in heads.metrics]
+
+
+def top_heads(heads: HeadsFile, top: int | None) -> tuple[Head, ...]:
+    """The best `top` heads of the file; by default 20, or a quarter of all where that is less."""
+    quarter = -(-heads.num_layers * heads.num_heads // 4)
+    return tuple(heads.compact[: min(_TOP, quarter) if top is None else top])
+
+
+def order(heads: HeadsFile) -> str:
+    """How the file orders its heads, to follow "the best 20"."""
+    if heads.ranking is None:
+        return "by hit rate"
+    if heads.ranking.method == "set":
+        return "chosen as a set"
+    metric = METRICS.get(heads.ranking.metric)
+    return f"by {metric.label if metric else heads.ranking.metric}"
+
+
+def finding(heads: HeadsFile, metric: str, values: np.ndarray) -> str:
+    """What the score says about the model, in a sentence."""
+    name, label = model_name(heads.model), METRICS[metric].label
+    if np.isnan(values).all():
+        return f"{name}: {label} is undefined for every head"
+    choose = np.nanargmin if METRICS[metric].lower_is_better else np.nanargmax
+    layer, head = map(int, np.unravel_index(choose(values), values.shape))
+    best = with_unit(metric, float(values[layer, head]))
+    if metric == "hit_rate":
+        count = int((values >= FOLLOWS).sum())
+        if not count:
+            return f"{name}: no head follows the audio (hit rate {FOLLOWS} or more), best {best}"
+        verb = "follows" if count == 1 else "follow"
+        of = f"{count} of {counted(values.size, 'head')} {verb} the audio"
+        return f"{name}: {of} (hit rate {FOLLOWS} or more)"
+    title = f"{name}: {label} is best in layer {layer}, head {head}: {best}"
+    if interval := heads.intervals.get(metric):
+        low, high = interval.low[layer][head], interval.high[layer][head]
+        if low is not None and high is not None:
+            title += f" (95 %: {formatted(metric, low)} to {formatted(metric, high)})"
+    return title
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 clip`, `2,000 clips`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def formatted(metric: str, value: float) -> str:
+    """A score to the digits that mean something."""
+    return f"{value:.0f}" if metric.endswith("_ms") else f"{value:.2f}"
+
+
+def with_unit(metric: str, value: float) -> str:
+    """A score with its unit, where it has one."""
+    unit = METRICS[metric].unit
+    return f"{formatted(metric, value)} {unit if unit in ('ms', 'nats') else ''}".strip()

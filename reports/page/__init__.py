@@ -1,0 +1,1 @@
+"""One HTML page of results, with its figures and players."""

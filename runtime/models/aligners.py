@@ -1,0 +1,23 @@
+"""The forced aligners by name. Two of them need no model and live with the corpora."""
+
+from __future__ import annotations
+
+from ...corpora.aligners import Aligner, GoldAligner, PocketsphinxAligner
+from ...errors import InputError
+from .qwen3.aligner import Qwen3Aligner
+
+ALIGNERS = ("gold", "qwen3", "pocketsphinx")
+
+
+def make_aligner(name: str) -> Aligner:
+    """The aligner called `gold`, `qwen3` or `pocketsphinx`.
+
+    Weights are loaded, and if need be fetched, when the first utterance is aligned.
+
+    Raises:
+        InputError: an unknown name, or a library that is not installed.
+    """
+    makers = {"gold": GoldAligner, "qwen3": Qwen3Aligner, "pocketsphinx": PocketsphinxAligner}
+    if name not in makers:
+        raise InputError(f"no aligner {name!r}; known are {', '.join(ALIGNERS)}")
+    return makers[name]()

@@ -1,0 +1,62 @@
+"""The Qwen3 forced aligner on MLX."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from ....corpora.aligners import AlignmentFailed
+from ....corpora.utterance import WordTime
+from ....errors import InputError
+
+QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
+
+
+class Qwen3Aligner:
+    """`Qwen3-ForcedAligner-0.6B` on MLX: eleven languages, times on a grid of 80 ms."""
+
+    name = "qwen3"
+
+    def __init__(self, model: str = QWEN3_ALIGNER) -> None:
+        import mlx_qwen3_asr
+
+        self._model = model
+        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}"
+        self._aligner: Any = None
+
+    def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
+        """See `Aligner`. The language matters for Japanese and Korean, which have no spaces."""
+        if not text.strip():
+            return []
+        aligner = self._loaded()
+        try:
+            items = aligner.align(samples, text, language or "")
+        except (RuntimeError, ValueError) as error:
+            raise AlignmentFailed(f"qwen3 aligner: {error}") from error
+        timed = [WordTime(item.text, item.start_time, item.end_time) for item in items]
+        # It drops punctuation; where words are still one to one the transcript's are kept.
+        written = [word for word in text.split() if any(c.isalnum() or c == "'" for c in word)]
+        if len(written) != len(timed):
+            return timed
+        pairs = zip(written, timed, strict=True)
+        return [WordTime(word, time.start_s, time.end_s) for word, time in pairs]
+
+    def _loaded(self) -> Any:
+        if self._aligner is None:
+            from mlx_qwen3_asr import ForcedAligner
+
+            aligner = ForcedAligner(self._model)
+            try:
+                aligner._ensure_loaded()
+            except Exception as error:
+                # The engine wraps whatever the hub, the disk or the checkpoint raises.
+                reason = textwrap.shorten(str(error), 120, placeholder="...")
+                raise InputError(
+                    f"the qwen3 aligner cannot load the weights of {self._model}: if they are not "
+                    "on this machine, run it once with a network, or choose --aligner "
+                    f"pocketsphinx (English) or a corpus with word times ({reason})"
+                ) from error
+            self._aligner = aligner
+        return self._aligner

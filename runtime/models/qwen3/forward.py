@@ -1,0 +1,139 @@
+"""The text decoder's layers, run by us on the engine's weights.
+
+The same computation as the engine's `TextDecoder`, with two things it has no place for: an
+observer that is shown each layer's rotated queries and keys where they arise, so that
+attention is captured without a hook to install, a second projection, or a patched model
+that another thread could see; and batches of prompts of different lengths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from mlx_qwen3_asr.decoder import KVCache, TextDecoder
+
+from ..backend import mx
+from ..cpu.activations import attention as attend
+from ..cpu.activations import mask_of, silu
+
+Observer = Callable[[int, mx.array, mx.array], mx.array | None]
+"""Called as observer(layer, queries [batch, heads, new, dim], keys [batch, kv heads, all, dim]).
+
+It may return the softmax attention [heads, new, all] of a batch of one, which then is not
+computed a second time.
+"""
+
+
+def decode(
+    decoder: TextDecoder,
+    embedded: mx.array,
+    cache: KVCache,
+    *,
+    left_padding: mx.array | None = None,
+    last: int | None = None,
+    largest_score: float = math.inf,
+    observe: Observer | None = None,
+) -> mx.array:
+    """Run all layers over new positions that follow what `cache` holds.
+
+    Args:
+        decoder: the engine's decoder, whose weights are used.
+        embedded: [batch, new, width].
+        cache: keys and values of earlier positions; extended in place.
+        left_padding: [batch], unused positions at the left of each row of the cache, for
+            prompts of different lengths; they are not attended to and not counted.
+        last: only the last so many positions' hidden states are wanted; None: all. The last
+            layer then computes theirs alone, and shows no other queries.
+        largest_score: from the function of that name, for speed.
+        observe: see `Observer`.
+
+    Returns:
+        Hidden states after the final norm, [batch, new or last, width].
+    """
+    batch, new, _ = embedded.shape
+    past = cache.offset
+    positions = mx.arange(past, past + new)[None, :]
+    if left_padding is None:
+        mask = None if new == 1 else "causal"
+    else:
+        positions = positions - left_padding[:, None]
+        keys, queries = mx.arange(past + new), mx.arange(past, past + new)
+        visible = (keys[None, None, :] >= left_padding[:, None, None]) & (
+            keys[None, None, :] <= queries[None, :, None]
+        )
+        mask = mask_of(visible[:, None, :, :], embedded.dtype)
+    position_ids = mx.broadcast_to(positions[:, None, :], (batch, 3, new))
+    cos, sin = decoder.rotary_emb(position_ids, dtype=embedded.dtype)
+    half = cos.shape[-1] // 2
+    # Its first half takes the other half's number from what it turns.
+    turns = cos[:, None], mx.concatenate([-sin[..., :half], sin[..., half:]], axis=-1)[:, None]
+
+    hidden = embedded
+    for index, layer in enumerate(decoder.layers):
+        attention = layer.self_attn
+        x = layer.input_layernorm(hidden)
+        k = attention.k_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
+        v = attention.v_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
+        if index == len(decoder.layers) - 1 and last is not None and last < new:
+            # Keys and values are kept for all positions; nothing else of them is used again.
+            hidden, x = hidden[:, -last:], x[:, -last:]
+            mask = mask if mask is None or isinstance(mask, str) else mask[:, :, -last:]
+        q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
+        q = attention.q_norm(q).transpose(0, 2, 1, 3)
+        k = attention.k_norm(k).transpose(0, 2, 1, 3)
+        q, k = _turned(q, *turns), _turned(k, *turns)
+        k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
+        weights = observe(index, q, k) if observe is not None else None
+        if weights is None:
+            out = attend(q, k, v, mask, largest_score)
+        else:
+            grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
+            out = (grouped @ v[0][:, None]).reshape(q.shape)
+        out = out.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], -1)
+        hidden = hidden + attention.o_proj(out)
+        x, mlp = layer.post_attention_layernorm(hidden), layer.mlp
+        hidden = hidden + mlp.down_proj(silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+    return decoder.norm(hidden)
+
+
+def largest_score(decoder: TextDecoder) -> float:
+    """What no attention score of any layer is further from 0 than.
+
+    The norms before the rotary embedding, which keeps lengths, bound queries and keys.
+    """
+    bound = 0.0
+    for layer in decoder.layers:
+        norms = layer.self_attn.q_norm.weight, layer.self_attn.k_norm.weight
+        query, key = (float(np.array(mx.abs(weight).max().astype(mx.float32))) for weight in norms)
+        bound = max(bound, query * key * layer.self_attn.head_dim**0.5)
+    return bound
+
+
+def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """[batch, heads, positions, dim] by the rotary embedding of the last `positions`."""
+    half, length = x.shape[-1] // 2, x.shape[2]
+    if length < cos.shape[2]:
+        cos, sin = cos[:, :, -length:], sin[:, :, -length:]
+    swapped = mx.concatenate([x[..., half:], x[..., :half]], axis=-1)
+    return x * cos + swapped * sin
+
+
+def attention_weights(queries: mx.array, keys: mx.array) -> mx.array:
+    """Softmax attention of the last positions over all positions up to their own.
+
+    Args:
+        queries: [1, heads, new, dim], the last `new` positions, rotated.
+        keys: [1, kv heads, all, dim], rotated.
+
+    Returns:
+        [heads, new, all] float32.
+    """
+    _, heads, new, dim = queries.shape
+    kv_heads, length = keys.shape[1], keys.shape[2]
+    q = queries[0].astype(mx.float32).reshape(kv_heads, heads // kv_heads, new, dim)
+    scores = (q * dim**-0.5) @ keys[0].astype(mx.float32)[:, None].swapaxes(-1, -2)
+    visible = mx.arange(length)[None, :] <= mx.arange(length - new, length)[:, None]
+    weights = mx.softmax(mx.where(visible, scores, -mx.inf), axis=-1)
+    return weights.reshape(heads, new, length)

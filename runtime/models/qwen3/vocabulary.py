@@ -1,0 +1,93 @@
+"""Tokens, their bytes, the special ones, and the prompt: all from the checkpoint's files.
+
+The engine keeps the ids of `<|im_start|>`, `<|im_end|>` and the end of text as constants,
+which are wrong for a checkpoint with another vocabulary; here they are looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlx_qwen3_asr.tokenizer import Tokenizer, _bytes_to_unicode
+
+from ....errors import InputError
+
+_END_TOKENS = ("<|im_end|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids of a prompt whose audio placeholders are `ids[audio_start:audio_stop]`."""
+
+    ids: tuple[int, ...]
+    audio_start: int
+    audio_stop: int
+
+
+class Vocabulary:
+    """The tokenizer of one checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the tokenizer's files in `folder`.
+
+        Raises:
+            InputError: a file is malformed, or a special token is missing.
+        """
+        try:
+            self._tokenizer = Tokenizer(str(folder))
+        except Exception as error:  # the engine takes the files on trust
+            raise InputError(f"cannot read the tokenizer in {folder}: {error}") from error
+        self._ids = self._tokenizer._tokenizer.get_vocab()
+        special = {}
+        for token in (*_END_TOKENS, "<|im_start|>", "<|audio_pad|>", "<asr_text>"):
+            if token not in self._ids:
+                raise InputError(f"the tokenizer in {folder} lacks the token {token}")
+            special[token] = self._ids[token]
+        self._tokenizer.IM_START_ID = special["<|im_start|>"]
+        self._tokenizer.IM_END_ID = special["<|im_end|>"]
+        self.end_ids = frozenset(special[token] for token in _END_TOKENS)
+        self.audio_id = special["<|audio_pad|>"]
+        self.text_marker_id = special["<asr_text>"]
+        added = self._tokenizer._tokenizer._added_tokens_decoder
+        byte_of_character = {c: b for b, c in _bytes_to_unicode().items()}
+        self._bytes = {
+            i: bytes(byte_of_character[c] for c in token)
+            for token, i in self._ids.items()
+            if i not in added and all(c in byte_of_character for c in token)
+        }
+        if len({token for token in self._bytes.values() if len(token) == 1}) < 256:
+            raise InputError(f"the tokenizer in {folder} lacks tokens for single bytes: vocab.json")
+        self.size = max(self._ids.values()) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`."""
+        return self._tokenizer.encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; an incomplete character at either end becomes U+FFFD."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one token: byte-level BPE may cut a character in two. Special ones: none."""
+        return self._bytes.get(token_id, b"")
+
+    def prompt(self, audio_frames: int, language: str | None, context: str = "") -> Prompt:
+        """The chat template around `audio_frames` placeholders.
+
+        With a `language` (canonical name) the answer's head, `language X<asr_text>`, is part
+        of the prompt; without, the model writes it and so detects the language.
+        """
+        ids = self._tokenizer.build_prompt_tokens(audio_frames, language, context)
+        start = ids.index(self.audio_id)
+        return Prompt(tuple(ids), start, start + audio_frames)
+
+    def split_answer(self, ids: Sequence[int]) -> tuple[str | None, list[int]]:
+        """The language that an answer names (None: no head, or `None`), and its text tokens."""
+        ids = [i for i in ids if i not in self.end_ids]
+        if self.text_marker_id not in ids:
+            return None, ids
+        at = ids.index(self.text_marker_id)
+        language = self.decode(ids[:at]).removeprefix("language").strip()
+        return (None if language in ("", "None") else language), ids[at + 1 :]

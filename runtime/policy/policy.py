@@ -1,0 +1,334 @@
+"""How much of a hypothesis may be committed, from where its tokens looked in the audio.
+
+AlignAtt (Papi et al. 2023, "AlignAtt: Using Attention-based Audio-Translation Alignments as a
+Guide for Simultaneous Speech Translation"): a token whose attended frame lies within the last
+frames received may still change, so it waits, with all that follows it. Numpy only; knows
+frames and words, nothing of models or of audio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ...errors import InputError
+from ..models.qwen3.clock import FRAMES_PER_SECOND
+from .words import TokenWord
+
+Aggregate = Literal["median", "mean"]
+Reason = Literal["border", "rewind", "sink", "end", "final", "too short"]
+
+_LEAST_FRAMES = 2.0  # of a border or a rewind given as a fraction, as the published decoder has it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """When a token may be committed.
+
+    Attributes:
+        border_fraction: the border, as a fraction of the frames in the buffer (at least 2
+            frames); or
+        border_s: the border in seconds. Exactly one of the two. A fraction grows with the
+            buffer, and with it the delay.
+        rewind_fraction: the largest jump back, as a fraction of the frames in the buffer (at
+            least 2 frames); None: no rule.
+        aggregate: "median" of the heads' frames; "mean": the caller averages the heads' weights,
+            and gives one frame a token.
+        min_frames: frames in the buffer before anything is committed.
+        sink_frames: the buffer's first frames, which heads attend to when they have nothing to
+            attend to. They say nothing of where a token is spoken, but for
+        opening_s: while no more audio than this is there, a stream's first words may be spoken
+            in those frames, and count as if at their end.
+        doubt_s: how long a rewind or a sink holds a stream back: until this much audio, over
+            the border, has come since the last word.
+        pause_s: how much silence, over the border, ends a text whose end token was decoded: half
+            of the border, and no more than this.
+
+    Raises:
+        InputError: none or both of the borders, or a value out of range.
+    """
+
+    border_fraction: float | None = None
+    border_s: float | None = None
+    rewind_fraction: float | None = 0.12
+    aggregate: Aggregate = "median"
+    min_frames: int = FRAMES_PER_SECOND
+    sink_frames: int = 8
+    opening_s: float = 3.0
+    doubt_s: float = 4.0
+    pause_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.border_fraction is None) == (self.border_s is None):
+            given = "both were" if self.border_s is not None else "neither was"
+            raise InputError(f"give border_fraction or border_s: {given} given")
+        for name in ("border_fraction", "rewind_fraction"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise InputError(f"{name} is {value}, expected more than 0 and less than 1")
+        if self.border_s is not None and not 0 < self.border_s < math.inf:
+            raise InputError(f"border_s is {self.border_s}, expected more than 0 seconds")
+        for name in ("min_frames", "sink_frames", "opening_s", "doubt_s", "pause_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if self.aggregate not in ("median", "mean"):
+            raise InputError(f"aggregate is {self.aggregate!r}, expected median or mean")
+
+    def border_frames(self, audio_frames: int) -> float:
+        """The width of the border in a buffer of `audio_frames`."""
+        if self.border_s is not None:
+            return self.border_s * FRAMES_PER_SECOND
+        return max(_LEAST_FRAMES, (self.border_fraction or 0) * audio_frames)
+
+    def pause_after_end_s(self, audio_frames: int) -> float:
+        """The silence that ends a text, over the border, in a buffer of `audio_frames`."""
+        return min(self.pause_s, self.border_frames(audio_frames) / FRAMES_PER_SECOND / 2)
+
+    def rewind_frames(self, audio_frames: int) -> float:
+        """The largest jump back that is no rewind in a buffer of `audio_frames`."""
+        if self.rewind_fraction is None:
+            return math.inf
+        return max(_LEAST_FRAMES, self.rewind_fraction * audio_frames)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What may be committed of a hypothesis.
+
+    Attributes:
+        keep: tokens, from the first on.
+        reason: why not more. "border": the next token is too near the end of the audio;
+            "rewind": it jumped back; "sink": it attends to the sink; "too short": too little
+            audio; "end": there are no more; "final": no more audio comes, all are kept.
+        frames: the aggregated frame of each row that came in.
+        complete: the text ends with the last token: its last word is not the start of a longer
+            one.
+        references: after each kept token, the frame that the next is compared to.
+    """
+
+    keep: int
+    reason: Reason
+    frames: tuple[float, ...]
+    complete: bool
+    references: tuple[float | None, ...]
+
+    def reference_after(self, tokens: int, before: float | None) -> float | None:
+        """The `last_frame` of the next decision once `tokens` tokens were committed.
+
+        `before` is the `last_frame` of this one.
+        """
+        return self.references[tokens - 1] if tokens else before
+
+
+def decide(
+    frames: np.ndarray | Sequence[float],
+    audio_frames: int,
+    policy: Policy,
+    *,
+    last_frame: float | None = None,
+    starts: Sequence[bool] | np.ndarray | None = None,
+    has_end: bool = False,
+    leaving_frames: int = 0,
+    is_final: bool = False,
+) -> Decision:
+    """How many tokens of a hypothesis may be committed.
+
+    Tokens are taken from the first on, until one must wait:
+
+    - border (AlignAtt): a token whose frame is within the border of the end of the audio.
+    - rewind (the published decoder): a token whose frame is behind that of the word before it
+      by more than the threshold. The model may have started over.
+    - sink: a token that attends to the buffer's first frames may be spoken anywhere; at a
+      stream's opening, it may be spoken there.
+
+    What makes these three hold for words and not only for tokens:
+
+    - Only a token that starts a word can rewind, sink, or be rewound from. The rest of a word
+      may follow from its start with no need of audio, and attend anywhere.
+    - Text runs in the order of the audio. So once the next word has plainly been heard, outside
+      of the border and no rewind, what waited before it need not: a rewind or a sink of a
+      single word, or the rest of a word inside the border.
+    - A rewind or a sink does not hold for ever, as border and `doubt_s` of audio without a word
+      say that the audio will not settle it; the stream then goes on from where it looks. The
+      border holds, until it has moved on with the audio.
+    - What was spoken in audio that is about to leave the buffer will not be heard again: no border
+      holds it.
+    - The end token, too, is predicted from audio. Outside of the border it completes the text;
+      inside, a pause after the last word does.
+
+    Args:
+        frames: [rows, heads], the attended frame of each head for each token that follows the
+            committed ones, or [rows], already aggregated. Frames count from the buffer's start.
+        audio_frames: frames in the buffer.
+        policy: the rules.
+        last_frame: the frame to compare the first token to, from `Decision.reference_after`,
+            shifted with the buffer (it may be negative); None: nothing was committed.
+        starts: [tokens], whether a token starts a word (see `word_starts`); None: all do.
+        has_end: the last row is the end token's. It is no token to commit.
+        leaving_frames: the buffer's first frames, which go before the next decision.
+        is_final: no more audio comes.
+
+    Raises:
+        ValueError: frames that are NaN, not in the buffer, or of a wrong shape.
+    """
+    values = _aggregated(frames, audio_frames, policy.aggregate)
+    if last_frame is not None and not math.isfinite(last_frame):
+        raise ValueError(f"the last frame is {last_frame}, expected a finite number")
+    tokens = len(values) - has_end
+    if tokens < 0:
+        raise ValueError("has_end, but there is no row for the end token")
+    begins = [True] * tokens if starts is None else [bool(start) for start in starts]
+    if len(begins) != tokens:
+        raise ValueError(f"starts of {len(begins)} tokens were given for {tokens} tokens")
+    evidence = _Evidence(
+        values, [*begins, True][: len(values)], audio_frames, policy, leaving_frames
+    )
+
+    references: list[float | None] = []
+    reference, reason = last_frame, "end"
+    if last_frame is None and audio_frames < policy.min_frames and not is_final:
+        return Decision(0, "too short", values, False, ())
+    for row in range(tokens):
+        fault = None if is_final else evidence.fault(row, reference)
+        if fault is not None:
+            reason = fault
+            break
+        reference = evidence.reference_after(row, reference)
+        references.append(reference)
+    if is_final:
+        return Decision(tokens, "final", values, True, tuple(references))
+    complete = reason == "end" and has_end and evidence.ended(tokens, reference)
+    return Decision(len(references), reason, values, complete, tuple(references))
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What rows of frames say; `begins` tells which start a word (the end token's does)."""
+
+    values: tuple[float, ...]
+    begins: list[bool]
+    audio_frames: int
+    policy: Policy
+    leaving_frames: int = 0
+
+    def credible(self, row: int, reference: float | None) -> bool:
+        """The row says where its token was spoken: neither a sink nor a rewind."""
+        if self._is_sink(row):
+            opening = self.audio_frames <= self.policy.opening_s * FRAMES_PER_SECOND
+            return opening and self._or_start(reference) <= self.policy.sink_frames
+        rewind = self.policy.rewind_frames(self.audio_frames)
+        return reference is None or self.values[row] >= reference - rewind
+
+    def outside(self, row: int) -> bool:
+        """The token of `row` was spoken before the border, if its row can be believed."""
+        if self.policy.sink_frames <= self.values[row] < self.leaving_frames:
+            return True
+        # Inside the sink a frame is where a token may be spoken, or before that.
+        return self._past_border(max(self.values[row], self.policy.sink_frames - 1))
+
+    def fault(
+        self, row: int, reference: float | None
+    ) -> Literal["border", "rewind", "sink"] | None:
+        """Why the token of `row` must wait, or None."""
+        credible = self.credible(row, reference)
+        if credible:
+            if self.outside(row):
+                return None
+            if self.begins[row]:
+                return "border"
+        elif not self.begins[row]:
+            return None
+        if self._next_word_heard(row, reference) or (
+            not credible and self._doubt_is_over(reference)
+        ):
+            return None
+        if credible:
+            return "border"
+        return "sink" if self._is_sink(row) else "rewind"
+
+    def reference_after(self, row: int, reference: float | None) -> float | None:
+        """What the token after that of `row`, which was kept, is compared to."""
+        if not self.begins[row]:
+            return reference
+        if self.credible(row, reference):
+            return self.values[row]
+        settled = self._next_word_heard(row, reference) or not self._doubt_is_over(reference)
+        return reference if settled or self._is_sink(row) else self.values[row]
+
+    def ended(self, tokens: int, reference: float | None) -> bool:
+        """The end token, in the row after `tokens` kept ones, can be believed."""
+        if self.credible(tokens, reference) and self.outside(tokens):
+            return True
+        last = max([self._or_start(reference), *self.values[:tokens]])
+        return self._past_border(last, self.policy.pause_after_end_s(self.audio_frames))
+
+    def _next_word_heard(self, row: int, reference: float | None) -> bool:
+        """The next word that is no sink is credible and outside of the border."""
+        for later in range(row + 1, len(self.values)):
+            if self.begins[later] and not self._is_sink(later):
+                return self.credible(later, reference) and self.outside(later)
+        return False
+
+    def _doubt_is_over(self, reference: float | None) -> bool:
+        return self._past_border(self._or_start(reference), self.policy.doubt_s)
+
+    def _past_border(self, frame: float, more_s: float = 0.0) -> bool:
+        margin = self.policy.border_frames(self.audio_frames) + more_s * FRAMES_PER_SECOND
+        return self.audio_frames - frame > margin
+
+    def _is_sink(self, row: int) -> bool:
+        return self.values[row] < self.policy.sink_frames
+
+    def _or_start(self, reference: float | None) -> float:
+        return self.policy.sink_frames if reference is None else reference
+
+
+def _aggregated(
+    frames: np.ndarray | Sequence[float], audio_frames: int, aggregate: Aggregate
+) -> tuple[float, ...]:
+    """One frame a row."""
+    array = np.asarray(frames, dtype=float)
+    if array.ndim == 2 and aggregate == "mean" and len(array):
+        raise ValueError("the mean is over weights: give one frame a token, [tokens]")
+    if array.ndim not in (1, 2) or (array.ndim == 2 and len(array) and not array.shape[1]):
+        raise ValueError(f"frames have the shape {array.shape}, expected [tokens, heads]")
+    outside = array[~((array >= 0) & (array < audio_frames))]
+    if outside.size:
+        raise ValueError(f"frame {outside[0]} is not in a buffer of {audio_frames} frames")
+    if array.ndim == 2:
+        array = np.median(array, axis=1) if len(array) else np.zeros(0)
+    return tuple(array.tolist())
+
+
+def word_starts(words: Sequence[TokenWord], tokens: int) -> np.ndarray:
+    """[tokens] bool, whether a word starts in each of `tokens` tokens."""
+    starts = np.zeros(tokens, bool)
+    starts[[word.tokens.start for word in words]] = True
+    return starts
+
+
+def whole_words(words: Sequence[TokenWord], keep: int, text_is_complete: bool) -> int:
+    """How many words, from the first on, can be committed whole.
+
+    A word is whole if all its tokens are among the first `keep`, and if a token that starts
+    another word follows it, so that no more can be added to it, be it a letter, an apostrophe
+    or a comma. After the last word of all, `text_is_complete` says so. The tokens of the words
+    committed are `words[n - 1].tokens.stop`: a token of two words is not cut.
+
+    Args:
+        words: those of the whole hypothesis, kept or not, from `words.split_words`.
+        keep: tokens that may be committed, from `decide`.
+        text_is_complete: `Decision.complete`.
+    """
+    count = 0
+    for index, word in enumerate(words):
+        if word.tokens.stop > keep:
+            break
+        is_last = index + 1 == len(words)
+        if text_is_complete if is_last else words[index + 1].tokens.start >= word.tokens.stop:
+            count = index + 1
+    return count

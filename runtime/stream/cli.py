@@ -1,0 +1,233 @@
+"""`decode-stream`: words with times from files, stdin or the microphone, as they are committed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...commandline import run, say
+from ...errors import InputError
+from ...files import output_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..models.qwen3.model import SpeechModel
+    from .audio_input import AudioSource
+    from .config import DecoderConfig
+    from .decoder import StreamDecoder
+    from .output import Writer
+
+_FORMATS = ("text", "jsonl", "srt", "vtt")
+_REALTIME_BLOCK_S = 0.1
+
+
+def decode_stream(
+    audio: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[AUDIO … | -]", help="Files, one stream each; -: raw s16le stdin."),
+    ] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Listen to the microphone.")] = False,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="tiny, 0.6b, 1.7b, a hub repository or a folder.")
+    ] = "tiny",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="decoder_config.json (default: bundled).")
+    ] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Heads file, in place of the config's.")
+    ] = None,
+    border_fraction: Annotated[
+        float | None, typer.Option(help="Border, as a fraction of the buffer; or")
+    ] = None,
+    border_s: Annotated[float | None, typer.Option(help="border in seconds.")] = None,
+    step_s: Annotated[
+        float | None, typer.Option(help="Seconds of audio between decoding steps.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="The language spoken (default: detected).")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--format", metavar="|".join(_FORMATS), help="What to write on stdout.")
+    ] = "text",
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Read files at the speed of speech.")
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write each step's tokens, frames and decisions."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="NAME", help="float32, float16 or bfloat16.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the trace file.")] = False,
+) -> None:
+    """Decode speech as it comes in. Words are written as they are committed, and never change.
+
+    Files are read in any format that libsndfile knows. On stdin: 16 bit little-endian samples,
+    mono, 16 kHz. Ctrl-C commits what is left and ends.
+    """
+    names = audio or []
+    _check(names, mic, output, realtime)
+    if trace is not None:
+        output_path(trace, force)
+
+    from .output import TraceWriter
+
+    settings = {"border_fraction": border_fraction, "border_s": border_s, "step_s": step_s}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    loaded, chosen = _load(model, dtype, config, heads, settings)
+    with contextlib.ExitStack() as stack:
+        tracer = None
+        if trace is not None:
+            tracer = TraceWriter(stack.enter_context(trace.open("w", encoding="utf-8")))
+        block_s = _REALTIME_BLOCK_S if realtime else min(chosen.step_s, 1.0)
+        for source in _sources(names, mic, block_s):
+            if tracer is not None:
+                tracer.source = source.name
+            _decode(source, loaded, chosen, language, output, realtime, tracer)
+
+
+def _check(names: list[str], mic: bool, output: str, realtime: bool) -> None:
+    """Wrong usage, before anything is loaded."""
+    if output not in _FORMATS:
+        raise InputError(f"--format is {output!r}, expected one of {', '.join(_FORMATS)}")
+    if mic and names:
+        raise InputError("give audio files or --mic, not both")
+    if not mic and not names:
+        raise InputError("give audio files, - for raw samples on stdin, or --mic")
+    if "-" in names and len(names) > 1:
+        raise InputError("give audio files or -, not both")
+    if realtime and (mic or "-" in names):
+        raise InputError("--realtime is for files: stdin and the microphone come at their own pace")
+    if output in ("srt", "vtt") and len(names) > 1:
+        raise InputError(f"--format {output} takes one file at a time: their times start at 0")
+    for name in names:
+        if name != "-" and not Path(name).is_file():
+            raise InputError(f"audio file not found: {name}")
+
+
+def _load(
+    model: str,
+    dtype: str | None,
+    config: Path | None,
+    heads: str | None,
+    settings: dict[str, Any],
+) -> tuple[SpeechModel, DecoderConfig]:
+    from ...heads.load import load_heads
+    from .config import DecoderConfig, chosen_config
+
+    # What is wrong in a small file is told before a large one is loaded.
+    chosen = DecoderConfig.load(config) if config is not None else None
+    if heads is not None:
+        load_heads(heads)
+    from ..models.qwen3.model import SpeechModel
+
+    loaded = SpeechModel.load(model, dtype)
+    return loaded, chosen_config(loaded, chosen, heads, settings)
+
+
+def _sources(names: list[str], mic: bool, block_s: float) -> Iterator[AudioSource]:
+    from .audio_input import open_file, open_microphone, open_stdin
+
+    if mic:
+        yield open_microphone()
+    for name in names:
+        yield open_stdin(block_s) if name == "-" else open_file(Path(name), block_s)
+
+
+def _decode(
+    source: AudioSource,
+    model: SpeechModel,
+    config: DecoderConfig,
+    language: str | None,
+    output: str,
+    realtime: bool,
+    tracer: Callable[[Any], None] | None,
+) -> None:
+    from .audio_input import paced
+    from .decoder import StreamDecoder
+    from .output import StreamEnd, make_writer
+
+    stream = StreamDecoder(
+        model, config, language=language, sample_rate=source.sample_rate, on_step=tracer
+    )
+    writer = make_writer(output)  # type: ignore[arg-type]
+    started = time.monotonic()
+    fault: InputError | KeyboardInterrupt | None = None
+    blocks = paced(source) if realtime else iter(source.blocks)
+    try:
+        _feed_all(stream, writer, blocks)
+    except InputError as error:
+        fault = InputError(_named(error, source.name))
+    except KeyboardInterrupt as error:
+        fault = error
+    # All that came is decoded, whatever stopped it; then the fault is told.
+    words = stream.finish()
+    writer.update(words, stream.received_s, "")
+    reason = str(fault) if isinstance(fault, InputError) else "interrupted" if fault else "end"
+    writer.end(StreamEnd(source.name, stream.received_s, stream.language, reason))
+    took_s = time.monotonic() - started
+    how = " (interrupted)" if reason == "interrupted" else ""
+    say(f"{source.name}: {stream.received_s:.2f} s of audio in {took_s:.2f} s{how}")
+    if fault is not None:
+        raise fault
+
+
+def _feed_all(stream: StreamDecoder, writer: Writer, blocks: Iterator[np.ndarray]) -> None:
+    with _ctrl_c_between_steps() as uninterrupted:
+        for block in blocks:
+            with uninterrupted():
+                words = stream.feed(block)
+                writer.update(words, stream.received_s, stream.draft)
+
+
+def _named(error: InputError, name: str) -> str:
+    return str(error) if name in str(error) else f"{name}: {error}"
+
+
+@contextlib.contextmanager
+def _ctrl_c_between_steps() -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
+    """Yields a context in which a Ctrl-C waits until it ends; outside of it, it comes at once.
+
+    A second Ctrl-C does not wait.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield contextlib.nullcontext
+        return
+    is_busy = has_come = False
+
+    def handle(signum: int, frame: object) -> None:
+        nonlocal has_come
+        if not is_busy or has_come:
+            raise KeyboardInterrupt
+        has_come = True
+
+    @contextlib.contextmanager
+    def uninterrupted() -> Iterator[None]:
+        nonlocal is_busy
+        is_busy = True
+        try:
+            yield
+        finally:
+            is_busy = False
+        if has_come:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield uninterrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def main() -> None:
+    """The entry point of `decode-stream`."""
+    run(decode_stream)

@@ -1,0 +1,57 @@
+"""Where the front of a full buffer is cut: between two words, where it is quietest. numpy only.
+
+A buffer that began in the middle of a word would have the model hear another word, or none, and
+would hold text half of whose audio is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..models.log_mel import HOP_SAMPLES
+
+_HOPS_PER_SECOND = 100
+_QUIET_HOPS = 10  # a cut has the 0.1 s around it to be quiet in: shorter are stops inside of words
+_LEAD_IN_S = 0.2  # of a longer pause, so much stays before the next word
+
+
+def quietest_cut(
+    samples: np.ndarray, gaps_s: Sequence[tuple[float, float]], least_s: float, most_s: float
+) -> tuple[int, float] | None:
+    """The quietest place in the gaps between words.
+
+    Args:
+        samples: [n] float32, 16 kHz, the buffer.
+        gaps_s: end of a word and start of the next, in seconds from the buffer's start. They may
+            touch.
+        least_s, most_s: where the cut may be, from and to.
+
+    Returns:
+        Which gap, and where in it, on a whole 10 ms; None if no gap lies there.
+    """
+    power = _power(samples)
+    found: list[tuple[float, int, int]] = []
+    for index, (end_s, start_s) in enumerate(gaps_s):
+        stop_s = min(max(end_s, start_s), most_s)
+        begin_s = max(end_s, stop_s - _LEAD_IN_S, least_s)
+        begin, stop = (round(at_s * _HOPS_PER_SECOND) for at_s in (begin_s, stop_s))
+        stop = min(stop, len(power) - 1)
+        if begin <= stop:
+            at = begin + int(np.argmin(power[begin : stop + 1]))
+            found.append((float(power[at]), index, at))
+    if not found:
+        return None
+    _, index, at = min(found)
+    return index, at / _HOPS_PER_SECOND
+
+
+def _power(samples: np.ndarray) -> np.ndarray:
+    """[hops + 1], the mean power of the 0.1 s around each 10 ms."""
+    hops = len(samples) // HOP_SAMPLES
+    each = np.square(samples[: hops * HOP_SAMPLES].reshape(hops, HOP_SAMPLES)).mean(axis=1)
+    sums = np.concatenate([[0.0], np.cumsum(each, dtype=float)])
+    at = np.arange(hops + 1)
+    begin, stop = np.maximum(0, at - _QUIET_HOPS // 2), np.minimum(hops, at + _QUIET_HOPS // 2)
+    return (sums[stop] - sums[begin]) / np.maximum(1, stop - begin)

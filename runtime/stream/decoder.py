@@ -1,0 +1,417 @@
+"""The streaming decoder: audio in, whole words with times out, append-only.
+
+Decides when to decode, what to commit (by `policy.py`) and what to drop from the buffer. The
+decoding itself, and what it may keep between steps, is `incremental.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import InputError
+from ..models.engine_thread import on_engine_thread
+from ..models.protocol import Hypothesis, HypothesisSource
+from ..models.qwen3.clock import FRAMES_PER_SECOND
+from ..models.qwen3.incremental import IncrementalDecoder
+from ..models.qwen3.model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
+from ..policy.policy import Decision, Policy, decide, whole_words, word_starts
+from ..policy.words import TokenWord, split_words
+from .audio_buffer import AudioBuffer
+from .config import DecoderConfig
+from .cut import quietest_cut
+from .trace import StepTrace, TokenTrace
+
+_MIN_WORD_S = 0.04
+_LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
+
+
+@dataclass(frozen=True)
+class Word:
+    """A committed word.
+
+    Attributes:
+        text: the word, without spaces around it.
+        start_s, end_s: when it was spoken, in seconds from the start of the stream, from the
+            frames its own tokens attended to.
+        emitted_s: seconds of audio received when it was committed; more than was decoded if the
+            chunk that brought the step was longer than the step needed.
+        token_ids: its tokens.
+        space_before: whether a space stands between it and the word before.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    emitted_s: float
+    token_ids: tuple[int, ...]
+    space_before: bool = True
+
+
+def as_samples(samples: np.ndarray) -> np.ndarray:
+    """`samples` as [n] float32.
+
+    Raises:
+        InputError: they are not one channel of finite floats.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+        raise InputError(
+            f"samples are {samples.dtype} of shape {samples.shape}; expected one channel of "
+            "floats in -1 to 1 (divide int16 by 32768, average channels)"
+        )
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise InputError("the samples hold NaN or infinity")
+    if peak > _LOUDEST:
+        raise InputError(f"a sample is {peak:.3g}; expected floats in -1 to 1")
+    return samples.astype(np.float32)  # a copy: the caller may use its array again
+
+
+class StreamDecoder:
+    """Decodes one stream. Feed it from one thread at a time; many may share one model.
+
+    A decoding step falls at each multiple of `step_s` of the stream, at that very sample,
+    however the audio comes in: chunks of up to `step_s` give the same words at the same times.
+    A longer chunk brings several steps at once, and a stream that is behind should catch up:
+    only the last of them that the buffer has room for is made.
+
+    Word times come from the frames of 77 ms that a word's own tokens attended to, which lie
+    inside of the word: it starts `word_margin_s` before its first token's and ends as much after
+    its last token's, or where the next word starts. Both run with the text. How far they are from
+    the truth is measured by `benchmarks/streaming.py`; on the tiny model half of the starts are
+    within 50 ms.
+
+    Example:
+        stream = StreamDecoder(SpeechModel.load("tiny"))
+        for samples in microphone:
+            for word in stream.feed(samples):
+                print(word.text)
+        for word in stream.finish():
+            print(word.text)
+    """
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        config: DecoderConfig | None = None,
+        *,
+        language: str | None = None,
+        sample_rate: int = SAMPLE_RATE,
+        caches: bool = True,
+        source: HypothesisSource | None = None,
+        on_step: Callable[[StepTrace], None] | None = None,
+    ) -> None:
+        """Start a stream.
+
+        Args:
+            model: a loaded checkpoint.
+            config: None: the bundled configuration of that model.
+            language: None: the configuration's, or detected once.
+            sample_rate: of the samples that will be fed.
+            caches: off: read the whole buffer anew each step (for tests).
+            source: what says the hypotheses; None: `model`, incrementally. Another one gives the
+                frames of the configuration's chosen heads, best first.
+            on_step: called after each step with what it saw and decided.
+
+        Raises:
+            InputError: a configuration for another model, or a language it does not know.
+        """
+        self.config = config or DecoderConfig.bundled(model.name)
+        self._model = model
+        self._given = model.language_name(language or self.config.language)
+        self._policy = self.config.policy
+        heads, aggregate = self.config.chosen_heads(model), self._policy.aggregate
+        self._decoder = source or IncrementalDecoder(
+            model, heads, aggregate=aggregate, caches=caches
+        )
+        self._on_step = on_step
+        self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
+        self._room = int(self.config.max_audio_s * SAMPLE_RATE)
+        self._sample_rate = sample_rate
+        if sample_rate < 1:
+            raise InputError(f"the sample rate is {sample_rate}; expected 1 or more")
+        if source is not None:  # a decoder of our own is new, and a server must not wait here
+            on_engine_thread(self._model, source.reset)
+        self._begin()
+
+    def reset(self) -> None:
+        """Forget the stream and start a new one."""
+        # There, since a step that a Ctrl-C took us away from may still be under way.
+        on_engine_thread(self._model, self._decoder.reset)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._resampler = None
+        if self._sample_rate != SAMPLE_RATE:
+            import soxr
+
+            self._resampler = soxr.ResampleStream(self._sample_rate, SAMPLE_RATE, 1, "float32")
+        self._audio = AudioBuffer()
+        self._new_words: list[Word] = []  # committed, and not yet given to the caller
+        self._steps = 0
+        self._decoded_at = 0  # where in the stream the last step fell
+        self._flushed_at = 0  # up to where all was committed
+        self._language = self._given
+        self._spoken: list[Word] = []  # committed, and spoken in the buffer
+        self._context: list[int] = []
+        self._last_frame: float | None = None
+        self._last_end_s = 0.0
+        self._draft_start_s = math.inf  # of the first word that waits
+        self._closed = False
+        self.draft = ""
+        self.finished = False
+
+    @property
+    def received_s(self) -> float:
+        """Seconds of audio received."""
+        return self._audio.received / SAMPLE_RATE
+
+    @property
+    def committed_s(self) -> float:
+        """Where the last committed word ends, in seconds."""
+        return self._last_end_s
+
+    @property
+    def language(self) -> str | None:
+        """The language given or detected; None while it is not known."""
+        return self._language
+
+    def __enter__(self) -> StreamDecoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reset()
+
+    def feed(self, samples: np.ndarray) -> list[Word]:
+        """Take samples [n] (float, mono, at `sample_rate`) and return the words now committed.
+
+        Any number of samples may come at once, none, one or half an hour.
+
+        Raises:
+            InputError: samples that are not one channel of finite floats, or a finished stream.
+                Nothing of them is taken.
+            Exception: whatever the engine raises. The samples are kept, the stream can go on,
+                and words committed before are returned by the next call.
+        """
+        if self._closed:
+            raise InputError("the stream is finished; call reset() to start another")
+        samples = as_samples(samples)
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+        self._audio.receive(samples)
+        self._decode_to_last_place()
+        return self._given_out()
+
+    def flush(self) -> list[Word]:
+        """Commit what is left of the audio so far, as at the end, and go on: in a pause, say."""
+        if self._closed:
+            raise InputError("the stream is finished; call reset() to start another")
+        self._commit_all()
+        return self._given_out()
+
+    def finish(self) -> list[Word]:
+        """No more audio comes: commit what is left. After an exception it can be called again."""
+        if self.finished:
+            return []
+        if not self._closed and self._resampler is not None:
+            self._audio.receive(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        self._closed = True
+        self._commit_all()
+        self.finished = True
+        return self._given_out()
+
+    def _commit_all(self) -> None:
+        self._decode_to_last_place()
+        if self._flushed_at != self._audio.received:  # nothing new: nothing more was said
+            self._step(self._audio.received, is_final=True)
+        self._flushed_at = self._audio.received
+        self.draft = ""
+
+    def _given_out(self) -> list[Word]:
+        words, self._new_words = self._new_words, []
+        return words
+
+    def _decode_to_last_place(self) -> None:
+        """Make the steps that the audio received allows."""
+        step = self._step_samples
+        while (last := self._audio.received // step * step) > self._decoded_at:
+            following = (self._decoded_at // step + 1) * step
+            fitting = (self._audio.start + self._room) // step * step
+            self._step(min(last, max(following, fitting)), is_final=False)
+
+    def _step(self, place: int, *, is_final: bool) -> None:
+        audio = self._audio
+        audio.fill(place)
+        self._decoded_at = place
+        least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
+        if audio.length < max(MIN_SAMPLES, least):
+            return
+        context = self._model.vocabulary.decode(self._context).strip()
+        committed = [token for word in self._spoken for token in word.token_ids]
+        seen = (audio.samples, audio.lead, committed, self._language, context)
+        hypothesis = on_engine_thread(self._model, lambda: self._decoder.hypothesis(*seen))
+        trace = self._commit(hypothesis, is_final)
+        self._steps += 1
+        self._trim()
+        if self._on_step is not None:
+            self._on_step(trace)
+
+    def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
+        ids = list(hypothesis.token_ids)
+        start, language = 0, self._language
+        if language is None:
+            language, text_ids = self._model.vocabulary.split_answer(ids)
+            start = len(ids) - len(text_ids)
+            if language is None or not text_ids:
+                self.draft, self._draft_start_s = "", math.inf
+                return self._trace(hypothesis, None, "no language", ())
+        ids, frames = ids[start:], hypothesis.frames[start:]
+        parts = [self._model.vocabulary.token_bytes(i) for i in ids]
+        words = split_words(parts, language)
+        decision = decide(
+            _judged(hypothesis, self._policy)[start:],
+            hypothesis.audio_frames,
+            self._policy,
+            last_frame=self._last_frame,
+            starts=word_starts(words, len(ids)),
+            has_end=hypothesis.ended,
+            leaving_frames=int(self._leaving_s() * FRAMES_PER_SECOND),
+            is_final=is_final,
+        )
+        count = whole_words(words, decision.keep, decision.complete)
+        tokens = words[count - 1].tokens.stop if count else 0
+        traced = tuple(
+            _token_trace(i, ids[i], parts[i], frames[i], decision, tokens) for i in range(len(ids))
+        )
+        trace = self._trace(hypothesis, language, decision.reason, traced)
+        if count:
+            self._emit(words, count, ids, parts, decision)
+            self._language = language
+        waits = words[count : count + 1]
+        self._draft_start_s = self._span_s(waits[0], decision)[0] if waits else math.inf
+        self._last_frame = decision.reference_after(tokens, self._last_frame)
+        self.draft = b"".join(parts[tokens:]).decode("utf-8", errors="replace").strip()
+        return trace
+
+    def _trace(
+        self,
+        hypothesis: Hypothesis,
+        language: str | None,
+        reason: str,
+        tokens: tuple[TokenTrace, ...],
+    ) -> StepTrace:
+        return StepTrace(
+            step=self._steps,
+            audio_s=self._decoded_at / SAMPLE_RATE,
+            buffer_start_s=self._audio.start_s,
+            audio_frames=hypothesis.audio_frames,
+            language=language,
+            reason=reason,
+            ended=hypothesis.ended,
+            committed_tokens=sum(len(word.token_ids) for word in self._spoken),
+            tokens=tokens,
+        )
+
+    def _emit(
+        self,
+        words: list[TokenWord],
+        count: int,
+        ids: list[int],
+        parts: list[bytes],
+        decision: Decision,
+    ) -> None:
+        """Commit the first `count` of the hypothesis's `words`."""
+        decoded_s = self._decoded_at / SAMPLE_RATE
+        spans_s = [self._span_s(word, decision) for word in words[: count + 1]]
+        done = 0
+        for index, word in enumerate(words[:count]):
+            start_s, end_s = spans_s[index]
+            if index + 1 < len(spans_s):  # up to where the next one begins
+                end_s = min(end_s, spans_s[index + 1][0])
+            start_s = max(self._last_end_s, start_s)
+            end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
+            token_ids = tuple(ids[done : word.tokens.stop])
+            space = b"".join(parts[done : word.tokens.stop])[:1].isspace()
+            new = Word(word.text, start_s, end_s, self.received_s, token_ids, space)
+            self._new_words.append(new)
+            self._spoken.append(new)
+            self._last_end_s = end_s
+            done = word.tokens.stop
+
+    def _span_s(self, word: TokenWord, decision: Decision) -> tuple[float, float]:
+        """When a word is spoken, by where its first and its last token looked."""
+        first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
+        offset_s, margin_s = self._audio.start_s, self.config.word_margin_s
+        return (
+            max(0.0, offset_s + first / FRAMES_PER_SECOND - margin_s),
+            offset_s + (max(first, last) + 1) / FRAMES_PER_SECOND + margin_s,
+        )
+
+    def _leaving_s(self) -> float:
+        """Seconds at the front that must go after this step; 0 while there is room for another.
+
+        A quarter of the room at once, since a buffer with another front is read anew.
+        """
+        room_s = self.config.max_audio_s
+        excess_s = self._audio.seconds + self.config.step_s - room_s
+        if excess_s <= 0:
+            return 0.0
+        return min(max(excess_s, room_s / 4), self._audio.seconds - self.config.min_audio_s)
+
+    def _trim(self) -> None:
+        """Drop the front of a full buffer, and the words spoken in it."""
+        least_s = self._leaving_s()
+        if least_s <= 0:
+            return
+        audio, offset_s = self._audio, self._audio.start_s
+        most_s = min(0.75 * self.config.max_audio_s, audio.seconds - self.config.min_audio_s)
+        starts_s = [*(word.start_s for word in self._spoken), self._draft_start_s][1:]
+        gaps_s = [
+            (word.end_s - offset_s, start_s - offset_s)
+            for word, start_s in zip(self._spoken, starts_s, strict=True)
+        ]
+        cut = quietest_cut(audio.samples[audio.lead :], gaps_s, least_s, max(least_s, most_s))
+        if cut is None:
+            gone_s = least_s
+            words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
+        else:
+            words, gone_s = cut[0] + 1, cut[1]
+        gone = audio.drop(gone_s)
+        if not gone:
+            return
+        on_engine_thread(self._model, lambda: self._decoder.drop(gone))
+        self._context += [token for word in self._spoken[:words] for token in word.token_ids]
+        del self._spoken[:words]
+        del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
+        if self._last_frame is not None:
+            self._last_frame -= gone / SAMPLE_RATE * FRAMES_PER_SECOND
+
+
+def _judged(hypothesis: Hypothesis, policy: Policy) -> np.ndarray:
+    """The frames that the policy judges: [rows, heads], or [rows] where it has the mean."""
+    if policy.aggregate == "median":
+        return hypothesis.frames
+    if hypothesis.weights is None:
+        if len(hypothesis.frames):
+            raise ValueError("the aggregate is 'mean', and a hypothesis came without weights")
+        return np.zeros(0, int)
+    return hypothesis.weights.mean(axis=1).argmax(axis=-1)
+
+
+def _token_trace(
+    index: int, token_id: int, part: bytes, frames: np.ndarray, decision: Decision, committed: int
+) -> TokenTrace:
+    is_committed = index < committed
+    waits = "word" if index < decision.keep else decision.reason
+    return TokenTrace(
+        id=token_id,
+        text=part.decode("utf-8", errors="replace"),
+        frames=tuple(int(frame) for frame in frames),
+        frame=decision.frames[index],
+        decision="commit" if is_committed else "wait",
+        reason="" if is_committed else waits,
+    )

@@ -1,0 +1,237 @@
+"""How `decode-stream` writes words: text, JSON lines, subtitles; and a trace of the steps."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
+
+from ...files import printable
+from .trace import StepTrace
+
+if TYPE_CHECKING:
+    from .decoder import Word
+
+Format = Literal["text", "jsonl", "srt", "vtt"]
+
+_CUE_LETTERS = 84  # two lines of 42, as broadcasters have it
+_CUE_S = 6.0
+_CUE_LEAST_S = 1.0
+_CUE_GAP_S = 1.0
+_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """What is known when a stream ends.
+
+    Attributes:
+        source: the file, "stdin" or "microphone".
+        audio_s: audio received.
+        language: None: no speech was found.
+        reason: "end", "interrupted", or what is wrong with the input.
+    """
+
+    source: str
+    audio_s: float
+    language: str | None
+    reason: str
+
+
+class Writer(Protocol):
+    """Writes one stream."""
+
+    def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
+        """Take the words committed now (maybe none), after `audio_s` of audio."""
+        ...
+
+    def end(self, end: StreamEnd) -> None:
+        """The stream is over, and all its words were given."""
+        ...
+
+
+def make_writer(output: Format, file: TextIO | None = None) -> Writer:
+    """A writer to `file` (None: stdout)."""
+    target: TextIO = sys.stdout if file is None else file
+    if output == "jsonl":
+        return JsonlWriter(target)
+    if output in ("srt", "vtt"):
+        return SubtitleWriter(target, output)
+    return TerminalWriter(target) if target.isatty() else TextWriter(target)
+
+
+def joined(words: Sequence[Word]) -> str:
+    """The text of `words`, with spaces where the tokens have them; none before the first."""
+    return "".join((" " if w.space_before else "") + w.text for w in words).lstrip(" ")
+
+
+class TextWriter:
+    """Plain text, word by word; a line a stream."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._has_begun = False
+
+    def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
+        """See `Writer`."""
+        if words:
+            space = " " if self._has_begun and words[0].space_before else ""
+            self._file.write(space + joined(words))
+            self._file.flush()
+            self._has_begun = True
+
+    def end(self, end: StreamEnd) -> None:
+        """See `Writer`."""
+        if self._has_begun:
+            self._file.write("\n")
+            self._file.flush()
+
+
+class TerminalWriter:
+    """Text for a person: committed words, and after them the draft, dimmed, which changes."""
+
+    def __init__(self, file: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=file, highlight=False, markup=False)
+        self._line = ""
+        self._shown: object = None
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="visible")
+        self._is_live = False
+
+    def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
+        """See `Writer`."""
+        from rich.text import Text
+
+        if not self._is_live:
+            self._live.start()
+            self._is_live = True
+        for word in words:
+            # A line that is full is printed for good: only the last one is drawn again.
+            added = (" " if word.space_before and self._line else "") + printable(word.text)
+            if self._line and len(self._line + added) >= self._console.width:
+                self._live.update(Text(""))  # or the old one would flash up below
+                self._live.console.print(Text(self._line))
+                self._line, added = "", added.lstrip(" ")
+            self._line += added
+        shown = Text(self._line)
+        if draft:
+            shown.append((" " if self._line else "") + printable(draft), style="dim")
+        if shown != self._shown:
+            self._live.update(shown, refresh=True)
+            self._shown = shown
+
+    def end(self, end: StreamEnd) -> None:
+        """See `Writer`."""
+        if self._is_live:
+            self._live.stop()
+            self._is_live = False
+
+
+class JsonlWriter:
+    """One JSON object a line: a commit for the words of each step, and one end.
+
+    `emission_time` is the wall time, in seconds, since the stream was opened.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._start = time.monotonic()
+        self._words: list[Word] = []
+
+    def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
+        """See `Writer`."""
+        if not words:
+            return
+        self._words += words
+        spoken = [
+            {"text": w.text, "start": round(w.start_s, 3), "end": round(w.end_s, 3)} for w in words
+        ]
+        self._write({"type": "commit", "words": spoken, **self._times(audio_s), "draft": draft})
+
+    def end(self, end: StreamEnd) -> None:
+        """See `Writer`."""
+        self._write(
+            {
+                "type": "end",
+                "source": end.source,
+                "language": end.language,
+                "text": joined(self._words),
+                **self._times(end.audio_s),
+                "reason": end.reason,
+            }
+        )
+
+    def _times(self, audio_s: float) -> dict[str, float]:
+        now = time.monotonic() - self._start
+        return {"audio_s": round(audio_s, 3), "emission_time": round(now, 3)}
+
+    def _write(self, event: dict[str, object]) -> None:
+        self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+class SubtitleWriter:
+    """SRT or WebVTT, written when the stream ends: a cue's length is known from what follows."""
+
+    def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
+        self._file = file
+        self._output = output
+        self._words: list[Word] = []
+
+    def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
+        """See `Writer`."""
+        self._words += words
+
+    def end(self, end: StreamEnd) -> None:
+        """See `Writer`."""
+        from pysubs2 import SSAEvent, SSAFile
+
+        subtitles = SSAFile()
+        made = cues(self._words)
+        for cue, following in zip(made, [*made[1:], None], strict=True):
+            start_s = cue[0].start_s
+            # Long enough to be read, but not into the next.
+            until_s = following[0].start_s if following else math.inf
+            end_s = max(cue[-1].end_s, min(start_s + _CUE_LEAST_S, until_s))
+            event = SSAEvent(start=round(start_s * 1000), end=round(end_s * 1000))
+            event.plaintext = printable(joined(cue))  # braces would be taken for formatting
+            subtitles.append(event)
+        self._file.write(subtitles.to_string(self._output))
+        self._file.flush()
+
+
+def cues(words: Sequence[Word]) -> list[list[Word]]:
+    """Words in cues: up to 84 letters or 6 s, to a sentence's end or a pause of a second."""
+    made: list[list[Word]] = []
+    for word in words:
+        cue = made[-1] if made else []
+        if (
+            not cue
+            or cue[-1].text.endswith(_SENTENCE_ENDS)
+            or word.start_s - cue[-1].end_s > _CUE_GAP_S
+            or word.end_s - cue[0].start_s > _CUE_S
+            or len(joined([*cue, word])) > _CUE_LETTERS
+        ):
+            made.append([])
+        made[-1].append(word)
+    return made
+
+
+class TraceWriter:
+    """The steps of a decoder, one JSON object a line."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.source = ""
+
+    def __call__(self, trace: StepTrace) -> None:
+        """Write one step."""
+        line = {"source": self.source, **trace.as_dict()}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()

@@ -1,0 +1,7 @@
+"""The decoder as a backend of WhisperLiveKit, a live transcription server."""
+
+from __future__ import annotations
+
+from .server import BACKEND, PROGRAM, check_version, register, serve
+
+__all__ = ["BACKEND", "PROGRAM", "check_version", "register", "serve"]

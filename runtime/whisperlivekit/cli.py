@@ -1,0 +1,69 @@
+"""`wlk-alignheads`: a WhisperLiveKit server with the backend `qwen3-mlx-simul`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ...commandline import run
+
+_PASS_THE_REST = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+def wlk_alignheads(
+    context: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="tiny (default), 0.6b, 1.7b, a hub name or a folder."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The language spoken (default: detected).")
+    ] = None,
+    decoder_config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="decoder_config.json (default: bundled).")
+    ] = None,
+    custom_alignment_heads: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Heads file, in place of the config's.")
+    ] = None,
+    border_fraction: Annotated[
+        float | None, typer.Option(help="Border, as a fraction of the buffer; or")
+    ] = None,
+    border_s: Annotated[float | None, typer.Option(help="border in seconds.")] = None,
+    step_s: Annotated[
+        float | None, typer.Option(help="Seconds of audio between decoding steps.")
+    ] = None,
+    pcm_input: Annotated[
+        bool, typer.Option("--pcm-input", help="Browsers send raw samples: ffmpeg is not needed.")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="Where to listen (default: localhost).")] = None,
+    port: Annotated[int | None, typer.Option(help="Where to listen (default: 8000).")] = None,
+    server_help: Annotated[
+        bool, typer.Option("--server-help", help="List every option of the server, and exit.")
+    ] = False,
+) -> None:
+    """Start a WhisperLiveKit server that transcribes with Qwen3-ASR on MLX, and its web page.
+
+    Takes every other option of whisperlivekit-server as well; see --server-help.
+    """
+    from .server import serve
+
+    given = {
+        "--model": model,
+        "--language": language,
+        "--decoder-config": decoder_config,
+        "--custom-alignment-heads": custom_alignment_heads,
+        "--border-fraction": border_fraction,
+        "--border-s": border_s,
+        "--step-s": step_s,
+        "--host": host,
+        "--port": port,
+    }
+    arguments = [f"{flag}={value}" for flag, value in given.items() if value is not None]
+    arguments += ["--pcm-input"] * pcm_input + ["--help"] * server_help
+    serve([*arguments, *context.args])
+
+
+def main() -> None:
+    """The entry point of `wlk-alignheads`."""
+    run(wlk_alignheads, **_PASS_THE_REST)

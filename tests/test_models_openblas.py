@@ -1,0 +1,66 @@
+"""OpenBLAS runs with kernels that suit the CPU, also one that is newer than the library."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from alignheads.runtime.models.cpu.openblas import cpu_flags, kernels_for
+
+AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+SCRIPT = """
+import os
+from alignheads.runtime.models.cpu import openblas
+{before}
+print(openblas.prefer_openblas(), openblas.core_of(openblas._loaded()[1]) or "unnamed",
+      os.environ.get("OPENBLAS_CORETYPE"))
+from alignheads.runtime.models.backend import mx
+import numpy as np
+a = mx.random.normal((300, 200))
+assert np.allclose(np.array(a @ a.T), np.array(a) @ np.array(a).T, atol=1e-3)
+"""
+
+
+def loaded(before="", **environment):
+    """How it went, the core whose kernels are used, and what the environment holds after it."""
+    outer = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(before=before)],
+        env={**outer, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.stdout.startswith(("missing", "not needed")) or "NoneType" in done.stderr:
+        pytest.skip("no OpenBLAS to load")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_best_kernels_that_a_cpu_has_all_of_are_taken():
+    assert kernels_for({"sse3", "avx2", "fma"} | AVX512) == "SkylakeX"
+    assert kernels_for({"avx2", "fma"} | AVX512 - {"avx512vl"}) == "Haswell"
+    assert kernels_for({"sse3", "avx", "avx2"}) is None
+    assert kernels_for(set()) is None
+
+
+@pytest.mark.skipif("avx2" not in cpu_flags(), reason="an x86 CPU with AVX2")
+def test_no_cpu_of_today_gets_the_kernels_of_2004():
+    how, core, left = loaded()
+    assert (how, left) == ("used", "None")
+    assert core != "Prescott"
+
+
+@pytest.mark.skipif(not {"avx2", "fma"} <= cpu_flags(), reason="an x86 CPU with AVX2")
+def test_a_library_that_does_not_know_the_cpu_is_loaded_anew_for_it():
+    usual = loaded()[1]
+    other = "Nehalem"  # as if the library had taken its usual one for want of a better
+    assert usual != other
+    before = f"openblas._OLDEST, openblas._KERNELS = {usual!r}, (({other!r}, set()),)"
+    if usual != (loaded("openblas._OLDEST = ''"))[1]:
+        # This CPU is such a one: what the library takes first is Prescott.
+        before = f"openblas._KERNELS = (({other!r}, set()),)"
+    assert loaded(before) == ["used", other, "None"]
+
+
+@pytest.mark.skipif(not {"avx2", "fma"} <= cpu_flags(), reason="an x86 CPU with AVX2")
+def test_kernels_that_the_environment_asks_for_stay():
+    assert loaded(OPENBLAS_CORETYPE="Prescott") == ["used", "Prescott", "Prescott"]

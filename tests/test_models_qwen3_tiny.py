@@ -1,0 +1,372 @@
+"""The model edge with real inference on the bundled tiny checkpoint."""
+
+import json
+import shutil
+import struct
+
+import jiwer
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx_qwen3_asr.decoder import KVCache
+
+from alignheads import InputError, SpeechModel
+from alignheads.runtime.models.checkpoint import TINY_FOLDER
+from alignheads.runtime.models.qwen3.clock import frame_count
+from alignheads.runtime.models.qwen3.forward import decode
+from alignheads.runtime.models.qwen3.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def clips(demo):
+    return [(u.text, u.read()) for u in demo.utterances[:8]]
+
+
+def plain(text):
+    return " ".join("".join(c for c in text.lower() if c.isalnum() or c in " '").split())
+
+
+def captured(model, prefix, ids):
+    """[layers, heads, tokens, frames]."""
+    layers = []
+    model.attention(prefix, ids, lambda _, weights: layers.append(weights))
+    return np.stack(layers)
+
+
+# Samples
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros(16_000, np.int16), r"int16 of shape \(16000,\).*floats"),
+        (np.zeros((16_000, 2), np.float32), r"shape \(16000, 2\).*one channel"),
+        (np.zeros((1, 16_000), np.float32), "one channel"),
+        (np.float32(0.5), r"shape \(\)"),
+        (np.zeros(0, np.float32), "0 samples are too few; expected 201"),
+        (np.zeros(200, np.float32), "200 samples are too few"),
+        (np.full(16_000, np.nan, np.float32), "NaN or infinity"),
+        (np.r_[np.zeros(999), np.inf], "NaN or infinity"),
+        (np.zeros(16_000, complex), "complex128"),
+        (["a", "b"], "one channel of floats"),
+    ],
+)
+def test_samples_that_are_no_audio_are_refused(tiny, samples, message):
+    with pytest.raises(InputError, match=message):
+        tiny.transcribe(samples)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_shortest_audio_and_every_float(tiny, dtype):
+    assert tiny.encode(np.zeros(201, dtype)).shape[0] == 1
+    assert isinstance(tiny.transcribe(np.zeros(201, dtype)).text, str)
+
+
+@pytest.mark.parametrize("samples", [201, 1_281, 15_999, 16_000, 16_160, 40_000, 130_000])
+def test_the_engine_makes_the_frames_that_our_clock_says(tiny, samples):
+    assert tiny.encode(np.zeros(samples, np.float32)).shape[0] == frame_count(samples)
+
+
+def test_silence_has_no_words(tiny):
+    said = tiny.transcribe(np.zeros(3 * 16_000, np.float32))
+    assert said.text == ""
+    assert said.language is None
+    assert said.token_ids == ()
+
+
+# Languages
+
+
+def test_an_unknown_language_is_refused_with_those_known(tiny):
+    with pytest.raises(InputError, match=r"tiny does not know the language 'klingon'.*English"):
+        tiny.transcribe(np.zeros(16_000, np.float32), "klingon")
+    with pytest.raises(InputError, match="empty string"):
+        tiny.language_name(" ")
+
+
+@pytest.mark.parametrize("name", ["en", "English", "ENGLISH", "en-US", "en_gb"])
+def test_languages_have_many_names(tiny, name):
+    assert tiny.language_name(name) == "English"
+
+
+def test_a_language_given_says_what_is_found_without(tiny, clips):
+    for _, samples in clips[:3]:
+        found, given = tiny.transcribe(samples), tiny.transcribe(samples, "en")
+        assert found.language == given.language == "English"
+        assert found.text == given.text
+        assert found.token_ids == given.token_ids
+
+
+# Transcription
+
+
+def test_it_transcribes_speech_it_has_not_seen(tiny, clips):
+    said = [tiny.transcribe(samples).text for _, samples in clips]
+    error = jiwer.wer([plain(text) for text, _ in clips], [plain(text) for text in said])
+    assert error < 0.05
+
+
+def test_token_ids_are_the_text(tiny, clips):
+    said = tiny.transcribe(clips[0][1])
+    assert tiny.vocabulary.decode(said.token_ids).strip() == said.text
+    assert not set(said.token_ids) & tiny.vocabulary.end_ids
+
+
+def test_several_clips_together_give_what_each_gives_alone(tiny, clips):
+    some = [samples for _, samples in clips] + [np.zeros(16_000, np.float32)]
+    prefixes = [tiny.prefill(samples) for samples in some]
+    together = tiny.generate(prefixes)
+    assert together == [tiny.generate([prefix])[0] for prefix in prefixes]
+    # and the prompts can be read again
+    assert tiny.generate(prefixes[::-1]) == together[::-1]
+
+
+def test_nothing_to_generate(tiny):
+    assert tiny.generate([]) == []
+
+
+def test_mixed_prompts_decode_together(tiny, clips):
+    """With a language the prompt is longer, and the answer has no head."""
+    samples = clips[0][1]
+    auto, given = tiny.generate([tiny.prefill(samples), tiny.prefill(samples, "en")])
+    assert auto[-len(given) :] == given
+    assert len(auto) > len(given)
+
+
+def engine_answer(samples, language=None):
+    """Logits of the first token and the greedy answer, by the engine's own functions."""
+    from mlx_qwen3_asr.audio import compute_features
+    from mlx_qwen3_asr.generate import GenerationConfig, generate
+    from mlx_qwen3_asr.load_models import load_model
+
+    engine, _ = load_model(str(TINY_FOLDER), dtype=mx.float32)
+    engine.set_dtype(mx.float32)
+    vocabulary = Vocabulary(TINY_FOLDER)
+    mel, lengths = compute_features(samples)
+    audio, _ = engine.audio_tower(mel, lengths)
+    ids = mx.array([vocabulary.prompt(audio.shape[1], language).ids])
+    positions = mx.broadcast_to(mx.arange(ids.shape[1])[None, None], (1, 3, ids.shape[1]))
+    logits = engine.prefill(ids, audio, positions, engine.create_cache())
+    config = GenerationConfig(max_new_tokens=200, eos_token_ids=list(vocabulary.end_ids))
+    answer = generate(engine, ids, audio, positions, config)
+    return np.array(logits[0, -1]), [i for i in answer if i not in vocabulary.end_ids]
+
+
+@pytest.mark.parametrize("language", [None, "English"])
+def test_logits_and_answers_are_the_engines_own(tiny, clips, language):
+    samples = clips[1][1]
+    logits, answer = engine_answer(samples, language)
+    prefix = tiny.prefill(samples, language)
+    assert np.array(prefix.logits) == pytest.approx(logits, abs=2e-3)
+    assert tiny.generate([prefix]) == [answer]
+
+
+# The vocabulary
+
+
+def test_special_tokens_are_looked_up_and_are_no_text(tiny):
+    vocabulary = tiny.vocabulary
+    named = json.loads((TINY_FOLDER / "tokenizer_config.json").read_text())["added_tokens_decoder"]
+    ids = {entry["content"]: int(i) for i, entry in named.items()}
+    assert vocabulary.audio_id == ids["<|audio_pad|>"]
+    assert vocabulary.text_marker_id == ids["<asr_text>"]
+    assert vocabulary.end_ids == {ids["<|im_end|>"], ids["<|endoftext|>"]}
+    assert all(vocabulary.token_bytes(i) == b"" for i in ids.values())
+    assert vocabulary.token_bytes(10**9) == b""
+
+
+@pytest.mark.parametrize("text", ["hello world", " don't ", "naïve 🎧 你好", "a\n\tb", ""])
+def test_any_text_survives_its_tokens(tiny, text):
+    assert tiny.vocabulary.decode(tiny.vocabulary.encode(text)) == text
+
+
+def test_the_prompt_has_one_placeholder_a_frame(tiny):
+    prompt = tiny.vocabulary.prompt(7, "English", context="names")
+    assert prompt.ids[prompt.audio_start : prompt.audio_stop] == (tiny.vocabulary.audio_id,) * 7
+    assert prompt.ids.count(tiny.vocabulary.audio_id) == 7
+
+
+def test_answers_without_a_head_or_language(tiny):
+    encode, split = tiny.vocabulary.encode, tiny.vocabulary.split_answer
+    assert split(encode("language None<asr_text>")) == (None, [])
+    assert split(encode("language English<asr_text>hi")) == ("English", encode("hi"))
+    assert split(encode("just text")) == (None, encode("just text"))
+    assert split([]) == (None, [])
+
+
+# Capture, against a decoder of our own in numpy
+
+
+def read_weights(folder):
+    """The tensors of a safetensors file, float32, without the library."""
+    data = (folder / "model.safetensors").read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    kinds = {"F16": np.float16, "F32": np.float32}
+    return {
+        name: np.frombuffer(
+            data[8 + size + entry["data_offsets"][0] : 8 + size + entry["data_offsets"][1]],
+            kinds[entry["dtype"]],
+        ).reshape(entry["shape"]).astype(np.float64)
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }  # fmt: skip
+
+
+def rms_norm(x, weight, eps):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
+
+
+def rotated(x, base):
+    """[tokens, heads, dim] turned by the angles of their positions."""
+    half = x.shape[-1] // 2
+    angles = np.arange(len(x))[:, None] / base ** (np.arange(half) / half)
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    a, b = x[..., :half], x[..., half:]
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+def numpy_attention(embedded, weights, config):
+    """Softmax(QK / sqrt(dim)) of every layer: [layers, heads, tokens, tokens]."""
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    dim, eps, base = config["head_dim"], config["rms_norm_eps"], config["rope_theta"]
+    count = len(embedded)
+    hidden, maps = embedded, []
+    for layer in range(config["num_hidden_layers"]):
+
+        def w(name, layer=layer):
+            return weights[f"model.layers.{layer}.{name}.weight"]
+
+        x = rms_norm(hidden, w("input_layernorm"), eps)
+        q = (x @ w("self_attn.q_proj").T).reshape(count, heads, dim)
+        k = (x @ w("self_attn.k_proj").T).reshape(count, kv_heads, dim)
+        v = (x @ w("self_attn.v_proj").T).reshape(count, kv_heads, dim)
+        q = rotated(rms_norm(q, w("self_attn.q_norm"), 1e-5), base)
+        k = rotated(rms_norm(k, w("self_attn.k_norm"), 1e-5), base)
+        k, v = (np.repeat(x, heads // kv_heads, axis=1) for x in (k, v))
+        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(dim)
+        scores[:, np.triu(np.ones((count, count), bool), 1)] = -np.inf
+        attention = np.exp(scores - scores.max(-1, keepdims=True))
+        attention /= attention.sum(-1, keepdims=True)
+        maps.append(attention)
+        out = np.einsum("hqk,khd->qhd", attention, v).reshape(count, -1)
+        hidden = hidden + out @ w("self_attn.o_proj").T
+        x = rms_norm(hidden, w("post_attention_layernorm"), eps)
+        gate = x @ w("mlp.gate_proj").T
+        hidden = (
+            hidden + (gate / (1 + np.exp(-gate)) * (x @ w("mlp.up_proj").T)) @ w("mlp.down_proj").T
+        )
+    return np.stack(maps)
+
+
+def test_capture_is_the_softmax_of_the_checkpoints_own_queries_and_keys(tiny, clips):
+    samples = clips[0][1]
+    prefix = tiny.prefill(samples)
+    (ids,) = tiny.generate([prefix])
+    seen = captured(tiny, prefix, ids)
+
+    weights = read_weights(TINY_FOLDER)
+    config = json.loads((TINY_FOLDER / "config.json").read_text())["thinker_config"]["text_config"]
+    prompt = prefix.prompt
+    embedded = weights["model.embed_tokens.weight"][[*prompt.ids, *ids]]
+    embedded[prompt.audio_start : prompt.audio_stop] = np.array(tiny.encode(samples))
+    full = numpy_attention(embedded, weights, config)
+    # The query that predicts token i is one position before it.
+    first = len(prompt.ids) - 1
+    audio = slice(prompt.audio_start, prompt.audio_stop)
+    expected = full[:, :, first : first + len(ids), audio]
+    assert expected.shape == (tiny.num_layers, tiny.num_heads, len(ids), prefix.frames)
+    assert seen == pytest.approx(expected, abs=2e-4)
+    assert (seen.argmax(-1) == expected.argmax(-1)).mean() > 0.995
+
+
+def test_one_pass_shows_what_decoding_token_by_token_would_have(tiny, clips):
+    prefix = tiny.prefill(clips[2][1])
+    (ids,) = tiny.generate([prefix])
+    once = captured(tiny, prefix, ids)
+    for count in range(1, len(ids) + 1, 5):
+        part = captured(tiny, prefix, ids[:count])
+        assert part[:, :, -1] == pytest.approx(once[:, :, count - 1], abs=1e-5)
+
+
+def test_attention_is_a_share_of_all_that_is_paid(tiny, clips):
+    prefix = tiny.prefill(clips[3][1])
+    (ids,) = tiny.generate([prefix])
+    seen = captured(tiny, prefix, ids)
+    assert seen.dtype == np.float32
+    assert (seen >= 0).all()
+    assert (seen.sum(-1) <= 1 + 1e-5).all()
+    assert seen.sum(-1).max() < 1
+
+
+def test_capture_leaves_the_prefix_as_it_was(tiny, clips):
+    prefix = tiny.prefill(clips[4][1])
+    (ids,) = tiny.generate([prefix])
+    first = captured(tiny, prefix, ids)
+    assert prefix.cache.offset == len(prefix.prompt.ids)
+    assert tiny.generate([prefix]) == [ids]
+    assert (captured(tiny, prefix, ids) == first).all()
+
+
+def test_a_failure_in_the_middle_of_a_capture_leaves_nothing_behind(tiny, clips):
+    prefix = tiny.prefill(clips[4][1])
+    (ids,) = tiny.generate([prefix])
+
+    def fail(layer, weights):
+        raise KeyError(layer)
+
+    with pytest.raises(KeyError):
+        tiny.attention(prefix, ids, fail)
+    assert tiny.generate([prefix]) == [ids]
+
+
+def test_no_tokens_no_attention(tiny, clips):
+    tiny.attention(tiny.prefill(clips[0][1]), [], lambda *_: pytest.fail("called"))
+
+
+# Loading
+
+
+def test_it_says_what_it_is(tiny):
+    assert (tiny.name, tiny.label) == ("tiny", "tiny")
+    assert tiny.languages == ("English",)
+    assert tiny.num_heads % tiny.num_kv_heads == 0
+
+
+def test_the_name_does_not_mind_capitals():
+    assert SpeechModel.load("TINY").name == "tiny"
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(InputError, match="'int4'; known: float32, float16, bfloat16"):
+        SpeechModel.load("tiny", dtype="int4")
+
+
+def test_half_precision_says_the_same(tiny, clips):
+    half = SpeechModel.load("tiny", dtype="float16")
+    assert half.dtype == mx.float16
+    assert half.cache_bytes(10) * 2 == tiny.cache_bytes(10)
+    samples = clips[0][1]
+    assert plain(half.transcribe(samples).text) == plain(tiny.transcribe(samples).text)
+
+
+def test_a_copy_elsewhere_is_known_by_its_folder(tmp_path, clips):
+    folder = shutil.copytree(TINY_FOLDER, tmp_path / "my model")
+    model = SpeechModel.load(folder)
+    assert (model.name, model.label) == ("my model", "my model")
+
+
+def test_no_attention_score_is_larger_than_the_bound(tiny, clips):
+    largest = 0.0
+
+    def observe(_, queries, keys):
+        nonlocal largest
+        kv_heads, dim = keys.shape[1], keys.shape[3]
+        scores = queries.reshape(1, kv_heads, -1, dim) @ keys.swapaxes(-1, -2) * dim**-0.5
+        largest = max(largest, float(mx.abs(scores).max()))
+
+    embedded = 20 * mx.random.normal((1, 60, 128))
+    decode(tiny.engine.model, embedded, KVCache(tiny.num_layers), observe=observe)
+    decode(tiny.engine.model, tiny.encode(clips[0][1])[None], KVCache(tiny.num_layers),
+           observe=observe)  # fmt: skip
+    assert 0.1 * tiny.largest_score < largest <= tiny.largest_score

@@ -1,0 +1,311 @@
+"""decoder_config.json: bad files first, then round trips, then what the decoder reads from it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from alignheads import InputError, load_heads
+from alignheads.heads.compact import heads_from_compact
+from alignheads.runtime.policy.policy import Policy
+from alignheads.runtime.stream.config import DecoderConfig
+
+LEAST = {"model": "some/model", "heads": [[1, 2], [0, 3]], "head_count": 2, "border_s": 0.4}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    name: str = "some/model"
+    num_layers: int = 2
+    num_heads: int = 4
+
+
+def written(folder, content=None, **changes):
+    path = folder / "decoder_config.json"
+    merged = {**LEAST, **changes} if content is None else content
+    dropped = {name: value for name, value in merged.items() if value is not ...}
+    path.write_text(json.dumps(dropped))
+    return path
+
+
+def refusal(path):
+    with pytest.raises(InputError) as caught:
+        DecoderConfig.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert path.name in message
+    return message
+
+
+# Bad files
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"border_seconds": 0.4}, "unknown key 'border_seconds'; did you mean border_s?"),
+        ({"colour": "red"}, "unknown key 'colour'; remove it"),
+        ({"model": ...}, "the key model is missing"),
+        ({"heads": ...}, "the key heads is missing"),
+        ({"head_count": ...}, "the key head_count is missing"),
+        ({"model": ""}, "model is ''"),
+        ({"model": None}, "model is None"),
+        ({"border_s": ...}, "border_fraction or border_s, and neither is given"),
+        ({"border_fraction": 0.2}, "border_fraction or border_s, and both are given"),
+        ({"border_s": 0}, "border_s is 0"),
+        ({"border_s": -0.1}, "border_s is -0.1"),
+        ({"border_s": ..., "border_fraction": 0}, "border_fraction is 0"),
+        ({"border_s": ..., "border_fraction": 1}, "border_fraction is 1"),
+        ({"border_s": ..., "border_fraction": 25}, "expected less than 1"),
+        ({"border_s": ..., "border_fraction": "0.25"}, "border_fraction is '0.25'"),
+        ({"rewind_fraction": 0}, "rewind_fraction is 0"),
+        ({"rewind_fraction": 1.0}, "rewind_fraction is 1"),
+        ({"rewind_fraction": True}, "rewind_fraction is True"),
+        ({"aggregate": "max"}, "aggregate is 'max', expected 'median' or 'mean'"),
+        ({"head_count": 0}, "head_count is 0"),
+        ({"head_count": 1.5}, "head_count is 1.5"),
+        ({"head_count": 3}, "head_count is 3, but heads lists 2"),
+        ({"heads": []}, "heads is []"),
+        ({"heads": ""}, "heads is ''"),
+        ({"heads": None}, "heads is None"),
+        ({"heads": [[1, 2], [3]]}, "heads[1] is [3], expected [layer, head]"),
+        ({"heads": [[1, 2], [3, True]]}, "heads[1] is [3, True]"),
+        ({"heads": [[1, 2], [3, 1.0]]}, "heads[1] is [3, 1.0]"),
+        ({"heads": [[1, -2]]}, "heads[0] is [1, -2]"),
+        ({"heads": [[1, 2], [1, 2]]}, "heads[1] is [1, 2] again"),
+        ({"step_s": 0}, "step_s is 0"),
+        ({"min_audio_s": -1}, "min_audio_s is -1"),
+        ({"max_audio_s": 1.4}, "max_audio_s is 1.4, expected min_audio_s + step_s = 1.5 or more"),
+        ({"max_context_tokens": -1}, "max_context_tokens is -1"),
+        ({"calibration": [1]}, "calibration is [1]"),
+        ({"schema_version": 2}, "has schema_version 2, this one reads 1"),
+        ({"schema_version": 2, "new_key": 1}, "written by a newer alignheads; upgrade"),
+        ({"schema_version": 0}, "schema_version is 0"),
+        ({"language": 3}, "language is 3"),
+    ],
+)  # fmt: skip
+def test_wrong_values_are_refused(tmp_path, changes, expected):
+    assert expected in refusal(written(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+@pytest.mark.parametrize("key", ["border_s", "step_s", "rewind_fraction", "calibration"])
+def test_numbers_that_are_none_are_refused(tmp_path, key, number):
+    value = {"wer": "HERE"} if key == "calibration" else "HERE"
+    path = written(tmp_path, **{key: value})
+    path.write_text(path.read_text().replace('"HERE"', number))
+    assert key in refusal(path)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "42", "no json", "[" * 100_000])
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "decoder_config.json"
+    path.write_text(text)
+    assert "JSON" in refusal(path) or "nested" in refusal(path)
+
+
+def test_a_file_cut_off_anywhere_is_refused(tmp_path):
+    path = written(tmp_path)
+    text = path.read_text()
+    for length in range(len(text)):
+        path.write_text(text[:length])
+        assert "JSON" in refusal(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    assert "make one with calibrate" in refusal(tmp_path / "missing.json")
+    assert "is a folder, expected a decoder configuration" in refusal(tmp_path)
+
+
+def test_a_heads_file_is_no_configuration(tmp_path):
+    path = tmp_path / "heads.json"
+    load_heads("0.6b").save(path)
+    refusal(path)
+
+
+def test_the_constructor_checks_too():
+    with pytest.raises(ValidationError, match="neither is given"):
+        DecoderConfig(model="m", heads="tiny", head_count=1)
+    with pytest.raises(ValidationError, match="frozen"):
+        DecoderConfig(**LEAST).step_s = 2.0  # type: ignore[misc]
+
+
+# Heads of another model, too few, or none
+
+
+@pytest.mark.parametrize("name", ["other/model", "model2", "some/model2", ""])
+def test_a_configuration_of_another_model_is_refused(tmp_path, name):
+    config = DecoderConfig.load(written(tmp_path))
+    with pytest.raises(InputError, match=r"for some/model, not for .*calibrate --model"):
+        config.chosen_heads(Checkpoint(name))
+
+
+@pytest.mark.parametrize(
+    ("configured", "name", "same"),
+    [
+        ("0.6b", "Qwen/Qwen3-ASR-0.6B", True),
+        ("Qwen/Qwen3-ASR-0.6B", "mlx-community/Qwen3-ASR-0.6B-4bit", True),
+        ("0.6b", "Qwen/Qwen3-ASR-1.7B", False),
+        ("tiny", "tiny", True),
+        ("Some/Model", "some/model", True),
+        ("models/mine/", "mine", True),
+        ("me/Qwen3-ASR-0.6B-medical", "Qwen/Qwen3-ASR-0.6B", False),
+        ("my-0.6b", "0.6b", False),
+        ("you/mine", "me/mine", False),
+    ],
+)
+def test_names_of_one_model(configured, name, same):
+    config = DecoderConfig(**{**LEAST, "model": configured})
+    if same:
+        assert config.chosen_heads(Checkpoint(name)) == [(1, 2), (0, 3)]
+    else:
+        with pytest.raises(InputError, match="not for"):
+            config.chosen_heads(Checkpoint(name))
+
+
+@pytest.mark.parametrize(("layers", "count"), [(1, 4), (2, 3)])
+def test_heads_that_the_model_does_not_have_are_refused(layers, count):
+    config = DecoderConfig(**LEAST)
+    with pytest.raises(InputError, match=rf"layer \d head \d, but .* {layers} layers x {count}"):
+        config.chosen_heads(Checkpoint(num_layers=layers, num_heads=count))
+
+
+def test_more_heads_than_the_file_has_are_refused(tmp_path):
+    heads = tmp_path / "heads.json"
+    save_heads(heads)
+    config = DecoderConfig.load(written(tmp_path, heads="heads.json", head_count=4))
+    with pytest.raises(InputError, match=r"4 heads asked for.* lists 3"):
+        config.chosen_heads(Checkpoint())
+
+
+def test_a_heads_file_of_another_shape_is_refused(tmp_path):
+    save_heads(tmp_path / "heads.json")
+    config = DecoderConfig.load(written(tmp_path, heads="heads.json"))
+    with pytest.raises(InputError, match=r"2 layers x 4 heads.*discover-heads"):
+        config.chosen_heads(Checkpoint(num_layers=3))
+
+
+def test_a_missing_heads_file_is_an_error_and_no_guess(tmp_path):
+    config = DecoderConfig.load(written(tmp_path, heads="gone.json"))
+    with pytest.raises(InputError, match=r"no heads file .*gone\.json.*discover-heads"):
+        config.chosen_heads(Checkpoint())
+
+
+def test_an_unknown_checkpoint_has_no_bundled_configuration():
+    with pytest.raises(InputError, match="discover-heads --model my/finetune"):
+        DecoderConfig.bundled("my/finetune")
+
+
+# What is right
+
+
+def save_heads(path):
+    heads_from_compact(
+        [(1, 1), (0, 2), (1, 3)], model="some/model", num_layers=2, num_heads=4, num_kv_heads=2
+    ).save(path)
+
+
+def test_a_heads_file_is_found_from_the_folder_of_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    save_heads(tmp_path / "heads.json")
+    path = written(tmp_path, heads="heads.json")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = DecoderConfig.load(path)
+    assert config.chosen_heads(Checkpoint()) == [(1, 1), (0, 2)]
+    config.save("copy.json")
+    assert DecoderConfig.load("copy.json").chosen_heads(Checkpoint()) == [(1, 1), (0, 2)]
+
+
+def test_fewer_heads_than_listed_are_the_best(tmp_path):
+    config = DecoderConfig.load(written(tmp_path, head_count=1))
+    assert config.chosen_heads(Checkpoint()) == [(1, 2)]
+
+
+def test_it_says_what_the_policy_needs():
+    config = DecoderConfig(**LEAST, aggregate="mean", rewind_fraction=None, min_audio_s=2)
+    assert config.policy == Policy(
+        border_s=0.4, rewind_fraction=None, aggregate="mean", min_frames=26
+    )
+
+
+@pytest.mark.parametrize("name", ["tiny", "0.6b", "1.7b"])
+def test_bundled_configurations_are_for_their_models(name):
+    config = DecoderConfig.bundled(name)
+    assert config.model == config.heads == name
+    assert config.policy.border_frames(100) > 0
+
+
+def test_the_bundled_configuration_of_a_release_fits_its_bundled_heads():
+    config = DecoderConfig.bundled("Qwen/Qwen3-ASR-1.7B")
+    heads = load_heads("1.7b")
+    model = Checkpoint("Qwen/Qwen3-ASR-1.7B", heads.num_layers, heads.num_heads)
+    assert config.chosen_heads(model) == heads.top(config.head_count)
+
+
+# Changes
+
+
+def test_one_border_takes_the_place_of_the_other():
+    config = DecoderConfig(**LEAST)
+    by_fraction = config.changed(border_fraction=0.3)
+    assert (by_fraction.border_fraction, by_fraction.border_s) == (0.3, None)
+    back = by_fraction.changed(border_s=0.4)
+    assert back == config
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"border_fraction": 2}, "border_fraction is 2"),
+        ({"border_fraction": 0.2, "border_s": 0.2}, "both are given"),
+        ({"step": 2}, "unknown key 'step'"),
+        ({"head_count": 9}, "lists 2"),
+        ({"calibration": {"wer": float("nan")}}, "calibration"),
+        ({"calibration": {"wer": object()}}, "calibration"),
+    ],
+)
+def test_changes_are_checked(values, expected):
+    with pytest.raises(InputError, match=expected):
+        DecoderConfig(**LEAST).changed(**values)
+
+
+def test_a_configuration_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = written(tmp_path)
+    before = path.read_text()
+    with pytest.raises(InputError, match="cannot write"):
+        DecoderConfig(**LEAST).save(tmp_path / "no" / "folder.json")
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+fractions = st.floats(0, 1, exclude_min=True, exclude_max=True)
+seconds = st.floats(1e-3, 10)
+configs = st.builds(
+    lambda border, **values: DecoderConfig(**values, **border),
+    border=st.one_of(
+        fractions.map(lambda f: {"border_fraction": f}), seconds.map(lambda s: {"border_s": s})
+    ),
+    model=st.text(min_size=1),
+    language=st.none() | st.text(),
+    heads=st.just("0.6b")
+    | st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=1, unique=True),
+    head_count=st.just(1),
+    aggregate=st.sampled_from(["median", "mean"]),
+    rewind_fraction=st.none() | fractions,
+    min_audio_s=seconds,
+    max_audio_s=st.floats(20, 100),
+    step_s=seconds,
+    max_context_tokens=st.integers(0, 10**6),
+    calibration=st.none() | st.just({"trial": 3, "wer": {"low": 0.1, "high": None}}),
+)
+
+
+@given(config=configs)
+def test_what_is_saved_is_what_is_loaded(tmp_path_factory, config):
+    path = Path(tmp_path_factory.getbasetemp()) / "round_trip.json"
+    config.save(path)
+    assert DecoderConfig.load(path) == config
