@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .discovery.discover import discover_heads
     from .errors import InputError
     from .heads import HeadsFile, load_heads
-    from .runtime.models.qwen3.model import SpeechModel, Transcript
+    from .runtime.models.model import SpeechModel, Transcript
     from .runtime.stream.config import DecoderConfig
     from .runtime.stream.decoder import StreamDecoder, Word
 
@@ -23,9 +23,9 @@ _MODULE_OF_NAME = {
     "DecoderConfig": ".runtime.stream.config",
     "HeadsFile": ".heads",
     "InputError": ".errors",
-    "SpeechModel": ".runtime.models.qwen3.model",
+    "SpeechModel": ".runtime.models.model",
     "StreamDecoder": ".runtime.stream.decoder",
-    "Transcript": ".runtime.models.qwen3.model",
+    "Transcript": ".runtime.models.model",
     "Utterance": ".corpora",
     "Word": ".runtime.stream.decoder",
     "WordTime": ".corpora",

@@ -22,7 +22,7 @@ from alignheads.evaluate.result import BenchmarkFile, load_benchmark
 from alignheads.evaluate.scores import totals
 from alignheads.heads.load import load_heads
 from alignheads.reports.page.report import Report
-from alignheads.runtime.models.qwen3.model import SpeechModel
+from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 
 

@@ -34,7 +34,7 @@ from alignheads.errors import InputError
 from alignheads.evaluate.intervals import Sums
 from alignheads.evaluate.timed import TimedStream
 from alignheads.heads import load_heads
-from alignheads.runtime.models.qwen3.model import SpeechModel
+from alignheads.runtime.models.model import SpeechModel
 
 from published_decoder import PublishedSettings  # isort: skip
 from streaming import Bars, print_cells  # isort: skip

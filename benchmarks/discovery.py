@@ -26,7 +26,8 @@ from alignheads.discovery import discover
 from alignheads.discovery.measure import Measurement
 from alignheads.errors import InputError
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.qwen3.model import Prefix, SpeechModel
+from alignheads.runtime.models.model import SpeechModel
+from alignheads.runtime.models.protocol import Prefix
 
 _Result = TypeVar("_Result")
 _MEGABYTE = 1e6

@@ -29,11 +29,12 @@ import typer
 
 from alignheads.commandline import run, say
 from alignheads.corpora import Utterance, load_corpus
+from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.corpora.matching import match_words, plain_text
 from alignheads.evaluate.error_rates import word_errors
 from alignheads.evaluate.latency import Distribution
 from alignheads.evaluate.timed import pieces
-from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.decoder import StreamDecoder, Word
 
 CHUNK_S = 0.1

@@ -20,10 +20,11 @@ from mlx_qwen3_asr.audio import compute_features
 from mlx_qwen3_asr.decoder import KVCache
 from mlx_qwen3_asr.generate import detect_repetition
 
+from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.models.qwen3.clock import FRAMES_PER_SECOND
-from alignheads.runtime.models.qwen3.forward import decode
-from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.models.qwen3.text_decoder import decode
 
 _FIRST_FRAME = -15.0
 _LEAST_AUDIO_S = 0.5

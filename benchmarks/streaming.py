@@ -24,7 +24,7 @@ from alignheads.errors import InputError
 from alignheads.evaluate.latency import StreamSummary
 from alignheads.heads.load import load_heads
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.qwen3.model import SpeechModel
+from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 
 # After the package, which makes MLX ready for this machine.

@@ -15,11 +15,12 @@ import numpy as np
 from streaming_speed import speech
 
 from alignheads.corpora import Utterance
+from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.corpora.matching import plain_text
 from alignheads.evaluate.error_rates import ErrorCounts, word_errors
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
 

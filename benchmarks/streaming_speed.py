@@ -15,10 +15,11 @@ from mlx.utils import tree_flatten
 from published_decoder import PublishedDecoder, PublishedSettings
 
 from alignheads.corpora import Utterance
+from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
-from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.models.model import SpeechModel
+from alignheads.runtime.models.qwen3.source import IncrementalDecoder
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
 

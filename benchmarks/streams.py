@@ -17,6 +17,7 @@ from mlx_qwen3_asr.tokenizer import Tokenizer
 from published_decoder import PublishedDecoder, PublishedSettings
 
 from alignheads.corpora import Utterance
+from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.corpora.matching import plain_text
 from alignheads.evaluate.error_rates import SpaceErrors, space_errors
 from alignheads.evaluate.latency import (
@@ -27,7 +28,7 @@ from alignheads.evaluate.latency import (
     summary,
 )
 from alignheads.evaluate.timed import pieces
-from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder, Word
 

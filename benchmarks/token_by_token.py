@@ -18,9 +18,10 @@ from mlx_qwen3_asr.generate import detect_repetition, resolve_max_new_tokens
 from alignheads.corpora import Utterance
 from alignheads.discovery.mapping import token_targets
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.model import SpeechModel
+from alignheads.runtime.models.protocol import Prefix
 from alignheads.runtime.models.qwen3.clock import FRAMES_PER_SECOND
-from alignheads.runtime.models.qwen3.forward import attention_weights, decode
-from alignheads.runtime.models.qwen3.model import Prefix, SpeechModel
+from alignheads.runtime.models.qwen3.text_decoder import attention_weights, decode
 from alignheads.runtime.policy.words import split_words
 
 _REPETITION_CHECK_TOKENS = 8

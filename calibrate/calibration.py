@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..corpora import Corpus
 from ..heads import HeadsFile
-from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.models.model import SpeechModel
 from ..runtime.stream.config import DecoderConfig
 from .outputs import Outputs
 from .result import CalibrationFile

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..heads import HeadsFile, load_heads
-from ..runtime.models.backend import on_gpu
-from ..runtime.models.qwen3.incremental import IncrementalDecoder
-from ..runtime.models.qwen3.model import SpeechModel
-from .replay.identity import code_version, digest, model_hash
-from .replay.source import ReplaySource
+from ..runtime.models.machine import backend_name
+from ..runtime.models.model import SpeechModel
+from ..runtime.models.protocol import AlignmentModel
+from .replay.identity import code_version, digest, engine_version
+from .replay.source import Replay
 from .replay.store import DecodeStore
 from .result import Range
 from .speech import Progress, Speech, SpeechOptions, load_speech
@@ -21,7 +21,7 @@ from .sweep import MEMORY, RANGE, Sweep, SweepOptions, study_name
 
 
 def set_up(
-    model: SpeechModel | str | Path = "tiny",
+    model: AlignmentModel | str | Path = "tiny",
     heads: HeadsFile | str | Path | None = None,
     speech: SpeechOptions | None = None,
     options: SweepOptions | None = None,
@@ -46,7 +46,7 @@ def set_up(
     options.check()
     # What is wrong in a small file is told before a large one is loaded.
     file = heads if isinstance(heads, HeadsFile) or heads is None else load_heads(heads)
-    if not isinstance(model, SpeechModel):
+    if isinstance(model, str | Path):
         model = SpeechModel.load(model, dtype)
     if file is None:
         file = load_heads(None, model.name)
@@ -70,20 +70,16 @@ def set_up(
     name = study_name(options.study or model.label, space.border)
     with failing_as_input(options.storage_name):
         study = open_study(storage, name, fingerprint, options.seed, baselines)
-    store = DecodeStore(_store_path(options.store, model, space, fingerprint))
+    store = DecodeStore(_store_path(options.store, model, space))
     means = "aggregate" in space.ranges or space.base.aggregate == "mean"
-    live = IncrementalDecoder(
-        model,
-        list(space.base.heads),  # type: ignore[arg-type]
-        aggregate="mean" if means else "median",
-    )
+    replay = Replay(model, space.base.pairs, store, with_means=means)
     return Sweep(
         model, file, source_name, space, dev, test, options, storage, study, store,
-        ReplaySource(live, store), parse_rule(options.select), notes,
+        replay, parse_rule(options.select), notes,
     )  # fmt: skip
 
 
-def _common_language(model: SpeechModel, dev: Speech, notes: list[str]) -> str | None:
+def _common_language(model: AlignmentModel, dev: Speech, notes: list[str]) -> str | None:
     """The language that all utterances have, as the model names it."""
     languages = {one.utterance.language for one in dev.recordings}
     if len(languages) == 1:
@@ -96,11 +92,13 @@ def _common_language(model: SpeechModel, dev: Speech, notes: list[str]) -> str |
     return None
 
 
-def _fingerprint(model: SpeechModel, heads: HeadsFile, space: Space, dev: Speech) -> dict[str, str]:
+def _fingerprint(
+    model: AlignmentModel, heads: HeadsFile, space: Space, dev: Speech
+) -> dict[str, str]:
     """What the results of a study depend on, by name."""
     settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
     return {
-        "model": f"{model.name} ({model_hash(model.folder)})",
+        "model": f"{model.name} ({model.fingerprint})",
         "heads": f"{heads.model} ({heads.sha256[:16]})",
         "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
         **{RANGE + name: _shown(values) for name, values in space.ranges.items()},
@@ -115,9 +113,7 @@ def _shown(values: Range) -> str:
     return f"{values.low:g} to {values.high:g}"
 
 
-def _store_path(
-    store: Path | str | None, model: SpeechModel, space: Space, fingerprint: dict[str, str]
-) -> Path | None:
+def _store_path(store: Path | str | None, model: AlignmentModel, space: Space) -> Path | None:
     if store is not None and str(store) == MEMORY:
         return None
     if store is None:
@@ -125,6 +121,13 @@ def _store_path(
 
         store = Path(pooch.os_cache("alignheads")) / "replay"
     key = digest(
-        [fingerprint["model"], fingerprint["code"], space.base.heads, str(model.dtype), on_gpu()]
+        [
+            model.name,
+            model.fingerprint,
+            engine_version(),
+            space.base.pairs,
+            model.dtype,
+            backend_name(),
+        ]
     )
     return Path(store) / f"{model.label}-{key}.sqlite"

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..corpora import Corpus, Utterance, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
+from ..corpora.audio import SAMPLE_RATE
 from ..errors import InputError
 from ..runtime.models.aligners import make_aligner
-from ..runtime.models.qwen3.model import SAMPLE_RATE
 from .result import SpeechInfo
 
 DEFAULT_CLIPS = 200

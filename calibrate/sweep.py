@@ -19,14 +19,13 @@ from optuna.trial import FrozenTrial
 from ..errors import InputError
 from ..evaluate.timed import TimedStream, timed_stream
 from ..heads import HeadsFile
-from ..runtime.models.engine_thread import on_engine_thread
-from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.models.protocol import AlignmentModel
 from ..runtime.stream.config import DecoderConfig
 from ..runtime.stream.decoder import StreamDecoder
 from . import report
 from .held_out import CHOSEN, score_held_out
 from .replay.identity import digest
-from .replay.source import ReplaySource
+from .replay.source import Replay
 from .replay.store import DecodeStore
 from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
 from .scoring import Score, score
@@ -104,7 +103,7 @@ class SweepOptions:
 class Sweep:
     """A sweep that is set up: see `set_up`."""
 
-    model: SpeechModel
+    model: AlignmentModel
     heads: HeadsFile
     heads_source: str
     space: Space
@@ -114,7 +113,7 @@ class Sweep:
     storage: BaseStorage
     study: optuna.Study
     store: DecodeStore
-    source: ReplaySource
+    replay: Replay
     rule: Rule
     notes: list[str] = field(default_factory=list)
 
@@ -122,31 +121,26 @@ class Sweep:
 
     def replayed(self, config: DecoderConfig, recording: Recording) -> TimedStream:
         """One recording, from the store where it can be."""
-
-        def task() -> TimedStream:
-            self.source.play(recording.key, config.head_count, config.aggregate)
-            return self._stream(config, recording, self.source, self._owed_clock)
-
-        # There, since it decodes there: a step from the store has no other thread to wait for.
-        return on_engine_thread(self.model, task)
+        model = self.replay.recording(recording.key)
+        return self._stream(config, recording, model, self._owed_clock)
 
     def live(self, config: DecoderConfig, recording: Recording) -> TimedStream:
         """One recording, decoded as any stream is."""
-        return self._stream(config, recording, None, time.perf_counter)
+        return self._stream(config, recording, self.model, time.perf_counter)
 
     def _owed_clock(self) -> float:
         # So a replayed step takes as long as decoding it once did.
-        return time.perf_counter() + self.source.owed_s
+        return time.perf_counter() + self.replay.owed_s
 
     def _stream(
         self,
         config: DecoderConfig,
         recording: Recording,
-        source: ReplaySource | None,
+        model: AlignmentModel,
         clock: Callable[[], float],
     ) -> TimedStream:
         language = config.language or recording.utterance.language
-        stream = StreamDecoder(self.model, config, language=language, source=source)
+        stream = StreamDecoder(model, config, language=language)
         return timed_stream(stream, recording.samples, clock=clock)
 
     def score(self, config: DecoderConfig) -> Score:
@@ -251,12 +245,12 @@ class Sweep:
                 live.append(self.live(config, recording))
                 identical += said(live[-1]) == said(self.replayed(config, recording))
         audio_s = sum(stream.audio_s for stream in live)
-        answers = self.source.decoded + self.source.replayed
+        answers = self.replay.decoded + self.replay.replayed
         return ReplayInfo(
             states=len(self.store),
-            decoded=self.source.decoded,
-            replayed=self.source.replayed,
-            hit_rate=self.source.replayed / answers if answers else None,
+            decoded=self.replay.decoded,
+            replayed=self.replay.replayed,
+            hit_rate=self.replay.replayed / answers if answers else None,
             live_utterances=len(live),
             live_identical=identical,
             live_rtf=sum(stream.wall_s for stream in live) / audio_s if live else None,

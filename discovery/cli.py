@@ -14,7 +14,7 @@ from ..files import output_folder, output_path
 if TYPE_CHECKING:
     from ..corpora import Utterance
     from ..heads import HeadsFile
-    from ..runtime.models.qwen3.model import SpeechModel
+    from ..runtime.models.model import SpeechModel
     from .measure import Measurement
 
 
@@ -100,7 +100,7 @@ def discover_heads_command(
         raise InputError("--merge pools shards that were scored before; leave --shard out")
     found, example = shards.merge(merge) if merge else None, None
     if found is None:
-        from ..runtime.models.qwen3.model import SpeechModel
+        from ..runtime.models.model import SpeechModel
 
         loaded = SpeechModel.load(model, dtype)
         label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")

@@ -15,7 +15,8 @@ from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
 from ..heads.compare import spearman
 from ..runtime.models.aligners import make_aligner
-from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.models.model import SpeechModel
+from ..runtime.models.protocol import AlignmentModel
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, rank_heads
 
@@ -24,7 +25,7 @@ TS_THRESHOLD = 0.1
 
 
 def discover_heads(
-    model: SpeechModel | str | Path = "tiny",
+    model: AlignmentModel | str | Path = "tiny",
     corpus: Corpus | str | Path | None = None,
     *,
     clips: int | None = None,
@@ -57,7 +58,7 @@ def discover_heads(
         InputError: bad input of any kind, or nothing that could be scored.
     """
     check_options(text, rank_by, top, cuts)
-    if not isinstance(model, SpeechModel):
+    if isinstance(model, str | Path):
         model = SpeechModel.load(model)
     prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
     found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
@@ -94,7 +95,7 @@ class PreparedCorpus:
 
 
 def prepare_corpus(
-    model: SpeechModel,
+    model: AlignmentModel,
     corpus: Corpus | str | Path | None,
     *,
     clips: int | None = None,
@@ -134,7 +135,7 @@ def prepare_corpus(
 
 
 def measure_corpus(
-    model: SpeechModel,
+    model: AlignmentModel,
     prepared: PreparedCorpus,
     language: str | None,
     text: str,
@@ -157,6 +158,7 @@ def measure_corpus(
         num_layers=model.num_layers,
         num_heads=model.num_heads,
         num_kv_heads=model.num_kv_heads,
+        frames_per_s=model.clock.frames(1.0),
         language=model.language_name(spoken),
         corpus=whole.name,
         fingerprint=whole.fingerprint,

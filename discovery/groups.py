@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
-from .statistics import MAX_DISTANCE_FRAMES, border_counts
+from .statistics import border_counts
 from .totals import roc_auc
 
 MAX_CLIPS = 256
@@ -26,13 +25,17 @@ ERROR_CAP_S = 1.0
 
 @dataclass(frozen=True)
 class ClipFrames:
-    """Attended frames of one clip: [layers x heads, tokens] int16, and what they should be.
+    """Where the heads looked in one clip, and where they should have.
 
-    `cut_frames`, `cut_length` and `heard` are the same for its cut versions: frames of the
-    cut audio, [cut tokens].
+    Attributes:
+        attended_s: [layers x heads, tokens] float32, the middle of each attended frame.
+        centre_s: [tokens], the middle of the token's share of its gold word.
+        cut_frames: [layers x heads, cut tokens] int16, attended frames in cut versions.
+        cut_length: [cut tokens], frames of that version.
+        heard: [cut tokens] bool, whether the token's word was fully heard.
     """
 
-    frames: np.ndarray
+    attended_s: np.ndarray
     centre_s: np.ndarray
     cut_frames: np.ndarray
     cut_length: np.ndarray
@@ -48,15 +51,15 @@ class FrameSample:
 
     clips: dict[str, ClipFrames] = field(default_factory=dict)
 
-    def add(self, clip_id: str, frames: np.ndarray, centre_s: np.ndarray) -> None:
-        """Keep a clip, if it is among those to keep: frames [layers x heads, tokens]."""
+    def add(self, clip_id: str, attended_s: np.ndarray, centre_s: np.ndarray) -> None:
+        """Keep a clip, if it is among those to keep: [layers x heads, tokens] and [tokens]."""
         nothing = np.zeros(0, np.int16)
         self.keep(
             clip_id,
             ClipFrames(
-                frames.astype(np.int16),
+                attended_s.astype(np.float32),
                 centre_s,
-                np.zeros((len(frames), 0), np.int16),
+                np.zeros((len(attended_s), 0), np.int16),
                 nothing,
                 nothing.astype(bool),
             ),
@@ -102,14 +105,17 @@ class GroupScore:
     border_auc: float
 
 
-def score_group(clips: Sequence[ClipFrames], heads: Sequence[int]) -> GroupScore:
-    """Score the group of `heads` (indices layer x heads + head) over `clips`."""
+def score_group(clips: Sequence[ClipFrames], heads: Sequence[int], bins: int) -> GroupScore:
+    """Score the group of `heads` (indices layer x heads + head) over `clips`.
+
+    `bins`: see `statistics.border_counts`.
+    """
     rows = list(heads)
-    errors = [_errors_s(np.median(clip.frames[rows], axis=0), clip.centre_s) for clip in clips]
-    counts = np.zeros((1, 2, MAX_DISTANCE_FRAMES))
+    errors = [_errors_s(np.median(clip.attended_s[rows], axis=0), clip.centre_s) for clip in clips]
+    counts = np.zeros((1, 2, bins))
     for clip in clips:
         distances = clip.cut_length - np.median(clip.cut_frames[rows], axis=0)
-        counts += border_counts(np.round(distances[None]).astype(int), clip.heard)
+        counts += border_counts(np.round(distances[None]).astype(int), clip.heard, bins)
     with np.errstate(invalid="ignore"):
         auc = roc_auc(counts[0, 0], counts[0, 1])
     return GroupScore(1000 * float(np.concatenate(errors).mean()), float(auc))
@@ -123,12 +129,13 @@ def forward_selection(
     Returns:
         Heads in the order chosen, and the error in ms after each.
     """
-    frames = np.concatenate([clip.frames for clip in clips], axis=1).astype(np.float32)
+    attended_s = np.concatenate([clip.attended_s for clip in clips], axis=1)
     centre_s = np.concatenate([clip.centre_s for clip in clips])
     left, chosen, curve = list(candidates)[:MAX_CANDIDATES], [], []
     while left and len(chosen) < size:
         errors = [
-            _errors_s(np.median(frames[[*chosen, head]], axis=0), centre_s).mean() for head in left
+            _errors_s(np.median(attended_s[[*chosen, head]], axis=0), centre_s).mean()
+            for head in left
         ]
         best = int(np.argmin(errors))
         chosen.append(left.pop(best))
@@ -136,5 +143,5 @@ def forward_selection(
     return chosen, curve
 
 
-def _errors_s(frames: np.ndarray, centre_s: np.ndarray) -> np.ndarray:
-    return np.minimum(np.abs((frames + 0.5) / FRAMES_PER_SECOND - centre_s), ERROR_CAP_S)
+def _errors_s(attended_s: np.ndarray, centre_s: np.ndarray) -> np.ndarray:
+    return np.minimum(np.abs(attended_s - centre_s), ERROR_CAP_S)

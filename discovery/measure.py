@@ -13,15 +13,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..corpora import Corpus, Utterance, WordTime
+from ..corpora.audio import SAMPLE_RATE
 from ..errors import InputError
-from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
-from ..runtime.models.qwen3.model import SAMPLE_RATE, Prefix, SpeechModel
+from ..runtime.models.protocol import AlignmentModel, Prefix
 from ..runtime.policy.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
 from .groups import FrameSample
 from .mapping import TokenTargets, token_targets
 from .ranking import top_stability
-from .statistics import REPLICATES, LayerStatistics, border_counts, layer_statistics
+from .statistics import (
+    REPLICATES,
+    FrameTimes,
+    LayerStatistics,
+    border_counts,
+    distance_bins,
+    layer_statistics,
+)
 from .totals import HeadTotals, HitCounts
 
 MAX_BATCH = 16
@@ -44,6 +51,7 @@ class Subject:
     num_layers: int
     num_heads: int
     num_kv_heads: int
+    frames_per_s: float
     language: str | None
     corpus: str
     fingerprint: str
@@ -80,18 +88,17 @@ class _Clip:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A decoded clip: all tokens after the prompt, of which text starts at `text_start`."""
+    """A decoded clip: the tokens of its text, and their words."""
 
     clip: _Clip
     prefix: Prefix
     ids: list[int]
-    text_start: int
     words: list[TokenWord]
-    language: str
+    language: str | None
 
 
 def measure(
-    model: SpeechModel,
+    model: AlignmentModel,
     corpus: Corpus,
     subject: Subject,
     language: str | None = None,
@@ -112,7 +119,8 @@ def measure(
         InputError: nothing could be scored, or a language the model does not know.
     """
     shape = (model.num_layers, model.num_heads)
-    found = Measurement(subject, HeadTotals(*shape), HitCounts(np.zeros(shape), 0))
+    totals = HeadTotals(*shape, subject.frames_per_s)
+    found = Measurement(subject, totals, HitCounts(np.zeros(shape), 0))
     found.skipped.update({skip.id: skip.reason for skip in corpus.skipped})
     model.language_name(language)
     done, total = 0, len(corpus.utterances)
@@ -136,7 +144,7 @@ def measure(
 
 
 def _read(
-    model: SpeechModel, utterances: Sequence[Utterance], found: Measurement
+    model: AlignmentModel, utterances: Sequence[Utterance], found: Measurement
 ) -> Iterator[_Clip]:
     for utterance in utterances:
         if not utterance.words:
@@ -149,14 +157,16 @@ def _read(
             found.skipped[utterance.id] = str(error)
 
 
-def _batches(model: SpeechModel, clips: Iterator[_Clip] | Sequence[_Clip]) -> Iterator[list[_Clip]]:
+def _batches(
+    model: AlignmentModel, clips: Iterator[_Clip] | Sequence[_Clip]
+) -> Iterator[list[_Clip]]:
     """Clips to decode together: as many as their keys and values leave memory for."""
     batch: list[_Clip] = []
-    longest = 0
+    longest, position_bytes = 0, model.cost().cache_bytes_per_position
     for clip in clips:
-        frames = FRAMES_PER_SECOND * len(clip.samples) // SAMPLE_RATE
+        frames = model.clock.count(len(clip.samples))
         longest = max(longest, frames + _ANSWER_POSITIONS)
-        over = model.cache_bytes(longest * (len(batch) + 1)) > CACHE_BUDGET_BYTES
+        over = position_bytes * longest * (len(batch) + 1) > CACHE_BUDGET_BYTES
         if batch and (over or len(batch) >= MAX_BATCH):
             yield batch
             batch, longest = [], frames + _ANSWER_POSITIONS
@@ -165,39 +175,34 @@ def _batches(model: SpeechModel, clips: Iterator[_Clip] | Sequence[_Clip]) -> It
         yield batch
 
 
-def _decode(model: SpeechModel, clips: Sequence[_Clip], language: str | None) -> list[_Answer]:
+def _decode(model: AlignmentModel, clips: Sequence[_Clip], language: str | None) -> list[_Answer]:
     languages = [language or clip.utterance.language for clip in clips]
     prefixes = [
         model.prefill(clip.samples, given) for clip, given in zip(clips, languages, strict=True)
     ]
-    answers = []
-    for clip, prefix, ids, given in zip(
-        clips, prefixes, model.generate(prefixes), languages, strict=True
-    ):
-        transcript = model.transcript(ids, given)
-        spoken = transcript.language or "None"
-        answers.append(_answer(model, clip, prefix, ids, len(ids) - len(transcript.token_ids),
-                               spoken))  # fmt: skip
-    return answers
+    answers = model.generate(prefixes)
+    return [
+        _answer(model, clip, prefix, list(answer.text_ids), answer.language)
+        for clip, prefix, answer in zip(clips, prefixes, answers, strict=True)
+    ]
 
 
 def _answer(
-    model: SpeechModel, clip: _Clip, prefix: Prefix, ids: list[int], text_start: int, language: str
+    model: AlignmentModel, clip: _Clip, prefix: Prefix, ids: list[int], language: str | None
 ) -> _Answer:
-    parts = [model.vocabulary.token_bytes(i) for i in ids[text_start:]]
-    return _Answer(clip, prefix, ids, text_start, split_words(parts, language), language)
+    words = split_words(map(model.token_bytes, ids), language)
+    return _Answer(clip, prefix, ids, words, language)
 
 
-def _forced(model: SpeechModel, answer: _Answer) -> _Answer:
+def _forced(model: AlignmentModel, answer: _Answer) -> _Answer:
     """The same clip with the reference transcript in place of the model's own text."""
     text = answer.clip.utterance.text
-    text = text.lower() if text.isupper() else text  # LibriSpeech shouts; no model does
-    head = answer.ids[: answer.text_start]
-    return _answer(model, answer.clip, answer.prefix, [*head, *model.vocabulary.encode(text)],
-                   answer.text_start, answer.language)  # fmt: skip
+    # LibriSpeech's transcripts are in capitals, in which no model writes.
+    text = text.lower() if text.isupper() else text
+    return _answer(model, answer.clip, answer.prefix, model.encode_text(text), answer.language)
 
 
-def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
+def _score(model: AlignmentModel, answer: _Answer, found: Measurement) -> bool:
     """Add one clip to the totals; False, and a reason in `skipped`, if nothing matches."""
     clip_id, text = answer.clip.utterance.id, found.subject.text
     forced = _forced(model, answer)
@@ -209,7 +214,8 @@ def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
     targets, layers = scored
     found.totals.add(clip_id, targets, layers)
     frames = np.concatenate([layer.frames for layer in layers])
-    found.sample.add(clip_id, frames, targets.centre_s)
+    times = FrameTimes.of(model.clock, answer.prefix.frames)
+    found.sample.add(clip_id, times.centres_s[frames], targets.centre_s)
     again = scored if other.ids == ours.ids else _layers(model, other)
     if again is not None:
         found.other_hits.add(*again)
@@ -217,16 +223,17 @@ def _score(model: SpeechModel, answer: _Answer, found: Measurement) -> bool:
 
 
 def _layers(
-    model: SpeechModel, answer: _Answer
+    model: AlignmentModel, answer: _Answer
 ) -> tuple[TokenTargets, list[LayerStatistics]] | None:
     """The statistics of each layer over the alignable tokens; None if there are none."""
     targets = token_targets(answer.words, answer.clip.words)
     if not len(targets):
         return None
     layers: list[LayerStatistics] = []
+    times = FrameTimes.of(model.clock, answer.prefix.frames)
 
     def on_layer(_: int, weights: np.ndarray) -> None:
-        layers.append(layer_statistics(weights[:, answer.text_start :], targets))
+        layers.append(layer_statistics(weights, targets, times))
 
     model.attention(answer.prefix, answer.ids, on_layer)
     return targets, layers
@@ -251,8 +258,9 @@ def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:
 
 
 def _score_cuts(
-    model: SpeechModel, clips: Sequence[_Clip], language: str | None, found: Measurement
+    model: AlignmentModel, clips: Sequence[_Clip], language: str | None, found: Measurement
 ) -> None:
+    bins = distance_bins(found.subject.frames_per_s)
     for batch in _batches(model, sorted(clips, key=lambda clip: len(clip.samples))):
         for answer in _decode(model, batch, language):
             clip = answer.clip
@@ -264,9 +272,9 @@ def _score_cuts(
 
             def on_layer(layer: int, weights: np.ndarray, answer=answer, tokens=tokens,
                          heard=heard, layers=layers, clip_id=clip.utterance.id):  # fmt: skip
-                frames = weights[:, answer.text_start :][:, tokens].argmax(-1)
+                frames = weights[:, tokens].argmax(-1)
                 distances = weights.shape[-1] - frames
-                found.totals.add_border(clip_id, layer, border_counts(distances, heard))
+                found.totals.add_border(clip_id, layer, border_counts(distances, heard, bins))
                 layers.append(frames)
 
             model.attention(answer.prefix, answer.ids, on_layer)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from .groups import MAX_GROUP, FrameSample, GroupScore, forward_selection, score_group
+from .statistics import distance_bins
 from .totals import LOWER_IS_BETTER, HeadTotals
 
 RANKINGS = {
@@ -89,7 +90,8 @@ def rank_heads(
     return HeadRanking(
         method, metric, [int(head) for head in order], top,
         probability.reshape(totals.shape), stability, _clips_needed(stability, totals.clips),
-        curve, len(curve or ()), _baselines(validating, order, by_hits, curve),
+        curve, len(curve or ()),
+        _baselines(validating, order, by_hits, curve, distance_bins(totals.frames_per_s)),
     )  # fmt: skip
 
 
@@ -117,7 +119,9 @@ def _clips_needed(stability: float, clips: int) -> int | None:
     return int(np.ceil(clips * ((1 - stability) / (1 - STABLE)) ** 2))
 
 
-def _baselines(clips, order: list[int], hit_rate: np.ndarray, curve) -> dict[str, GroupScore]:
+def _baselines(
+    clips, order: list[int], hit_rate: np.ndarray, curve, bins: int
+) -> dict[str, GroupScore]:
     """This ranking's groups beside all heads, the published way, and the single best head."""
     if not clips:
         return {}
@@ -134,4 +138,4 @@ def _baselines(clips, order: list[int], hit_rate: np.ndarray, curve) -> dict[str
     if curve:
         size = int(np.argmin(curve)) + 1
         groups[f"this set, best size ({size})"] = order[:size]
-    return {name: score_group(clips, heads) for name, heads in groups.items()}
+    return {name: score_group(clips, heads, bins) for name, heads in groups.items()}

@@ -24,7 +24,7 @@ from .totals import HeadTotals, HitCounts
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 # What reading a file that was cut off, overwritten or never was one may raise.
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
@@ -79,7 +79,7 @@ def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
         subject = Subject(**header["subject"])
         shape = subject.num_layers, subject.num_heads
         other = HitCounts(arrays["other.hits"], header["other_tokens"])
-        found = Measurement(subject, HeadTotals(*shape), other)
+        found = Measurement(subject, HeadTotals(*shape, subject.frames_per_s), other)
         found.totals.arrays = {name: arrays[f"totals.{name}"] for name in found.totals.arrays}
         for i, clip_id in enumerate(header["clips"]):
             parts = {f.name: arrays[f"clip.{i}.{f.name}"] for f in fields(ClipFrames)}

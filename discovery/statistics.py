@@ -6,7 +6,8 @@ comes with it: beside the plain sums there are `REPLICATES` sums in which each c
 Poisson(1) number drawn from its own id: the Poisson bootstrap (Hanley & MacGibbon 2006;
 Chamandy et al. 2012), the online form of resampling clips with replacement.
 
-Frames: 13 a second; frame f covers [f/13, (f+1)/13) s.
+Windows and distances are counted in frames at the rate of the model's clock, as the published
+scores are; time errors follow the clock exactly.
 """
 
 from __future__ import annotations
@@ -16,15 +17,52 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
+from ..runtime.models.protocol import FrameClock, frame_edges_s
 from .mapping import TokenTargets
 
 REPLICATES = 200
-SINK_FRAMES = 8
-MIN_TOLERANCE_FRAMES = 3
+SINK_S = 0.6
+"""The start of the audio, which heads attend to that have nothing to attend to."""
+TOLERANCE_S = 0.23
+"""A hit is at most so far from the middle of its word, or half the word if that is more."""
 ERROR_EDGES_S = np.concatenate([np.arange(0, 1, 0.02), np.geomspace(1, 60, 31)])
-MAX_DISTANCE_FRAMES = 40
+MAX_DISTANCE_S = 3.1
 """Distances from the end of the audio are counted up to this; farther ones fall into it."""
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """The frames of one clip in time, as a model's clock has them.
+
+    Attributes:
+        per_s: frames in a second.
+        centres_s: [frames], the middle of each.
+    """
+
+    per_s: float
+    centres_s: np.ndarray
+
+    @classmethod
+    def of(cls, clock: FrameClock, frames: int) -> FrameTimes:
+        """Of a clip of so many frames."""
+        edges_s = frame_edges_s(clock, frames)
+        # A frame ends where the next one starts.
+        return cls(clock.frames(1.0), (edges_s[:-1] + edges_s[1:]) / 2)
+
+    @property
+    def sink_frames(self) -> int:
+        """Frames of `SINK_S`."""
+        return round(SINK_S * self.per_s)
+
+    @property
+    def tolerance_frames(self) -> int:
+        """Frames of `TOLERANCE_S`."""
+        return round(TOLERANCE_S * self.per_s)
+
+
+def distance_bins(frames_per_s: float) -> int:
+    """How many distances from the end of the audio are told apart."""
+    return round(MAX_DISTANCE_S * frames_per_s)
 
 
 @dataclass(frozen=True)
@@ -45,20 +83,23 @@ class LayerStatistics:
     frames: np.ndarray
 
 
-def layer_statistics(weights: np.ndarray, targets: TokenTargets) -> LayerStatistics:
-    """Count what `Scores` needs, for the heads of one layer on one clip.
+def layer_statistics(
+    weights: np.ndarray, targets: TokenTargets, times: FrameTimes
+) -> LayerStatistics:
+    """Count what the scores need, for the heads of one layer on one clip.
 
     Args:
         weights: [heads, tokens, frames], softmax attention of each token over the audio.
         targets: the alignable ones of these tokens.
+        times: where the frames lie in time.
     """
     weights = weights[:, targets.token]
     frames = weights.argmax(axis=-1)
-    first, last = gold_frames(targets, weights.shape[-1])
-    middle = (targets.start_s + targets.end_s) / 2 * FRAMES_PER_SECOND
-    half_word = (targets.end_s - targets.start_s) / 2 * FRAMES_PER_SECOND
-    hit = np.abs(frames + 0.5 - middle) <= np.maximum(MIN_TOLERANCE_FRAMES, half_word)
-    errors_s = np.abs((frames + 0.5) / FRAMES_PER_SECOND - targets.centre_s)
+    first, last = gold_frames(targets, times)
+    middle = (targets.start_s + targets.end_s) / 2 * times.per_s
+    half_word = (targets.end_s - targets.start_s) / 2 * times.per_s
+    hit = np.abs(frames + 0.5 - middle) <= np.maximum(times.tolerance_frames, half_word)
+    errors_s = np.abs(times.centres_s[frames] - targets.centre_s)
 
     running = np.concatenate([np.zeros((*weights.shape[:2], 1)), weights.cumsum(-1)], axis=-1)
     tokens = np.arange(len(targets))
@@ -72,30 +113,32 @@ def layer_statistics(weights: np.ndarray, targets: TokenTargets) -> LayerStatist
         rho=_spearman(frames, targets.centre_s) * len(targets),
         mass=inside.sum(-1),
         entropy=entropy.sum(-1),
-        sinks=(frames < SINK_FRAMES).sum(-1),
+        sinks=(frames < times.sink_frames).sum(-1),
         error_counts=_histograms(np.digitize(errors_s, ERROR_EDGES_S) - 1, len(ERROR_EDGES_S)),
         frames=frames,
     )
 
 
-def gold_frames(targets: TokenTargets, frames: int) -> tuple[np.ndarray, np.ndarray]:
+def gold_frames(targets: TokenTargets, times: FrameTimes) -> tuple[np.ndarray, np.ndarray]:
     """First and last frame [n] of each token's gold word, inside the audio."""
-    first = np.floor(targets.start_s * FRAMES_PER_SECOND).astype(int)
-    last = np.ceil(targets.end_s * FRAMES_PER_SECOND).astype(int) - 1
+    frames = len(times.centres_s)
+    first = np.floor(targets.start_s * times.per_s).astype(int)
+    last = np.ceil(targets.end_s * times.per_s).astype(int) - 1
     first = np.clip(first, 0, frames - 1)
     return first, np.clip(last, first, frames - 1)
 
 
-def border_counts(distances: np.ndarray, heard: np.ndarray) -> np.ndarray:
+def border_counts(distances: np.ndarray, heard: np.ndarray, bins: int) -> np.ndarray:
     """Histograms of the distance to the end of the audio, [heads, 2, distances].
 
     Args:
         distances: [heads, tokens], frames from the attended one to the end of the audio.
         heard: [tokens] bool, whether the token's word was fully heard; row 1 counts these.
+        bins: how many distances are told apart; the last one is all that are further.
     """
-    clipped = np.clip(distances, 0, MAX_DISTANCE_FRAMES - 1)
+    clipped = np.clip(distances, 0, bins - 1)
     return np.stack(
-        [_histograms(clipped[:, heard == side], MAX_DISTANCE_FRAMES) for side in (False, True)],
+        [_histograms(clipped[:, heard == side], bins) for side in (False, True)],
         axis=1,
     )
 

@@ -14,9 +14,9 @@ from ..errors import InputError
 from .mapping import TokenTargets
 from .statistics import (
     ERROR_EDGES_S,
-    MAX_DISTANCE_FRAMES,
     REPLICATES,
     LayerStatistics,
+    distance_bins,
     replicate_weights,
 )
 
@@ -33,8 +33,11 @@ LOWER_IS_BETTER = frozenset(
 class HeadTotals:
     """Additive statistics of every head. `add` clips, `+` shards, read scores."""
 
-    def __init__(self, num_layers: int, num_heads: int) -> None:
+    def __init__(self, num_layers: int, num_heads: int, frames_per_s: float) -> None:
+        """`frames_per_s`: of the model's clock."""
         self.shape = (num_layers, num_heads)
+        self.frames_per_s = frames_per_s
+        bins = distance_bins(frames_per_s)
         runs = 1 + REPLICATES
         self.arrays: dict[str, np.ndarray] = {
             name: np.zeros(runs) for name in ("clips", "tokens", "pairs")
@@ -42,7 +45,7 @@ class HeadTotals:
         for name in _PER_HEAD[:-1]:
             self.arrays[name] = np.zeros((runs, *self.shape))
         self.arrays["error_counts"] = np.zeros((runs, *self.shape, len(ERROR_EDGES_S)), np.float32)
-        self.arrays["border"] = np.zeros((runs, *self.shape, 2, MAX_DISTANCE_FRAMES), np.float32)
+        self.arrays["border"] = np.zeros((runs, *self.shape, 2, bins), np.float32)
 
     def add(self, clip_id: str, targets: TokenTargets, layers: Sequence[LayerStatistics]) -> None:
         """Add one clip, whose id decides its weight in each replicate."""
@@ -70,7 +73,7 @@ class HeadTotals:
                 f"cannot add scores of {self.shape} (layers, heads) and {other.shape}: "
                 "they are of different models"
             )
-        both = HeadTotals(*self.shape)
+        both = HeadTotals(*self.shape, self.frames_per_s)
         both.arrays = {name: array + other.arrays[name] for name, array in self.arrays.items()}
         return both
 
@@ -87,9 +90,9 @@ class HeadTotals:
     def scores(self) -> dict[str, np.ndarray]:
         """Every metric, [1 + replicates, layers, heads]; NaN where a metric is undefined.
 
-        - hit_rate: share of tokens whose attended frame lies within max(3 frames, half the
-          word) of the middle of the gold word: in the word, or in the 6 frames around its
-          middle where it is shorter. The window of the published `ts`.
+        - hit_rate: share of tokens whose attended frame lies within max(0.23 s, half the word)
+          of the middle of the gold word, in whole frames: 3 of 13 a second. The window of the
+          published `ts`.
         - monotonicity: share of consecutive tokens whose attended frame does not go back.
         - rho: Spearman's rank correlation of attended frame and gold time, mean over clips by
           their tokens.
@@ -97,7 +100,7 @@ class HeadTotals:
           from the token's own share of the gold word (its bytes' share of the span).
         - mass: attention inside the gold span, of all attention the token pays (0 to 1).
         - entropy_nats: entropy of the attention over the audio, renormalised to 1.
-        - sink_share: share of tokens whose attended frame is among the first 8.
+        - sink_share: share of tokens whose attended frame is in the first 0.6 s, 8 frames of 13.
         - border_auc: area under the ROC curve of the distance from the attended frame to the
           end of the audio, separating tokens of words fully heard from tokens guessed beyond
           the end, over clips that were cut short (Mann-Whitney U; ties count one half).

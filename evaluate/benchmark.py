@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..calibrate.replay.identity import model_hash
 from ..corpora import Corpus
 from ..errors import InputError
 from ..runtime.models import machine
-from ..runtime.models.qwen3.model import SpeechModel
+from ..runtime.models.protocol import AlignmentModel
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
@@ -83,7 +82,7 @@ class Job:
         traces: how many utterances of each simul run are watched step by step.
     """
 
-    model: SpeechModel
+    model: AlignmentModel
     corpus: Corpus
     decoders: Sequence[Decoder]
     group: Group = "utterance"
@@ -146,8 +145,8 @@ def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
     return BenchmarkFile.model_construct(
         model=ModelInfo(
             name=job.model.name,
-            fingerprint=model_hash(job.model.folder),
-            dtype=str(job.model.dtype).removeprefix("mlx.core."),
+            fingerprint=job.model.fingerprint,
+            dtype=job.model.dtype,
         ),
         corpus=CorpusInfo(
             name=job.corpus.name,

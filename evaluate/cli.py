@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files import output_path, replacing
 
 if TYPE_CHECKING:
-    from ..runtime.models.qwen3.model import SpeechModel
+    from ..runtime.models.model import SpeechModel
     from ..runtime.stream.config import DecoderConfig
     from .benchmark import Running
 
@@ -195,13 +195,12 @@ def _load(
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"two configurations are called {label}.json; give each its own name")
-    if heads is not None:
-        load_heads(heads)
-    from ..runtime.models.qwen3.model import SpeechModel
+    file = load_heads(heads) if heads is not None else None
+    from ..runtime.models.model import SpeechModel
 
     loaded = SpeechModel.load(model, dtype)
     return loaded, [
-        (label, chosen_config(loaded, one, heads, {})) for label, one in given or [("", None)]
+        (label, chosen_config(loaded, one, file, {})) for label, one in given or [("", None)]
     ]
 
 

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..corpora import WordTime
+from ..corpora.audio import SAMPLE_RATE
 from ..errors import InputError
-from ..runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
+from ..runtime.models.model import transcribe
+from ..runtime.models.protocol import AlignmentModel
+from ..runtime.models.spectrogram import spectrogram
 from ..runtime.stream.config import DecoderConfig
 from ..runtime.stream.decoder import StreamDecoder
 from ..runtime.stream.trace import StepTrace
@@ -42,11 +45,11 @@ class Decoder:
     mode: Mode
     config: DecoderConfig | None
 
-    def settings(self, model: SpeechModel) -> RunSettings:
+    def settings(self, model: AlignmentModel) -> RunSettings:
         """As the file holds it."""
         if self.config is None:
             return RunSettings(name=self.name, mode=self.mode)
-        heads = self.config.chosen_heads(model)
+        heads = list(self.config.resolved(model).pairs)
         config = self.config.model_dump(mode="json", exclude={"calibration", "heads"})
         return RunSettings(
             name=self.name,
@@ -91,7 +94,7 @@ def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def warm_up(model: SpeechModel, decoder: Decoder, item: Item, language: str | None) -> None:
+def warm_up(model: AlignmentModel, decoder: Decoder, item: Item, language: str | None) -> None:
     """Decode the first seconds of `item` for nothing: the first step of all is slow.
 
     Raises:
@@ -102,7 +105,7 @@ def warm_up(model: SpeechModel, decoder: Decoder, item: Item, language: str | No
 
 
 def observe(
-    model: SpeechModel,
+    model: AlignmentModel,
     decoder: Decoder,
     item: Item,
     language: str | None,
@@ -146,8 +149,8 @@ def observe(
     )
     if not (is_traced and steps and decoder.config is not None):
         return observation, None
-    mel = model.log_mel(samples[: int(TRACED_S * SAMPLE_RATE)])
-    return observation, make_trace(item, steps, decoder.config, gold, mel, found.audio_s)
+    picture = spectrogram(samples[: int(TRACED_S * SAMPLE_RATE)])
+    return observation, make_trace(item, steps, gold, picture, found.audio_s)
 
 
 def _given(item: Item, language: str | None) -> str | None:
@@ -155,7 +158,7 @@ def _given(item: Item, language: str | None) -> str | None:
 
 
 def _decode(
-    model: SpeechModel,
+    model: AlignmentModel,
     decoder: Decoder,
     samples: np.ndarray,
     language: str | None,
@@ -163,7 +166,7 @@ def _decode(
 ) -> TimedStream:
     if decoder.mode == "offline":
         begin = time.perf_counter()
-        text = model.transcribe(samples, language).text
+        text = transcribe(model, samples, language).text
         wall_s = time.perf_counter() - begin
         return TimedStream((), text, wall_s, len(samples) / SAMPLE_RATE)
     stream = StreamDecoder(model, decoder.config, language=language, on_step=on_step)
@@ -196,7 +199,7 @@ def _rounded(value: Any) -> Any:
 
 
 def run_decoder(
-    model: SpeechModel,
+    model: AlignmentModel,
     decoder: Decoder,
     items: Sequence[Item],
     language: str | None,
@@ -213,8 +216,7 @@ def run_decoder(
         Exception: as `observe`. What came before was handed over.
     """
     if decoder.config is not None:  # or every stream would read the heads file again
-        heads = decoder.config.chosen_heads(model)
-        decoder = replace(decoder, config=decoder.config.changed(heads=tuple(heads)))
+        decoder = replace(decoder, config=decoder.config.resolved(model))
     left = [item for item in items if item.id not in known]
     if left:
         warm_up(model, decoder, left[0], language)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..runtime.stream.decoder import SAMPLE_RATE, StreamDecoder, Word
-from ..runtime.stream.output import joined
+from ..corpora.audio import SAMPLE_RATE
+from ..runtime.stream.decoder import StreamDecoder, Word, joined
 from .latency import EmittedWord, compute_lags
 
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..corpora import WordTime
-from ..runtime.models.qwen3.clock import FRAMES_PER_SECOND
-from ..runtime.stream.config import DecoderConfig
+from ..runtime.models.spectrogram import Spectrogram
 from ..runtime.stream.trace import StepTrace
 from .items import GAP_S, Item
 from .result import AudioPart, DecodingStep, GoldWord, Mel, TokenStep, Trace
@@ -18,7 +17,6 @@ from .result import AudioPart, DecodingStep, GoldWord, Mel, TokenStep, Trace
 TRACED_S = 30.0
 """Only so much of an utterance is kept: a chapter would fill the file."""
 
-_MEL_PER_SECOND = 100
 _MEL_CHANNELS = 64
 _MEL_EVERY = 2
 
@@ -26,9 +24,8 @@ _MEL_EVERY = 2
 def make_trace(
     item: Item,
     steps: Sequence[StepTrace],
-    config: DecoderConfig,
     gold: Sequence[WordTime] | None,
-    log_mel: np.ndarray,
+    picture: Spectrogram,
     duration_s: float,
 ) -> Trace:
     """The first `TRACED_S` seconds of a stream.
@@ -36,9 +33,8 @@ def make_trace(
     Args:
         item: what was decoded.
         steps: as the decoder told them.
-        config: the decoder's.
         gold: the words of `item`, if their times are known.
-        log_mel: [channels, frames], 100 frames a second.
+        picture: of the item's audio, or of its beginning.
         duration_s: the item's length.
     """
     seconds = min(duration_s, TRACED_S)
@@ -63,17 +59,16 @@ def make_trace(
             for index, one in enumerate(item.utterances)
         ],
         gold=words,
-        mel=packed_mel(log_mel[:, : int(seconds * _MEL_PER_SECOND)]),
-        steps=[_step(step, config) for step in shown],
+        mel=packed_mel(picture, seconds),
+        steps=[_step(step) for step in shown],
     )
 
 
-def _step(step: StepTrace, config: DecoderConfig) -> DecodingStep:
-    border_s = config.policy.border_frames(step.audio_frames) / FRAMES_PER_SECOND
+def _step(step: StepTrace) -> DecodingStep:
     tokens = [
         TokenStep(
             text=token.text,
-            attended_s=round(step.buffer_start_s + (token.frame + 0.5) / FRAMES_PER_SECOND, 3),
+            attended_s=round(token.attended_s, 3),
             committed=token.decision == "commit",
             reason=token.reason,
         )
@@ -82,14 +77,18 @@ def _step(step: StepTrace, config: DecoderConfig) -> DecodingStep:
     return DecodingStep(
         audio_s=round(step.audio_s, 3),
         buffer_start_s=round(step.buffer_start_s, 3),
-        border_s=None if step.reason == "final" else round(border_s, 3),
+        border_s=None if step.reason == "final" else round(step.border_s, 3),
         reason=step.reason,
         tokens=tokens,
     )
 
 
-def packed_mel(log_mel: np.ndarray) -> Mel | None:
-    """A spectrogram small enough for the file: 64 channels, 50 frames a second, a byte each."""
+def packed_mel(picture: Spectrogram, seconds: float) -> Mel | None:
+    """The first `seconds` of a spectrogram, small enough for the file: a byte a cell.
+
+    Two channels and two columns become one each.
+    """
+    log_mel = picture.values[:, : int(seconds * picture.per_s)]
     channels, frames = log_mel.shape
     if frames < _MEL_EVERY or channels % _MEL_CHANNELS:
         return None
@@ -104,7 +103,7 @@ def packed_mel(log_mel: np.ndarray) -> Mel | None:
     return Mel(
         channels=_MEL_CHANNELS,
         frames=scaled.shape[1],
-        per_second=_MEL_PER_SECOND / _MEL_EVERY,
+        per_second=picture.per_s / _MEL_EVERY,
         data=base64.b64encode(zlib.compress(scaled.tobytes(), 9)).decode("ascii"),
     )
 

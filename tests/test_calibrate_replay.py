@@ -16,7 +16,7 @@ from alignheads.calibrate.replay.store import Decoded, DecodeStore
 from alignheads.errors import InputError
 from alignheads.evaluate.timed import timed_stream
 from alignheads.runtime.models.protocol import Hypothesis
-from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
+from alignheads.runtime.models.qwen3.source import IncrementalDecoder
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
 

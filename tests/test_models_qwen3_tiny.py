@@ -13,7 +13,7 @@ from mlx_qwen3_asr.decoder import KVCache
 from alignheads import InputError, SpeechModel
 from alignheads.runtime.models.checkpoint import TINY_FOLDER
 from alignheads.runtime.models.qwen3.clock import frame_count
-from alignheads.runtime.models.qwen3.forward import decode
+from alignheads.runtime.models.qwen3.text_decoder import decode
 from alignheads.runtime.models.qwen3.vocabulary import Vocabulary
 
 

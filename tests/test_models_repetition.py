@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_qwen3_asr.generate import detect_repetition
 
-from alignheads.runtime.models.repetition import ends_in_loop, without_loop
+from alignheads.runtime.models.continuation import ends_in_loop, without_loop
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import soxr
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
-from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
+from alignheads.runtime.models.qwen3.source import IncrementalDecoder
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 
 HEADS = tuple((3, head) for head in range(8))

@@ -9,7 +9,7 @@ import pytest
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
 from alignheads.runtime.models.engine_thread import on_engine_thread
-from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
+from alignheads.runtime.models.qwen3.source import IncrementalDecoder
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 from alignheads.runtime.stream.online import OnlineProcessor, SessionClosed
 

@@ -283,7 +283,7 @@ def test_what_was_shown_and_not_said_is_not_taken_for_words(engine, clips, monke
 
 def test_an_engine_that_fails_once_costs_no_session(engine, clips, demo, monkeypatch, caplog):
     """In the server, not beside it: there an exception would end the session in silence."""
-    from alignheads.runtime.models.qwen3.incremental import IncrementalDecoder
+    from alignheads.runtime.models.qwen3.source import IncrementalDecoder
 
     works, calls = IncrementalDecoder.hypothesis, []
 

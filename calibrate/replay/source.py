@@ -7,7 +7,7 @@ store gives. What is replayed is what would have been decoded live, with one res
 that is committed is read at once and not token by token, which differs in the last bits of a
 float, so where two tokens or two frames all but tie, the other may win.
 
-Knows the seam `HypothesisSource` and the store; not the policy.
+Knows the seam (`AlignmentModel`, `HypothesisSource`) and the store; not the policy.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...runtime.models.protocol import Hypothesis, HypothesisSource
+from ...runtime.models.protocol import (
+    Aggregate,
+    AlignmentModel,
+    Hypothesis,
+    HypothesisSource,
+)
 from .store import Decoded, DecodeStore
 
 
-class ReplaySource:
-    """Answers a stream from a store, and asks `live` for what is not in it.
+class Replay:
+    """A model with ranked heads, and what it once said.
 
-    Before each stream: `play`. Not for several threads.
+    `recording` gives the model for one recording. One stream at a time; not for several threads.
 
     Attributes:
         decoded: answers that were decoded.
@@ -33,37 +38,83 @@ class ReplaySource:
         owed_s: seconds that decoding the replayed answers took, when they were decoded.
     """
 
-    def __init__(self, live: HypothesisSource, store: DecodeStore) -> None:
-        """Answer from `store` for `live`, which gives the frames of all ranked heads."""
-        self._live = live
-        self._store = store
-        self.decoded = self.replayed = 0
-        self.owed_s = 0.0
-        self.play("", 1)
-
-    def play(self, audio: str, head_count: int, aggregate: str = "median") -> None:
-        """A stream of the recording with the hash `audio` comes next.
+    def __init__(
+        self,
+        model: AlignmentModel,
+        heads: Sequence[tuple[int, int]],
+        store: DecodeStore,
+        *,
+        with_means: bool = False,
+    ) -> None:
+        """Answer from `store` for `model`.
 
         Args:
-            audio: identifies the samples.
-            head_count: how many heads, best first, the stream's configuration uses.
-            aggregate: as in the configuration.
+            model: decodes what is not in the store.
+            heads: all that a stream may use, best first: it uses the first of them.
+            store: see there.
+            with_means: keep what the aggregate "mean" needs, too.
         """
-        self._audio = audio
+        self.model = model
+        self.heads = list(heads)
+        self.store = store
+        self.live = model.open_source(heads, "mean" if with_means else "median")
+        self.live_stream: object = None  # the stream that the live source is at
+        self.decoded = self.replayed = 0
+        self.owed_s = 0.0
+
+    def recording(self, key: str) -> AlignmentModel:
+        """The model, for streams of the recording that `key` tells from all others."""
+        return _ReplayedModel(self, key)  # type: ignore[return-value]
+
+
+class _ReplayedModel:
+    """The model of a `Replay`, but that its sources answer from the store."""
+
+    def __init__(self, replay: Replay, key: str) -> None:
+        self._replay, self._key = replay, key
+
+    def __getattr__(self, name: str):
+        return getattr(self._replay.model, name)
+
+    def open_source(
+        self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
+    ) -> HypothesisSource:
+        """See `AlignmentModel`; `heads` are the first of the ranked ones."""
+        if list(heads) != self._replay.heads[: len(heads)]:
+            raise ValueError(f"{list(heads)} are not the first of the ranked heads")
+        return ReplaySource(self._replay, self._key, len(heads), aggregate)
+
+
+class ReplaySource:
+    """Answers a stream from a store, and asks the live model for what is not in it."""
+
+    def __init__(
+        self, replay: Replay, recording: str, head_count: int, aggregate: Aggregate
+    ) -> None:
+        """A source for one stream.
+
+        Args:
+            replay: what it is of.
+            recording: identifies the samples.
+            head_count: how many heads the stream uses, best first.
+            aggregate: how they give one frame.
+        """
+        self._replay = replay
+        self._recording = recording
         self._head_count = head_count
         self._needs_mean = aggregate == "mean"
         self.reset()
 
     def reset(self) -> None:
-        """A new stream starts; the live decoder follows when it is needed."""
+        """See `HypothesisSource`; the live source follows when it is needed."""
         self._dropped = 0
-        self._live_is_here = False
+        self._stream = object()
 
     def drop(self, samples: int) -> None:
         """See `HypothesisSource`."""
         self._dropped += samples
-        if self._live_is_here:
-            self._live.drop(samples)
+        if self._replay.live_stream is self._stream:
+            self._replay.live.drop(samples)
 
     def hypothesis(
         self,
@@ -74,13 +125,14 @@ class ReplaySource:
         context: str = "",
     ) -> Hypothesis:
         """See `HypothesisSource`."""
-        state = json.dumps([self._audio, self._dropped, len(samples), lead, language, context])
+        replay = self._replay
+        state = json.dumps([self._recording, self._dropped, len(samples), lead, language, context])
         committed = tuple(committed_ids)
-        found = self._store.find(state, committed, needs_mean=self._needs_mean)
+        found = replay.store.find(state, committed, needs_mean=self._needs_mean)
         if found is None:
             return self._answer(*self._decoded(state, samples, lead, committed, language, context))
-        self.replayed += 1
-        self.owed_s += found[0].seconds
+        replay.replayed += 1
+        replay.owed_s += found[0].seconds
         return self._answer(*found)
 
     def _decoded(
@@ -97,12 +149,13 @@ class ReplaySource:
         So one decode answers for the trials that wait longer, too. Where the model would not
         say again what is committed, it is decoded from there.
         """
+        store = self._replay.store
         for kept in dict.fromkeys((len(committed) // 2, len(committed))):
-            if self._store.has(state, committed[:kept], needs_mean=self._needs_mean):
+            if store.has(state, committed[:kept], needs_mean=self._needs_mean):
                 continue
-            self.decoded += 1
+            self._replay.decoded += 1
             record = self._decode(samples, lead, committed[:kept], language, context)
-            self._store.put(state, record)
+            store.put(state, record)
             if (done := record.tail(committed)) is not None:
                 return record, done
         raise AssertionError("a decode from all that is committed answers for it")
@@ -115,27 +168,41 @@ class ReplaySource:
         language: str | None,
         context: str,
     ) -> Decoded:
-        if not self._live_is_here:
-            self._live.reset()
-            self._live_is_here = True
+        replay = self._replay
+        if replay.live_stream is not self._stream:
+            replay.live.reset()
+            replay.live_stream = self._stream
         begin = time.perf_counter()
-        said = self._live.hypothesis(samples, lead, committed, language, context)
+        said = replay.live.hypothesis(samples, lead, committed, language, context)
         seconds = time.perf_counter() - begin
         mean = None if said.weights is None else _mean_frames(said.weights).astype(np.uint16)
-        frames = np.asarray(said.frames).astype(np.uint16)
         return Decoded(
-            committed, said.token_ids, frames, mean, said.audio_frames, said.ended, seconds
+            prefix=committed,
+            ids=said.token_ids,
+            language=said.language,
+            frames=np.asarray(said.head_frames).astype(np.uint16),
+            mean_frames=mean,
+            probabilities=said.probabilities.astype(np.float32),
+            audio_frames=said.audio_frames,
+            ended=said.ended,
+            seconds=seconds,
         )
 
     def _answer(self, record: Decoded, done: int) -> Hypothesis:
-        weights = None
+        head_frames = record.frames[done:, : self._head_count].astype(int)
         if self._needs_mean and record.mean_frames is not None:
-            # A stream takes the frame of the greatest mean weight: this is where it is.
-            at = record.mean_frames[done:, self._head_count - 1]
-            weights = np.zeros((len(at), 1, record.audio_frames), np.float32)
-            weights[np.arange(len(at)), 0, at] = 1
-        frames = record.frames[done:, : self._head_count]
-        return Hypothesis(record.ids[done:], frames, record.audio_frames, record.ended, weights)
+            frames = record.mean_frames[done:, self._head_count - 1].astype(float)
+        else:
+            frames = np.median(head_frames, axis=1) if len(head_frames) else np.zeros(0)
+        return Hypothesis(
+            token_ids=record.ids[done:],
+            language=record.language,
+            frames=frames,
+            head_frames=head_frames,
+            probabilities=record.probabilities[done:],
+            audio_frames=record.audio_frames,
+            ended=record.ended,
+        )
 
 
 def _mean_frames(weights: np.ndarray) -> np.ndarray:

@@ -26,12 +26,15 @@ _log = logging.getLogger(__name__)
 
 _SCHEMA = """
 create table if not exists decoded (
-    state text not null, prefix blob not null, ids blob not null, heads integer not null,
-    frames blob not null, mean_frames blob, audio_frames integer not null,
+    state text not null, prefix blob not null, ids blob not null, language text,
+    heads integer not null, frames blob not null, mean_frames blob, probabilities blob not null,
+    audio_frames integer not null,
     ended integer not null, seconds real not null, primary key (state, prefix)
 ) without rowid
 """
-_COLUMNS = "prefix, ids, heads, frames, mean_frames, audio_frames, ended, seconds"
+_COLUMNS = (
+    "prefix, ids, language, heads, frames, mean_frames, probabilities, audio_frames, ended, seconds"
+)
 _BUSY_S = 30.0  # how long another process may hold the file
 _RETRY_S = 0.01
 
@@ -42,11 +45,13 @@ class Decoded:
 
     Attributes:
         prefix: the committed tokens it continues.
-        ids: [tokens], without the end token.
+        ids: [tokens] of text, without the end token.
+        language: given, or the one that the model found; None: no speech.
         frames: [rows, heads] uint16, the frame each head attended to; a row a token, and one
             for the end token if it came.
         mean_frames: [rows, heads] uint16, column k the frame that the mean of the first k + 1
             heads attends to; None where it was not asked for.
+        probabilities: [rows] float32, the model's, of each token.
         audio_frames: in the buffer.
         ended: the end token came; else it was cut by the budget or for repeating itself.
         seconds: what decoding it took.
@@ -54,8 +59,10 @@ class Decoded:
 
     prefix: tuple[int, ...]
     ids: tuple[int, ...]
+    language: str | None
     frames: np.ndarray
     mean_frames: np.ndarray | None
+    probabilities: np.ndarray
     audio_frames: int
     ended: bool
     seconds: float
@@ -156,14 +163,16 @@ class DecodeStore:
             return
         mean = None if record.mean_frames is None else _packed(record.mean_frames)
         row = (
-            state, _packed(record.prefix), _packed(record.ids), record.frames.shape[1],
-            _packed(record.frames), mean, record.audio_frames, record.ended, record.seconds,
+            state, _packed(record.prefix), _packed(record.ids), record.language,
+            record.frames.shape[1], _packed(record.frames), mean,
+            np.ascontiguousarray(record.probabilities, np.float32).tobytes(),
+            record.audio_frames, record.ended, record.seconds,
         )  # fmt: skip
         try:
             with self._file:
                 self._file.execute(
                     f"insert or replace into decoded (state, {_COLUMNS}) "
-                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
         except sqlite3.Error as error:
@@ -175,17 +184,21 @@ class DecodeStore:
     def _read(self, state: str) -> Iterator[Decoded]:
         assert self._file is not None
         query = f"select {_COLUMNS} from decoded where state = ?"
-        for prefix, ids, heads, frames, mean, audio_frames, ended, seconds in self._file.execute(
-            query, (state,)
-        ):
+        for (
+            prefix, ids, language, heads, frames, mean, probabilities, audio_frames, ended, seconds
+        ) in self._file.execute(query, (state,)):  # fmt: skip
             yield Decoded(
-                tuple(np.frombuffer(prefix, np.int32).tolist()),
-                tuple(np.frombuffer(ids, np.int32).tolist()),
-                np.frombuffer(frames, np.uint16).reshape(-1, heads),
-                None if mean is None else np.frombuffer(mean, np.uint16).reshape(-1, heads),
-                audio_frames,
-                bool(ended),
-                seconds,
+                prefix=tuple(np.frombuffer(prefix, np.int32).tolist()),
+                ids=tuple(np.frombuffer(ids, np.int32).tolist()),
+                language=language,
+                frames=np.frombuffer(frames, np.uint16).reshape(-1, heads),
+                mean_frames=None
+                if mean is None
+                else np.frombuffer(mean, np.uint16).reshape(-1, heads),
+                probabilities=np.frombuffer(probabilities, np.float32),
+                audio_frames=audio_frames,
+                ended=bool(ended),
+                seconds=seconds,
             )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import mlx.core as mx
+
 from .cpu.openblas import ADVICE, prefer_openblas
-
-prefer_openblas()  # before MLX is loaded, here and by whatever imports it
-
-import mlx.core as mx  # noqa: E402
 
 _log = logging.getLogger(__name__)
 

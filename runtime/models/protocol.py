@@ -1,47 +1,123 @@
-"""What a model would say next, and where its heads looked: the seam under `StreamDecoder`.
+"""The seam: what a model is for every room above this one.
 
-`incremental.py` asks a model; others may answer from memory. No engine here.
+A room above knows samples, text, tokens of text, and audio frames by their index. How long a frame
+is, which tokens are special, how a prompt is put together and what the engine keeps between two
+steps is known only to the family of the model, in a folder beside this file.
+
+Audio is mono float32 at `corpora.audio.SAMPLE_RATE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
+
+from ...corpora.audio import SAMPLE_RATE
+
+Aggregate = Literal["median", "mean"]
+"""How the heads of a group give one frame: the median of their attended frames, or the frame with
+the most of their mean attention."""
+
+CUT_SAMPLES = SAMPLE_RATE // 100
+"""A buffer is cut at multiples of this (10 ms), so that a spectrogram of it can be kept."""
+LEAD_SAMPLES = 2 * CUT_SAMPLES
+"""Audio before a cut that a source is still given: the first frames of a spectrogram see it."""
+
+
+class FrameClock(Protocol):
+    """Where the audio frames of a model lie, in seconds from the start of the audio."""
+
+    def count(self, samples: int) -> int:
+        """How many frames the model makes of so many samples."""
+        ...
+
+    def span_s(self, frame: int) -> tuple[float, float]:
+        """Start and end of a frame."""
+        ...
+
+    def frames(self, seconds: float) -> float:
+        """How many frames, and which part of the next, lie before a time; also before 0.
+
+        The inverse of `span_s`: `frames(span_s(f)[0])` is f. `frames(1.0)` is the rate.
+        """
+        ...
+
+
+def frame_edges_s(clock: FrameClock, count: int) -> np.ndarray:
+    """[count + 1], the start of each of the first `count` frames, and the end of the last."""
+    starts = [clock.span_s(frame)[0] for frame in range(count)]
+    return np.array([*starts, clock.span_s(count - 1)[1] if count else 0.0])
+
+
+class Prefix(Protocol):
+    """Audio and prompt that have been read, up to where the model's text begins."""
+
+    @property
+    def frames(self) -> int:
+        """Audio frames that a head can attend to."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of a `Prefix`.
+
+    Attributes:
+        text_ids: tokens of the text, without any special one.
+        language: the one given, or the one that the model found; None: no speech, or not known.
+    """
+
+    text_ids: tuple[int, ...]
+    language: str | None
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What the model would say after the committed text, given the buffer.
+    """What a model would say after the committed text, given a buffer of audio.
+
+    A row belongs to each token, and one more to the end of the text if it came.
 
     Attributes:
-        token_ids: [tokens], without the end token.
-        frames: [tokens + 1, heads], the audio frame each head attended to when the token was
-            predicted; the last row is the end token's, absent if it did not come.
+        token_ids: [tokens], text only.
+        language: given or detected; None: no speech was found.
+        frames: [rows] float, the frame that the group of heads attended to when the token was
+            predicted: the `Aggregate` of theirs.
+        head_frames: [rows, heads] int, each head's own, in the order in which they were asked for.
+        probabilities: [rows], the model's probability of the token.
         audio_frames: frames in the buffer.
-        ended: the model wrote the end token (else: budget or repetition).
-        weights: [rows of frames, heads, audio_frames] float32, each head's attention over the
-            audio, normalised to 1; None unless it was asked for. The aggregate "mean" needs it.
+        ended: whether the model ended the text; else the token budget or a loop did.
+        weights: [rows, heads, audio_frames] float32, each head's attention over the audio,
+            normalised to 1; None unless the aggregate is "mean".
     """
 
     token_ids: tuple[int, ...]
+    language: str | None
     frames: np.ndarray
+    head_frames: np.ndarray
+    probabilities: np.ndarray
     audio_frames: int
     ended: bool
     weights: np.ndarray | None = None
 
+    @classmethod
+    def nothing(cls, heads: int, language: str | None = None) -> Hypothesis:
+        """Of a buffer that is too short to say anything of."""
+        none = np.zeros(0)
+        return cls((), language, none, np.zeros((0, heads), int), none, 0, True)
+
 
 class HypothesisSource(Protocol):
-    """What a `StreamDecoder` asks for hypotheses: a model, or a memory of one."""
+    """What a stream asks for hypotheses: a model, or a memory of one. One source is one stream."""
 
     def reset(self) -> None:
         """A new stream starts."""
         ...
 
     def drop(self, samples: int) -> None:
-        """The buffer's first `samples`, a whole number of 10 ms, have left it."""
+        """The buffer's first `samples`, a multiple of `CUT_SAMPLES`, have left it."""
         ...
 
     def hypothesis(
@@ -52,15 +128,136 @@ class HypothesisSource(Protocol):
         language: str | None,
         context: str = "",
     ) -> Hypothesis:
-        """Greedy continuation of `committed_ids` given the buffer.
+        """Greedy continuation of `committed_ids`, given the buffer.
 
         Args:
-            samples: [lead + n] float32, 16 kHz mono: `lead` samples of the audio before the
-                buffer (0, or enough for the first mel frames), then the buffer.
-            lead: see above.
-            committed_ids: text tokens already committed whose audio is in the buffer; with
-                no `language`, preceded by the answer's own head.
-            language: canonical name, or None while it is not known.
-            context: earlier text, for the system prompt.
+            samples: [lead + n] float32: `lead` samples of the audio before the buffer, then it.
+            lead: 0 at a stream's start, after a cut `LEAD_SAMPLES`.
+            committed_ids: tokens of text that are committed and whose audio is in the buffer.
+            language: the model's own name of it, or None while it is not known.
+            context: text before the buffer.
         """
         ...
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """What computing costs, in floating-point operations: a multiplication and an addition are two.
+
+    Attributes:
+        encoder_flop_per_frame: convolutions and dense layers of the encoder, for an audio frame.
+        encoder_flop_per_pair: attention of the encoder, for each pair of frames in a window.
+        decoder_flop_per_position: dense layers of the text decoder, for each position read.
+        decoder_flop_per_pair: its attention, for each pair of a position and one it attends to.
+        vocabulary_flop_per_row: logits over the vocabulary, for each token predicted.
+        cache_bytes_per_position: memory of the keys and values of a position.
+    """
+
+    encoder_flop_per_frame: float
+    encoder_flop_per_pair: float
+    decoder_flop_per_position: float
+    decoder_flop_per_pair: float
+    vocabulary_flop_per_row: float
+    cache_bytes_per_position: int
+
+
+class AlignmentModel(Protocol):
+    """A speech model with attention that can be looked at.
+
+    Attributes:
+        name: of the checkpoint, as it goes into results.
+        label: a short form of it for file names.
+        family: "qwen3", …
+        num_layers, num_heads, num_kv_heads: of the text decoder.
+        languages: the names of those it knows; empty: it does not say.
+        clock: see `FrameClock`.
+        min_samples: it takes no less audio.
+        max_audio_s: it takes no more.
+        dtype: of its weights, "float32", "float16" or "bfloat16".
+    """
+
+    name: str
+    label: str
+    family: str
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    languages: tuple[str, ...]
+    clock: FrameClock
+    min_samples: int
+    max_audio_s: float
+    dtype: str
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the checkpoint's files."""
+        ...
+
+    def language_name(self, language: str | None) -> str | None:
+        """The model's own name of a language (`en` -> `English`); None stays None.
+
+        Raises:
+            InputError: the checkpoint does not know it.
+        """
+        ...
+
+    def encode_text(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        ...
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token of text, which may begin or end inside a character."""
+        ...
+
+    def prefill(
+        self, samples: np.ndarray, language: str | None = None, context: str = ""
+    ) -> Prefix:
+        """Read `samples` [n] and the prompt around them.
+
+        Args:
+            samples: [n] float.
+            language: given, or None to have it detected.
+            context: text that was said before.
+
+        Raises:
+            InputError: samples that the model cannot take, or a language that it lacks.
+        """
+        ...
+
+    def generate(self, prefixes: Sequence[Prefix]) -> list[Answer]:
+        """Greedy answers, decoded together. The prefixes can be used again."""
+        ...
+
+    def attention(
+        self,
+        prefix: Prefix,
+        text_ids: Sequence[int],
+        on_layer: Callable[[int, np.ndarray], None],
+    ) -> None:
+        """Show the attention of each token of a text over the audio, layer by layer.
+
+        The query of a token is the one that predicts it. Decoders are causal, so one pass over a
+        text gives exactly the attention that decoding it token by token would have had.
+
+        Args:
+            prefix: what the text follows.
+            text_ids: the model's own answer, or any other text.
+            on_layer: called with the layer's index and [heads, tokens, frames] float32, the
+                softmax over all that the query sees, of which this is the audio's share.
+        """
+        ...
+
+    def open_source(
+        self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
+    ) -> HypothesisSource:
+        """A source for a new stream that looks at these (layer, head) pairs."""
+        ...
+
+    def cost(self) -> CostModel:
+        """What it costs to run."""
+        ...
+
+
+def text_of(model: AlignmentModel, token_ids: Sequence[int]) -> str:
+    """The text of `token_ids`; an incomplete character at either end becomes U+FFFD."""
+    return b"".join(map(model.token_bytes, token_ids)).decode("utf-8", errors="replace")

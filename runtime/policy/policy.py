@@ -16,10 +16,8 @@ from typing import Literal
 import numpy as np
 
 from ...errors import InputError
-from ..models.qwen3.clock import FRAMES_PER_SECOND
 from .words import TokenWord
 
-Aggregate = Literal["median", "mean"]
 Reason = Literal["border", "rewind", "sink", "end", "final", "too short"]
 
 _LEAST_FRAMES = 2.0  # of a border or a rewind given as a fraction, as the published decoder has it
@@ -32,21 +30,20 @@ class Policy:
     Attributes:
         border_fraction: the border, as a fraction of the frames in the buffer (at least 2
             frames); or
-        border_s: the border in seconds. Exactly one of the two. A fraction grows with the
-            buffer, and with it the delay.
-        rewind_fraction: the largest jump back, as a fraction of the frames in the buffer (at
-            least 2 frames); None: no rule.
-        aggregate: "median" of the heads' frames; "mean": the caller averages the heads' weights,
-            and gives one frame a token.
-        min_frames: frames in the buffer before anything is committed.
-        sink_frames: the buffer's first frames, which heads attend to when they have nothing to
-            attend to. They say nothing of where a token is spoken, but for
-        opening_s: while no more audio than this is there, a stream's first words may be spoken
-            in those frames, and count as if at their end.
-        doubt_s: how long a rewind or a sink holds a stream back: until this much audio, over
-            the border, has come since the last word.
-        pause_s: how much silence, over the border, ends a text whose end token was decoded: half
-            of the border, and no more than this.
+        border_s: the border in seconds. Exactly one of the two is given. A fraction grows with
+            the buffer, and with it the delay.
+        rewind_fraction: the largest jump back that is no rewind, as a fraction of the frames in
+            the buffer (at least 2 frames); None: no such rule.
+        min_audio_s: nothing is committed before this much audio is in the buffer.
+        sink_s: heads that have nothing to attend to often attend to the start of the buffer
+            (an attention sink). Frames in this much audio at its start do not tell where a token
+            is spoken, with one exception:
+        opening_s: while the buffer holds no more audio than this, the first words of a stream may
+            be spoken in the sink. They count as if they were spoken at its end.
+        doubt_s: a rewind or a sink holds a stream back until this much audio, on top of the
+            border, has come since the last committed word.
+        pause_s: an end token inside the border is believed once the silence after the last word
+            is longer than the border by half of the border, or by this if that is less.
 
     Raises:
         InputError: none or both of the borders, or a value out of range.
@@ -55,38 +52,31 @@ class Policy:
     border_fraction: float | None = None
     border_s: float | None = None
     rewind_fraction: float | None = 0.12
-    aggregate: Aggregate = "median"
-    min_frames: int = FRAMES_PER_SECOND
-    sink_frames: int = 8
+    min_audio_s: float = 0.5
+    sink_s: float = 0.6
     opening_s: float = 3.0
     doubt_s: float = 4.0
     pause_s: float = 1.0
 
     def __post_init__(self) -> None:
         if (self.border_fraction is None) == (self.border_s is None):
-            given = "both were" if self.border_s is not None else "neither was"
-            raise InputError(f"give border_fraction or border_s: {given} given")
+            given = "both are" if self.border_s is not None else "neither is"
+            raise InputError(f"expected border_fraction or border_s, and {given} given")
         for name in ("border_fraction", "rewind_fraction"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise InputError(f"{name} is {value}, expected more than 0 and less than 1")
         if self.border_s is not None and not 0 < self.border_s < math.inf:
             raise InputError(f"border_s is {self.border_s}, expected more than 0 seconds")
-        for name in ("min_frames", "sink_frames", "opening_s", "doubt_s", "pause_s"):
+        for name in ("min_audio_s", "sink_s", "opening_s", "doubt_s", "pause_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
-        if self.aggregate not in ("median", "mean"):
-            raise InputError(f"aggregate is {self.aggregate!r}, expected median or mean")
 
-    def border_frames(self, audio_frames: int) -> float:
+    def border_frames(self, audio_frames: int, frames_per_s: float) -> float:
         """The width of the border in a buffer of `audio_frames`."""
         if self.border_s is not None:
-            return self.border_s * FRAMES_PER_SECOND
+            return self.border_s * frames_per_s
         return max(_LEAST_FRAMES, (self.border_fraction or 0) * audio_frames)
-
-    def pause_after_end_s(self, audio_frames: int) -> float:
-        """The silence that ends a text, over the border, in a buffer of `audio_frames`."""
-        return min(self.pause_s, self.border_frames(audio_frames) / FRAMES_PER_SECOND / 2)
 
     def rewind_frames(self, audio_frames: int) -> float:
         """The largest jump back that is no rewind in a buffer of `audio_frames`."""
@@ -128,6 +118,7 @@ def decide(
     frames: np.ndarray | Sequence[float],
     audio_frames: int,
     policy: Policy,
+    frames_per_s: float,
     *,
     last_frame: float | None = None,
     starts: Sequence[bool] | np.ndarray | None = None,
@@ -161,10 +152,11 @@ def decide(
       inside, a pause after the last word does.
 
     Args:
-        frames: [rows, heads], the attended frame of each head for each token that follows the
-            committed ones, or [rows], already aggregated. Frames count from the buffer's start.
+        frames: [rows], the frame that each token attends to, of those that follow the committed
+            ones. Frames count from the buffer's start.
         audio_frames: frames in the buffer.
         policy: the rules.
+        frames_per_s: of the model's clock.
         last_frame: the frame to compare the first token to, from `Decision.reference_after`,
             shifted with the buffer (it may be negative); None: nothing was committed.
         starts: [tokens], whether a token starts a word (see `word_starts`); None: all do.
@@ -175,7 +167,7 @@ def decide(
     Raises:
         ValueError: frames that are NaN, not in the buffer, or of a wrong shape.
     """
-    values = _aggregated(frames, audio_frames, policy.aggregate)
+    values = _checked(frames, audio_frames)
     if last_frame is not None and not math.isfinite(last_frame):
         raise ValueError(f"the last frame is {last_frame}, expected a finite number")
     tokens = len(values) - has_end
@@ -185,12 +177,13 @@ def decide(
     if len(begins) != tokens:
         raise ValueError(f"starts of {len(begins)} tokens were given for {tokens} tokens")
     evidence = _Evidence(
-        values, [*begins, True][: len(values)], audio_frames, policy, leaving_frames
+        values, [*begins, True][: len(values)], audio_frames, policy, frames_per_s, leaving_frames
     )
 
     references: list[float | None] = []
     reference, reason = last_frame, "end"
-    if last_frame is None and audio_frames < policy.min_frames and not is_final:
+    is_short = audio_frames < int(policy.min_audio_s * frames_per_s)
+    if last_frame is None and is_short and not is_final:
         return Decision(0, "too short", values, False, ())
     for row in range(tokens):
         fault = None if is_final else evidence.fault(row, reference)
@@ -213,22 +206,28 @@ class _Evidence:
     begins: list[bool]
     audio_frames: int
     policy: Policy
+    frames_per_s: float
     leaving_frames: int = 0
+
+    @property
+    def sink_frames(self) -> int:
+        """The frames of the sink."""
+        return round(self.policy.sink_s * self.frames_per_s)
 
     def credible(self, row: int, reference: float | None) -> bool:
         """The row says where its token was spoken: neither a sink nor a rewind."""
         if self._is_sink(row):
-            opening = self.audio_frames <= self.policy.opening_s * FRAMES_PER_SECOND
-            return opening and self._or_start(reference) <= self.policy.sink_frames
+            opening = self.audio_frames <= self.policy.opening_s * self.frames_per_s
+            return opening and self._or_start(reference) <= self.sink_frames
         rewind = self.policy.rewind_frames(self.audio_frames)
         return reference is None or self.values[row] >= reference - rewind
 
     def outside(self, row: int) -> bool:
         """The token of `row` was spoken before the border, if its row can be believed."""
-        if self.policy.sink_frames <= self.values[row] < self.leaving_frames:
+        if self.sink_frames <= self.values[row] < self.leaving_frames:
             return True
-        # Inside the sink a frame is where a token may be spoken, or before that.
-        return self._past_border(max(self.values[row], self.policy.sink_frames - 1))
+        # A token that attends to the sink may be spoken anywhere up to the sink's end.
+        return self._past_border(max(self.values[row], self.sink_frames - 1))
 
     def fault(
         self, row: int, reference: float | None
@@ -264,7 +263,9 @@ class _Evidence:
         if self.credible(tokens, reference) and self.outside(tokens):
             return True
         last = max([self._or_start(reference), *self.values[:tokens]])
-        return self._past_border(last, self.policy.pause_after_end_s(self.audio_frames))
+        border_frames = self.policy.border_frames(self.audio_frames, self.frames_per_s)
+        pause_s = min(self.policy.pause_s, border_frames / self.frames_per_s / 2)
+        return self._past_border(last, pause_s)
 
     def _next_word_heard(self, row: int, reference: float | None) -> bool:
         """The next word that is no sink is credible and outside of the border."""
@@ -277,30 +278,24 @@ class _Evidence:
         return self._past_border(self._or_start(reference), self.policy.doubt_s)
 
     def _past_border(self, frame: float, more_s: float = 0.0) -> bool:
-        margin = self.policy.border_frames(self.audio_frames) + more_s * FRAMES_PER_SECOND
-        return self.audio_frames - frame > margin
+        margin = self.policy.border_frames(self.audio_frames, self.frames_per_s)
+        return self.audio_frames - frame > margin + more_s * self.frames_per_s
 
     def _is_sink(self, row: int) -> bool:
-        return self.values[row] < self.policy.sink_frames
+        return self.values[row] < self.sink_frames
 
     def _or_start(self, reference: float | None) -> float:
-        return self.policy.sink_frames if reference is None else reference
+        return self.sink_frames if reference is None else reference
 
 
-def _aggregated(
-    frames: np.ndarray | Sequence[float], audio_frames: int, aggregate: Aggregate
-) -> tuple[float, ...]:
-    """One frame a row."""
+def _checked(frames: np.ndarray | Sequence[float], audio_frames: int) -> tuple[float, ...]:
+    """One frame a row, in the buffer."""
     array = np.asarray(frames, dtype=float)
-    if array.ndim == 2 and aggregate == "mean" and len(array):
-        raise ValueError("the mean is over weights: give one frame a token, [tokens]")
-    if array.ndim not in (1, 2) or (array.ndim == 2 and len(array) and not array.shape[1]):
-        raise ValueError(f"frames have the shape {array.shape}, expected [tokens, heads]")
+    if array.ndim != 1:
+        raise ValueError(f"frames have the shape {array.shape}, expected [tokens]")
     outside = array[~((array >= 0) & (array < audio_frames))]
     if outside.size:
         raise ValueError(f"frame {outside[0]} is not in a buffer of {audio_frames} frames")
-    if array.ndim == 2:
-        array = np.median(array, axis=1) if len(array) else np.zeros(0)
     return tuple(array.tolist())
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...corpora.audio import SAMPLE_RATE
 from ..models.growing import Growing
-from ..models.log_mel import HOP_SAMPLES, LEAD_SAMPLES
-from ..models.qwen3.model import SAMPLE_RATE
+from ..models.protocol import CUT_SAMPLES, LEAD_SAMPLES
 
 
 class AudioBuffer:
@@ -70,7 +70,7 @@ class AudioBuffer:
 
     def drop(self, seconds: float) -> int:
         """Drop the front, by whole 10 ms; how many samples went. Less than a lead stays."""
-        gone = round(seconds * SAMPLE_RATE / HOP_SAMPLES) * HOP_SAMPLES
+        gone = round(seconds * SAMPLE_RATE / CUT_SAMPLES) * CUT_SAMPLES
         if gone < LEAD_SAMPLES:
             return 0
         self._samples.drop(self.lead + gone - LEAD_SAMPLES)

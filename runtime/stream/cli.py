@@ -19,7 +19,7 @@ from ...files import output_path
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..models.qwen3.model import SpeechModel
+    from ..models.model import SpeechModel
     from .audio_input import AudioSource
     from .config import DecoderConfig
     from .decoder import StreamDecoder
@@ -126,12 +126,11 @@ def _load(
 
     # What is wrong in a small file is told before a large one is loaded.
     chosen = DecoderConfig.load(config) if config is not None else None
-    if heads is not None:
-        load_heads(heads)
-    from ..models.qwen3.model import SpeechModel
+    file = load_heads(heads) if heads is not None else None
+    from ..models.model import SpeechModel
 
     loaded = SpeechModel.load(model, dtype)
-    return loaded, chosen_config(loaded, chosen, heads, settings)
+    return loaded, chosen_config(loaded, chosen, file, settings)
 
 
 def _sources(names: list[str], mic: bool, block_s: float) -> Iterator[AudioSource]:

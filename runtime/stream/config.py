@@ -6,8 +6,10 @@ Knows the contract of the file and where heads come from; nothing of engines or 
 from __future__ import annotations
 
 import json
+import logging
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -20,30 +22,21 @@ from pydantic import (
 
 from ...errors import InputError
 from ...files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from ...heads import HeadsFile
 from ...heads.load import BUNDLED, bundled_name, load_heads
-from ..models.qwen3.clock import FRAMES_PER_SECOND
+from ..models.protocol import Aggregate, AlignmentModel
 from ..policy.policy import Policy
 
-SCHEMA_VERSION = 1
+_log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 2
 
 _KIND = "decoder configuration"
 _USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
 _FOLDER = Path(__file__).parent / "configs"
 
-_Fraction = Annotated[float, Field(gt=0, lt=1)]
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
-
-
-class _ModelShape(Protocol):
-    """What a configuration must know of a loaded checkpoint."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def num_layers(self) -> int: ...
-    @property
-    def num_heads(self) -> int: ...
 
 
 class DecoderConfig(BaseModel):
@@ -55,12 +48,11 @@ class DecoderConfig(BaseModel):
         language: given to the model; None: detected.
         heads: a heads file, a bundled name, or the list of (layer, head) itself, best first.
         head_count: how many of them are used.
-        aggregate: see `Policy`, as for the next three.
-        border_fraction: this or
-        border_s: this, in seconds.
-        rewind_fraction: None: off.
+        aggregate: how they give one frame, see `models.protocol.Aggregate`.
+        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s: when a
+            token may be committed, see `Policy`, which also checks them.
         min_audio_s: nothing is decoded or committed before this much audio.
-        max_audio_s: past this, the front of the buffer goes.
+        max_audio_s: when the buffer holds more, audio is dropped from its front.
         step_s: audio between two steps.
         word_margin_s: a word is said to start so much before the frame its first token attended
             to, and to end so much after its last token's.
@@ -79,11 +71,15 @@ class DecoderConfig(BaseModel):
     language: str | None = None
     heads: str | tuple[tuple[int, int], ...]
     head_count: _Count
-    aggregate: Literal["median", "mean"] = "median"
-    border_fraction: _Fraction | None = None
-    border_s: _Seconds | None = None
-    rewind_fraction: _Fraction | None = 0.12
-    min_audio_s: _Seconds = 0.5
+    aggregate: Aggregate = "median"
+    border_fraction: float | None = None
+    border_s: float | None = None
+    rewind_fraction: float | None = Policy.rewind_fraction
+    sink_s: float = Policy.sink_s
+    opening_s: float = Policy.opening_s
+    doubt_s: float = Policy.doubt_s
+    pause_s: float = Policy.pause_s
+    min_audio_s: _Seconds = Policy.min_audio_s
     max_audio_s: _Seconds = 30.0
     step_s: _Seconds = 1.0
     word_margin_s: Annotated[float, Field(ge=0)] = 0.08
@@ -122,9 +118,7 @@ class DecoderConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> DecoderConfig:
-        if (self.border_fraction is None) == (self.border_s is None):
-            given = "both are" if self.border_s is not None else "neither is"
-            raise ValueError(f"expected border_fraction or border_s, and {given} given")
+        _ = self.policy  # it checks its values
         if not isinstance(self.heads, str) and self.head_count > len(self.heads):
             raise ValueError(
                 f"head_count is {self.head_count}, but heads lists {len(self.heads)}; "
@@ -156,6 +150,8 @@ class DecoderConfig(BaseModel):
             config = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
             raise InputError(f"{path}: {first_fault(error, cls.model_fields)}") from error
+        if config.schema_version < SCHEMA_VERSION:
+            config = _upgraded(config, path)
         if isinstance(config.heads, str) and config.heads.lower() not in BUNDLED:
             heads = (path.resolve().parent / config.heads).resolve()
             config = config.model_copy(update={"heads": str(heads)})
@@ -178,18 +174,15 @@ class DecoderConfig(BaseModel):
         return cls.load(_FOLDER / f"{name}.json")
 
     @classmethod
-    def uncalibrated(cls, model: str, heads: str, listed: int) -> DecoderConfig:
+    def uncalibrated(cls, model: str, heads: HeadsFile) -> DecoderConfig:
         """What to start from for a `model` of which only a heads file is known.
 
-        The border and the count of heads of the bundled configurations of the real models.
-
-        Args:
-            model: the checkpoint.
-            heads: its heads file.
-            listed: the heads that it lists.
+        The border and the number of heads are those of the configurations bundled for the
+        released models.
         """
-        count = min(_USUAL_HEADS, listed)
-        return cls(model=model, heads=heads, head_count=count, border_s=_USUAL_BORDER_S)
+        count = min(_USUAL_HEADS, len(heads.compact))
+        pairs = tuple(heads.top(count))
+        return cls(model=model, heads=pairs, head_count=count, border_s=_USUAL_BORDER_S)
 
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
@@ -220,30 +213,35 @@ class DecoderConfig(BaseModel):
     @property
     def policy(self) -> Policy:
         """When a token may be committed."""
-        return Policy(
-            border_fraction=self.border_fraction,
-            border_s=self.border_s,
-            rewind_fraction=self.rewind_fraction,
-            aggregate=self.aggregate,
-            min_frames=int(self.min_audio_s * FRAMES_PER_SECOND),
-        )
+        return Policy(**{field.name: getattr(self, field.name) for field in fields(Policy)})
 
-    def chosen_heads(self, model: _ModelShape) -> list[tuple[int, int]]:
-        """The (layer, head) pairs to use, best first, for a loaded `model`.
+    def resolved(self, model: AlignmentModel, heads: HeadsFile | None = None) -> DecoderConfig:
+        """This configuration for a loaded `model`, its `heads` the (layer, head) pairs to use.
+
+        A heads file is read here, and only here.
+
+        Args:
+            model: the checkpoint.
+            heads: what is in the heads file, where that was read before.
 
         Raises:
             InputError: the configuration or its heads are for another model, or there are fewer
-                heads than `head_count`.
+                heads than `head_count`, or the model takes less audio than `max_audio_s`.
         """
         if not _same_model(self.model, model.name):
             raise InputError(
                 f"the {_KIND} is for {self.model}, not for {model.name}; make one with: "
                 f"calibrate --model {model.name}"
             )
+        if self.max_audio_s > model.max_audio_s:
+            raise InputError(
+                f"max_audio_s is {self.max_audio_s}, but {model.name} takes no more than "
+                f"{model.max_audio_s:g} s"
+            )
         if isinstance(self.heads, str):
-            heads = load_heads(self.heads)
-            heads.check_model(model.name, model.num_layers, model.num_heads)
-            return heads.top(self.head_count)
+            file = heads or load_heads(self.heads)
+            file.check_model(model.name, model.num_layers, model.num_heads)
+            return self.model_copy(update={"heads": tuple(file.top(self.head_count))})
         for layer, head in self.heads:
             if layer >= model.num_layers or head >= model.num_heads:
                 raise InputError(
@@ -251,39 +249,54 @@ class DecoderConfig(BaseModel):
                     f"{model.num_layers} layers x {model.num_heads} heads; make one with: "
                     f"calibrate --model {model.name}"
                 )
-        return list(self.heads[: self.head_count])
+        return self.model_copy(update={"heads": self.heads[: self.head_count]})
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The (layer, head) pairs of a `resolved` configuration, best first."""
+        if isinstance(self.heads, str):
+            raise ValueError("the heads are a file; use `resolved` first")
+        return self.heads[: self.head_count]
+
+
+def _upgraded(config: DecoderConfig, path: Path) -> DecoderConfig:
+    """A configuration of schema 1, which had no say in these values, as schema 2 writes it."""
+    names = ("sink_s", "opening_s", "doubt_s", "pause_s")
+    values = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
+    _log.warning(
+        "%s has schema_version 1, from before %s could be set: they are %s, as they were",
+        path, ", ".join(names), values,
+    )  # fmt: skip
+    return config.model_copy(update={"schema_version": SCHEMA_VERSION})
 
 
 def chosen_config(
-    model: _ModelShape,
+    model: AlignmentModel,
     config: DecoderConfig | None,
-    heads: str | None,
+    heads: HeadsFile | None,
     settings: dict[str, Any],
 ) -> DecoderConfig:
-    """What a command decodes a loaded `model` with.
+    """What a command decodes a loaded `model` with, `resolved`.
 
     Args:
         model: the checkpoint.
         config: None: the bundled one; where only the heads are known, the defaults.
-        heads: a heads file or a bundled name, in place of the configuration's.
+        heads: a heads file that was read, in place of the configuration's own.
         settings: values that come before the configuration's own.
 
     Raises:
         InputError: nothing is bundled for the model, or the heads or a value do not fit it.
     """
-    settings = dict(settings)
-    file = load_heads(heads) if heads is not None else None
-    if config is None and file is not None and bundled_name(model.name) is None:
+    if config is None and heads is not None and bundled_name(model.name) is None:
         # No configuration is bundled, but the heads are known: the defaults for the rest.
-        config = DecoderConfig.uncalibrated(model.name, str(heads), len(file.compact))
+        config = DecoderConfig.uncalibrated(model.name, heads)
     elif config is None:
         config = DecoderConfig.bundled(model.name)
-    if heads is not None and file is not None:
-        settings["heads"] = heads
-        settings["head_count"] = min(config.head_count, len(file.compact))
-    config = config.changed(**settings)
-    config.chosen_heads(model)
-    return config
+    if heads is not None:
+        heads.check_model(model.name, model.num_layers, model.num_heads)
+        count = min(config.head_count, len(heads.compact))
+        config = config.changed(heads=tuple(heads.top(count)), head_count=count)
+    return config.changed(**settings).resolved(model)
 
 
 def _same_model(first: str, second: str) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..models.log_mel import HOP_SAMPLES
+from ...corpora.audio import SAMPLE_RATE
+from ..models.protocol import CUT_SAMPLES
 
-_HOPS_PER_SECOND = 100
+_HOPS_PER_SECOND = SAMPLE_RATE // CUT_SAMPLES
 _QUIET_HOPS = 10  # a cut has the 0.1 s around it to be quiet in: shorter are stops inside of words
 _LEAD_IN_S = 0.2  # of a longer pause, so much stays before the next word
 
@@ -49,8 +50,8 @@ def quietest_cut(
 
 def _power(samples: np.ndarray) -> np.ndarray:
     """[hops + 1], the mean power of the 0.1 s around each 10 ms."""
-    hops = len(samples) // HOP_SAMPLES
-    each = np.square(samples[: hops * HOP_SAMPLES].reshape(hops, HOP_SAMPLES)).mean(axis=1)
+    hops = len(samples) // CUT_SAMPLES
+    each = np.square(samples[: hops * CUT_SAMPLES].reshape(hops, CUT_SAMPLES)).mean(axis=1)
     sums = np.concatenate([[0.0], np.cumsum(each, dtype=float)])
     at = np.arange(hops + 1)
     begin, stop = np.maximum(0, at - _QUIET_HOPS // 2), np.minimum(hops, at + _QUIET_HOPS // 2)

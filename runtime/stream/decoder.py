@@ -1,24 +1,21 @@
 """The streaming decoder: audio in, whole words with times out, append-only.
 
-Decides when to decode, what to commit (by `policy.py`) and what to drop from the buffer. The
-decoding itself, and what it may keep between steps, is `incremental.py`.
+Decides when to decode, what to commit (by the policy) and what to drop from the buffer. The
+decoding itself, and what is kept between steps, is a model's `HypothesisSource`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
-from ..models.engine_thread import on_engine_thread
-from ..models.protocol import Hypothesis, HypothesisSource
-from ..models.qwen3.clock import FRAMES_PER_SECOND
-from ..models.qwen3.incremental import IncrementalDecoder
-from ..models.qwen3.model import MIN_SAMPLES, SAMPLE_RATE, SpeechModel
-from ..policy.policy import Decision, Policy, decide, whole_words, word_starts
+from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
+from ..policy.policy import Decision, decide, whole_words, word_starts
 from ..policy.words import TokenWord, split_words
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
@@ -51,6 +48,11 @@ class Word:
     space_before: bool = True
 
 
+def joined(words: Sequence[Word]) -> str:
+    """The text of `words`, with spaces where the tokens have them; none before the first."""
+    return "".join((" " if w.space_before else "") + w.text for w in words).lstrip(" ")
+
+
 def as_samples(samples: np.ndarray) -> np.ndarray:
     """`samples` as [n] float32.
 
@@ -79,11 +81,17 @@ class StreamDecoder:
     A longer chunk brings several steps at once, and a stream that is behind should catch up:
     only the last of them that the buffer has room for is made.
 
-    Word times come from the frames of 77 ms that a word's own tokens attended to, which lie
-    inside of the word: it starts `word_margin_s` before its first token's and ends as much after
-    its last token's, or where the next word starts. Both run with the text. How far they are from
-    the truth is measured by `benchmarks/streaming.py`; on the tiny model half of the starts are
-    within 50 ms.
+    Word times come from the frames that a word's own tokens attended to, which lie inside the
+    word: it starts `word_margin_s` before the frame of its first token, and ends as much after that
+    of its last token, or where the next word starts. `benchmarks/streaming.py` measures how far
+    they are from the truth.
+
+    Attributes:
+        config: the configuration, with its heads as (layer, head) pairs.
+        words: all words committed since the stream began.
+        text: the text of them.
+        draft: the text that is not committed yet, and may change.
+        finished: whether the stream has ended.
 
     Example:
         stream = StreamDecoder(SpeechModel.load("tiny"))
@@ -96,12 +104,11 @@ class StreamDecoder:
 
     def __init__(
         self,
-        model: SpeechModel,
+        model: AlignmentModel,
         config: DecoderConfig | None = None,
         *,
         language: str | None = None,
         sample_rate: int = SAMPLE_RATE,
-        caches: bool = True,
         source: HypothesisSource | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
@@ -112,36 +119,31 @@ class StreamDecoder:
             config: None: the bundled configuration of that model.
             language: None: the configuration's, or detected once.
             sample_rate: of the samples that will be fed.
-            caches: off: read the whole buffer anew each step (for tests).
-            source: what says the hypotheses; None: `model`, incrementally. Another one gives the
-                frames of the configuration's chosen heads, best first.
+            source: what gives the hypotheses; None: one of `model`, for the configuration's heads.
             on_step: called after each step with what it saw and decided.
 
         Raises:
             InputError: a configuration for another model, or a language it does not know.
         """
-        self.config = config or DecoderConfig.bundled(model.name)
-        self._model = model
+        self.config = (config or DecoderConfig.bundled(model.name)).resolved(model)
+        self._model, self._clock = model, model.clock
         self._given = model.language_name(language or self.config.language)
         self._policy = self.config.policy
-        heads, aggregate = self.config.chosen_heads(model), self._policy.aggregate
-        self._decoder = source or IncrementalDecoder(
-            model, heads, aggregate=aggregate, caches=caches
-        )
+        self._frames_per_s = model.clock.frames(1.0)
+        self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
         self._on_step = on_step
         self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
         self._room = int(self.config.max_audio_s * SAMPLE_RATE)
         self._sample_rate = sample_rate
         if sample_rate < 1:
             raise InputError(f"the sample rate is {sample_rate}; expected 1 or more")
-        if source is not None:  # a decoder of our own is new, and a server must not wait here
-            on_engine_thread(self._model, source.reset)
+        if source is not None:  # one that was opened here is new
+            source.reset()
         self._begin()
 
     def reset(self) -> None:
         """Forget the stream and start a new one."""
-        # There, since a step that a Ctrl-C took us away from may still be under way.
-        on_engine_thread(self._model, self._decoder.reset)
+        self._source.reset()
         self._begin()
 
     def _begin(self) -> None:
@@ -151,6 +153,7 @@ class StreamDecoder:
 
             self._resampler = soxr.ResampleStream(self._sample_rate, SAMPLE_RATE, 1, "float32")
         self._audio = AudioBuffer()
+        self.words: list[Word] = []
         self._new_words: list[Word] = []  # committed, and not yet given to the caller
         self._steps = 0
         self._decoded_at = 0  # where in the stream the last step fell
@@ -164,6 +167,11 @@ class StreamDecoder:
         self._closed = False
         self.draft = ""
         self.finished = False
+
+    @property
+    def text(self) -> str:
+        """The text of all committed words."""
+        return joined(self.words)
 
     @property
     def received_s(self) -> float:
@@ -248,12 +256,13 @@ class StreamDecoder:
         audio.fill(place)
         self._decoded_at = place
         least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
-        if audio.length < max(MIN_SAMPLES, least):
+        if audio.length < max(self._model.min_samples, least):
             return
-        context = self._model.vocabulary.decode(self._context).strip()
+        context = text_of(self._model, self._context).strip()
         committed = [token for word in self._spoken for token in word.token_ids]
-        seen = (audio.samples, audio.lead, committed, self._language, context)
-        hypothesis = on_engine_thread(self._model, lambda: self._decoder.hypothesis(*seen))
+        hypothesis = self._source.hypothesis(
+            audio.samples, audio.lead, committed, self._language, context
+        )
         trace = self._commit(hypothesis, is_final)
         self._steps += 1
         self._trim()
@@ -261,31 +270,27 @@ class StreamDecoder:
             self._on_step(trace)
 
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
-        ids = list(hypothesis.token_ids)
-        start, language = 0, self._language
-        if language is None:
-            language, text_ids = self._model.vocabulary.split_answer(ids)
-            start = len(ids) - len(text_ids)
-            if language is None or not text_ids:
-                self.draft, self._draft_start_s = "", math.inf
-                return self._trace(hypothesis, None, "no language", ())
-        ids, frames = ids[start:], hypothesis.frames[start:]
-        parts = [self._model.vocabulary.token_bytes(i) for i in ids]
+        ids, language = list(hypothesis.token_ids), hypothesis.language
+        if language is None or (self._language is None and not ids):
+            self.draft, self._draft_start_s = "", math.inf
+            return self._trace(hypothesis, None, "no language", ())
+        parts = [self._model.token_bytes(i) for i in ids]
         words = split_words(parts, language)
         decision = decide(
-            _judged(hypothesis, self._policy)[start:],
+            hypothesis.frames,
             hypothesis.audio_frames,
             self._policy,
+            self._frames_per_s,
             last_frame=self._last_frame,
             starts=word_starts(words, len(ids)),
             has_end=hypothesis.ended,
-            leaving_frames=int(self._leaving_s() * FRAMES_PER_SECOND),
+            leaving_frames=int(self._clock.frames(self._leaving_s())),
             is_final=is_final,
         )
         count = whole_words(words, decision.keep, decision.complete)
         tokens = words[count - 1].tokens.stop if count else 0
         traced = tuple(
-            _token_trace(i, ids[i], parts[i], frames[i], decision, tokens) for i in range(len(ids))
+            self._token_trace(i, hypothesis, parts[i], decision, tokens) for i in range(len(ids))
         )
         trace = self._trace(hypothesis, language, decision.reason, traced)
         if count:
@@ -304,16 +309,34 @@ class StreamDecoder:
         reason: str,
         tokens: tuple[TokenTrace, ...],
     ) -> StepTrace:
+        border_frames = self._policy.border_frames(hypothesis.audio_frames, self._frames_per_s)
         return StepTrace(
             step=self._steps,
             audio_s=self._decoded_at / SAMPLE_RATE,
             buffer_start_s=self._audio.start_s,
             audio_frames=hypothesis.audio_frames,
+            border_s=border_frames / self._frames_per_s,
             language=language,
             reason=reason,
             ended=hypothesis.ended,
             committed_tokens=sum(len(word.token_ids) for word in self._spoken),
             tokens=tokens,
+        )
+
+    def _token_trace(
+        self, index: int, hypothesis: Hypothesis, part: bytes, decision: Decision, committed: int
+    ) -> TokenTrace:
+        is_committed = index < committed
+        waits = "word" if index < decision.keep else decision.reason
+        return TokenTrace(
+            id=hypothesis.token_ids[index],
+            text=part.decode("utf-8", errors="replace"),
+            frames=tuple(int(frame) for frame in hypothesis.head_frames[index]),
+            frame=decision.frames[index],
+            attended_s=self._audio.start_s + sum(self._attended_s(decision.frames[index])) / 2,
+            probability=float(hypothesis.probabilities[index]),
+            decision="commit" if is_committed else "wait",
+            reason="" if is_committed else waits,
         )
 
     def _emit(
@@ -337,6 +360,7 @@ class StreamDecoder:
             token_ids = tuple(ids[done : word.tokens.stop])
             space = b"".join(parts[done : word.tokens.stop])[:1].isspace()
             new = Word(word.text, start_s, end_s, self.received_s, token_ids, space)
+            self.words.append(new)
             self._new_words.append(new)
             self._spoken.append(new)
             self._last_end_s = end_s
@@ -346,10 +370,16 @@ class StreamDecoder:
         """When a word is spoken, by where its first and its last token looked."""
         first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
         offset_s, margin_s = self._audio.start_s, self.config.word_margin_s
-        return (
-            max(0.0, offset_s + first / FRAMES_PER_SECOND - margin_s),
-            offset_s + (max(first, last) + 1) / FRAMES_PER_SECOND + margin_s,
-        )
+        start_s, end_s = self._attended_s(first)[0], self._attended_s(max(first, last))[1]
+        return max(0.0, offset_s + start_s - margin_s), offset_s + end_s + margin_s
+
+    def _attended_s(self, frame: float) -> tuple[float, float]:
+        """Start and end of a frame in the buffer; a median of heads may lie between two frames."""
+        below = math.floor(frame)
+        spans_s = self._clock.span_s(below), self._clock.span_s(math.ceil(frame))
+        share = frame - below
+        start_s, end_s = (one + share * (other - one) for one, other in zip(*spans_s, strict=True))
+        return start_s, end_s
 
     def _leaving_s(self) -> float:
         """Seconds at the front that must go after this step; 0 while there is room for another.
@@ -383,35 +413,10 @@ class StreamDecoder:
         gone = audio.drop(gone_s)
         if not gone:
             return
-        on_engine_thread(self._model, lambda: self._decoder.drop(gone))
+        self._source.drop(gone)
         self._context += [token for word in self._spoken[:words] for token in word.token_ids]
         del self._spoken[:words]
         del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
         if self._last_frame is not None:
-            self._last_frame -= gone / SAMPLE_RATE * FRAMES_PER_SECOND
-
-
-def _judged(hypothesis: Hypothesis, policy: Policy) -> np.ndarray:
-    """The frames that the policy judges: [rows, heads], or [rows] where it has the mean."""
-    if policy.aggregate == "median":
-        return hypothesis.frames
-    if hypothesis.weights is None:
-        if len(hypothesis.frames):
-            raise ValueError("the aggregate is 'mean', and a hypothesis came without weights")
-        return np.zeros(0, int)
-    return hypothesis.weights.mean(axis=1).argmax(axis=-1)
-
-
-def _token_trace(
-    index: int, token_id: int, part: bytes, frames: np.ndarray, decision: Decision, committed: int
-) -> TokenTrace:
-    is_committed = index < committed
-    waits = "word" if index < decision.keep else decision.reason
-    return TokenTrace(
-        id=token_id,
-        text=part.decode("utf-8", errors="replace"),
-        frames=tuple(int(frame) for frame in frames),
-        frame=decision.frames[index],
-        decision="commit" if is_committed else "wait",
-        reason="" if is_committed else waits,
-    )
+            place_s = self._attended_s(self._last_frame)[0] - gone / SAMPLE_RATE
+            self._last_frame = self._clock.frames(place_s)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
-from ..models.qwen3.model import SAMPLE_RATE, SpeechModel
+from ..models.protocol import AlignmentModel
 from ..policy.words import has_spaces
 from .config import DecoderConfig
 from .decoder import StreamDecoder, Word, as_samples
@@ -61,7 +62,7 @@ class OnlineProcessor:
 
     def __init__(
         self,
-        model: SpeechModel,
+        model: AlignmentModel,
         config: DecoderConfig | None = None,
         *,
         language: str | None = None,

@@ -8,13 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TextIO
+from typing import Literal, Protocol, TextIO
 
 from ...files import printable
+from .decoder import Word, joined
 from .trace import StepTrace
-
-if TYPE_CHECKING:
-    from .decoder import Word
 
 Format = Literal["text", "jsonl", "srt", "vtt"]
 
@@ -62,11 +60,6 @@ def make_writer(output: Format, file: TextIO | None = None) -> Writer:
     if output in ("srt", "vtt"):
         return SubtitleWriter(target, output)
     return TerminalWriter(target) if target.isatty() else TextWriter(target)
-
-
-def joined(words: Sequence[Word]) -> str:
-    """The text of `words`, with spaces where the tokens have them; none before the first."""
-    return "".join((" " if w.space_before else "") + w.text for w in words).lstrip(" ")
 
 
 class TextWriter:

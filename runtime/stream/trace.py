@@ -14,6 +14,8 @@ class TokenTrace:
         id, text: the token.
         frames: the frame that each chosen head attended to, best head first.
         frame: their aggregate, which the policy judged.
+        attended_s: the middle of that frame, in seconds from the start of the stream.
+        probability: the model's, of this token.
         decision: "commit" or "wait".
         reason: why it waits: the policy's (see `policy.Decision`), "word" if only its word is
             not whole, "" for a token committed.
@@ -23,6 +25,8 @@ class TokenTrace:
     text: str
     frames: tuple[int, ...]
     frame: float
+    attended_s: float
+    probability: float
     decision: str
     reason: str
 
@@ -36,6 +40,7 @@ class StepTrace:
         audio_s: audio decoded, from the start of the stream.
         buffer_start_s: where the buffer starts in the stream; frames count from there.
         audio_frames: frames in the buffer.
+        border_s: width of the border in this step.
         language: None: not known.
         reason: why no more was committed, or "no language" where no speech was found.
         ended: the model wrote its end token.
@@ -47,6 +52,7 @@ class StepTrace:
     audio_s: float
     buffer_start_s: float
     audio_frames: int
+    border_s: float
     language: str | None
     reason: str
     ended: bool

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlx_qwen3_asr.tokenizer import known_language_aliases
 from whisperlivekit.timed_objects import (  # type: ignore[import-not-found]
     ASRToken,
     Transcript,
 )
 
-from ...corpora.audio import read_audio
+from ...corpora.audio import SAMPLE_RATE, read_audio
 from ...errors import InputError
 from ...heads.load import load_heads
-from ..models.qwen3.model import SAMPLE_RATE, SpeechModel
+from ..models.languages import language_code
+from ..models.model import SpeechModel
 from ..stream.config import DecoderConfig, chosen_config
 from ..stream.online import LONGEST_PAUSE_S, OnlineProcessor, OnlineWord, SessionClosed
 from .server import BACKEND
@@ -88,13 +88,12 @@ class Qwen3SimulASR:
         # What is wrong in a small file is told before a large one is loaded.
         path, heads = getattr(server, "decoder_config", None), server.custom_alignment_heads
         given = DecoderConfig.load(path) if path else None
-        if heads:
-            load_heads(heads)
+        file = load_heads(heads) if heads else None
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
         settings = {name: getattr(server, name, None) for name in _SETTINGS}
         settings = {name: value for name, value in settings.items() if value is not None}
         self.model = SpeechModel.load(server.model_dir or server.model_size)
-        self.config = chosen_config(self.model, given, heads or None, settings)
+        self.config = chosen_config(self.model, given, file, settings)
         self.language = None if server.lan == _AUTO else server.lan
         session = Qwen3SimulOnlineProcessor(
             self
@@ -255,6 +254,4 @@ class Qwen3SimulOnlineProcessor:
 
     def _language_code(self) -> str | None:
         """Of the language given or detected, as the server writes it: "en"."""
-        name = self._online.language
-        aliases = known_language_aliases().get(name or "", ())
-        return next((alias for alias in aliases if len(alias) == 2), name)
+        return language_code(self._online.language)

@@ -120,6 +120,17 @@ def attention(
     return (out[..., :dim] / out[..., dim : dim + 1]).reshape(queries.shape)
 
 
+def largest_probability(logits: mx.array) -> np.ndarray:
+    """[rows] float32: the greatest of the softmax of each row of `logits` [rows, n]."""
+    if on_gpu() or logits.dtype != mx.float32:
+        logits = logits.astype(mx.float32)
+        return np.array(mx.exp(logits.max(axis=-1) - mx.logsumexp(logits, axis=-1)))
+    numbers = np.array(logits, copy=False)
+    shifted = numbers - numbers.max(axis=-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    return 1 / shifted.sum(axis=-1)
+
+
 @lru_cache(8)
 def _ahead(new: int) -> np.ndarray:
     """[new, new], to be added to the scores of positions that do not see those after them."""

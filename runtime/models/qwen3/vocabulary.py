@@ -83,11 +83,13 @@ class Vocabulary:
         start = ids.index(self.audio_id)
         return Prompt(tuple(ids), start, start + audio_frames)
 
-    def split_answer(self, ids: Sequence[int]) -> tuple[str | None, list[int]]:
-        """The language that an answer names (None: no head, or `None`), and its text tokens."""
-        ids = [i for i in ids if i not in self.end_ids]
+    def answer_head(self, ids: Sequence[int]) -> tuple[str | None, int]:
+        """The language that an answer names, and how many tokens it has before its text.
+
+        The language is None where there is no head, or it says `None`: no speech.
+        """
         if self.text_marker_id not in ids:
-            return None, ids
-        at = ids.index(self.text_marker_id)
+            return None, 0
+        at = list(ids).index(self.text_marker_id)
         language = self.decode(ids[:at]).removeprefix("language").strip()
-        return (None if language in ("", "None") else language), ids[at + 1 :]
+        return (None if language in ("", "None") else language), at + 1

@@ -1,0 +1,216 @@
+"""One growing buffer of audio, decoded again and again at the cost of what changed.
+
+Three facts make it cheap:
+
+- The encoder attends within windows of 8 s, so the embeddings of a finished window never change.
+- The decoder is causal, so the keys and values of the prompt's head and of the finished windows
+  can stay: each step reads only the changed tail of the audio, and the text.
+- Most of the last step's hypothesis is still what the model says. So it is read together with the
+  prompt, as a draft, and decoding begins where the model disagrees with it (speculative decoding,
+  Leviathan et al. 2023; the result is the greedy one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mlx_qwen3_asr.decoder import KVCache
+
+from ..backend import mx
+from ..continuation import Continuation, token_budget
+from ..engine_thread import on_engine_thread
+from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis
+from .greedy import Capture, Row, go_on, take_step
+from .kv_cache import shared
+from .stream_encoder import StreamEncoder
+
+if TYPE_CHECKING:
+    from .model import Qwen3Model
+
+_MAX_DRAFT_TOKENS = 24
+
+
+class Qwen3Source:
+    """A `HypothesisSource`. It computes on the thread of its model, whoever calls it."""
+
+    def __init__(
+        self,
+        model: Qwen3Model,
+        heads: Sequence[tuple[int, int]],
+        aggregate: Aggregate = "median",
+        *,
+        caches: bool = True,
+    ) -> None:
+        """A source for one stream.
+
+        Args:
+            model: loaded; many sources may share it.
+            heads: (layer, head) pairs to look at.
+            aggregate: see `protocol.Aggregate`.
+            caches: off: read everything anew at each step (for tests).
+        """
+        self._model = model
+        self._caches = caches
+        self._capture = Capture(heads, aggregate)
+        self._encoder = StreamEncoder(model.engine.audio_tower, model.engine_dtype, caches=caches)
+        self._forget()
+
+    def reset(self) -> None:
+        """See `HypothesisSource`."""
+        on_engine_thread(self._model, self._forget)
+
+    def drop(self, samples: int) -> None:
+        """See `HypothesisSource`."""
+
+        def task() -> None:
+            self._encoder.drop(samples // CUT_SAMPLES)
+            self._forget_keys()
+
+        on_engine_thread(self._model, task)
+
+    def hypothesis(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: Sequence[int],
+        language: str | None,
+        context: str = "",
+    ) -> Hypothesis:
+        """See `HypothesisSource`."""
+        if len(samples) - lead < self._model.min_samples:
+            return Hypothesis.nothing(self._capture.num_heads, language)
+
+        def task() -> Hypothesis:
+            try:
+                return self._hypothesis(samples, lead, list(committed_ids), language, context)
+            except BaseException:
+                self._forget()  # whatever was half done
+                raise
+
+        return on_engine_thread(self._model, task)
+
+    def _hypothesis(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: list[int],
+        language: str | None,
+        context: str,
+    ) -> Hypothesis:
+        windows, tail = self._encoder.encode(samples, lead)
+        frames = sum(len(w) for w in windows) + len(tail)
+        prompt = self._model.vocabulary.prompt(frames, language, context)
+        head, rest = prompt.ids[: prompt.audio_start], prompt.ids[prompt.audio_stop :]
+        self._keep_keys(list(head))
+
+        draft = self._draft_after(committed_ids)
+        embed = self._model.engine.model.embed_tokens
+        parts = [] if self._cache.offset else [embed(mx.array(head))]
+        text = mx.array([*rest, *committed_ids, *draft])
+        parts += [*windows[self._kept_windows :], tail, embed(text)]
+        embedded = mx.concatenate([part.astype(self._model.engine_dtype) for part in parts])
+        stable = len(head) + sum(len(w) for w in windows)
+        self._capture.audio = slice(prompt.audio_start, prompt.audio_stop)
+
+        read, cache = self._read(embedded[None], draft, stable)
+        self._kept_windows = len(windows)
+        text = Continuation(token_budget(len(samples) - lead), self._model.vocabulary.end_ids)
+        rows = self._continued(read, cache, text)
+        self._last_text = [*committed_ids, *text.token_ids]
+        return self._as_hypothesis(text, rows, frames, language)
+
+    def _forget(self) -> None:
+        self._encoder.reset()
+        self._forget_keys()
+        self._last_text: list[int] = []  # committed and drafted, of the last step
+
+    def _forget_keys(self) -> None:
+        self._cache = KVCache(self._model.num_layers)  # of the head and the finished windows
+        self._head_ids: list[int] = []
+        self._kept_windows = 0
+
+    def _keep_keys(self, head: list[int]) -> None:
+        """Keep the cache if it begins with the same head; finished windows do not change."""
+        if not self._caches or head != self._head_ids:
+            self._forget_keys()
+        self._head_ids = head
+
+    def _draft_after(self, committed_ids: list[int]) -> list[int]:
+        """What the last step would have said after `committed_ids`."""
+        count = len(committed_ids)
+        if not self._caches or self._last_text[:count] != committed_ids:
+            return []
+        return self._last_text[count : count + _MAX_DRAFT_TOKENS]
+
+    def _read(self, embedded: mx.array, draft: list[int], stable: int) -> tuple[list[Row], KVCache]:
+        """Read the prompt, of which the last tokens are `draft`.
+
+        Returns:
+            A row for the token after the prompt, and one for each token of the draft that the
+            model says itself; and the cache up to the last of them.
+        """
+        cache = shared(self._cache)
+        step = take_step(self._model, embedded, cache, last=1 + len(draft), capture=self._capture)
+        kept = self._cache
+        kept.keys = [keys[:, :, :stable] for keys in cache.keys]  # type: ignore[index]
+        kept.values = [values[:, :, :stable] for values in cache.values]  # type: ignore[index]
+        kept.offset = stable
+        mx.async_eval(*step.arrays, *kept.keys, *kept.values)
+        rows = step.rows(self._capture.columns)
+        agreed = 0
+        while agreed < len(draft) and rows[agreed].token == draft[agreed]:
+            agreed += 1
+        cache.trim(len(draft) - agreed)
+        return rows[: agreed + 1], cache
+
+    def _continued(self, read: list[Row], cache: KVCache, text: Continuation) -> list[Row]:
+        """All rows of a text that begins with those read. It ends here, or is decoded on."""
+        for count, row in enumerate(read, start=1):
+            if not text.take(row.token):
+                return read[:count]
+        tokens = mx.array([read[-1].token])
+        return [*read, *go_on(self._model, tokens, [cache], [text], self._capture)]
+
+    def _as_hypothesis(
+        self, text: Continuation, rows: list[Row], audio_frames: int, language: str | None
+    ) -> Hypothesis:
+        """The text and its rows, without the head that the model writes where none was given."""
+        ids, start = text.token_ids, 0
+        if language is None:
+            language, start = self._model.vocabulary.answer_head(ids)
+        kept = rows[start : len(ids) + text.ended]
+        heads = self._capture.num_heads
+        head_frames = np.array([row.frames for row in kept], int).reshape(len(kept), heads)
+        weights = None
+        if self._capture.with_weights:
+            seen = np.array([row.weights for row in kept], np.float32)
+            weights = seen.reshape(len(kept), heads, audio_frames)
+        return Hypothesis(
+            token_ids=tuple(ids[start:]),
+            language=language,
+            frames=group_frames(head_frames, weights),
+            head_frames=head_frames,
+            probabilities=np.array([row.probability for row in kept]),
+            audio_frames=audio_frames,
+            ended=text.ended,
+            weights=weights,
+        )
+
+
+def group_frames(head_frames: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """[rows], the frame that a group of heads attends to: see `protocol.Aggregate`.
+
+    Args:
+        head_frames: [rows, heads], of which the median is taken, unless there are
+        weights: [rows, heads, audio frames], whose mean decides.
+    """
+    if not len(head_frames):
+        return np.zeros(0)
+    if weights is None:
+        return np.median(head_frames, axis=1)
+    return weights.mean(axis=1).argmax(axis=-1).astype(float)
+
+
+__all__ = ["Qwen3Source", "group_frames"]
