@@ -16,7 +16,7 @@ from streaming_speed import speech
 
 from alignheads.corpora import Utterance
 from alignheads.corpora.matching import plain_text
-from alignheads.evaluate.error_rates import ErrorCounts, word_errors
+from alignheads.evaluate.error_rates import ErrorRate, word_errors
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.qwen3.model import SAMPLE_RATE, SpeechModel
@@ -41,7 +41,7 @@ class Hour:
     """A long stream: its marks, and its errors against all that was said in it."""
 
     marks: list[Minute]
-    errors: ErrorCounts
+    errors: ErrorRate
     utterances: int
 
 
