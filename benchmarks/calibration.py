@@ -21,7 +21,6 @@ import numpy as np
 import typer
 
 from alignheads.calibrate.held_out import CHOSEN, score_held_out
-from alignheads.calibrate.report import difference, estimate
 from alignheads.calibrate.result import HeldOut
 from alignheads.calibrate.scoring import Score, score
 from alignheads.calibrate.setting_up import set_up
@@ -31,7 +30,7 @@ from alignheads.calibrate.sweep import MEMORY, Sweep, SweepOptions
 from alignheads.commandline import run, say
 from alignheads.corpora import load_corpus
 from alignheads.errors import InputError
-from alignheads.evaluate.intervals import Sums
+from alignheads.evaluate.intervals import Sums, paired_difference, rate_interval
 from alignheads.evaluate.timed import TimedStream
 from alignheads.heads import load_heads
 from alignheads.runtime.models.model import SpeechModel
@@ -142,7 +141,7 @@ def print_result(bars: Bars, sweep: Sweep, speech: Sequence[Speech]) -> None:
         for point in held_out.points:
             print_cells((point.name, interval(point.wer, 100), interval(point.delay_s, 1)))
         offline = offline_errors(sweep, corpus)
-        print_cells(("offline, all audio at once", interval(estimate(offline), 100), ""))
+        print_cells(("offline, all audio at once", interval(rate_interval(offline), 100), ""))
         print_published(sweep, corpus)
         print()
         for comparison in held_out.comparisons:
@@ -169,7 +168,7 @@ def print_published(sweep: Sweep, corpus: Speech) -> None:
     for name, chosen in (("published decoder, border .25", plain),
                          ("the same with whole context", whole)):  # fmt: skip
         found = score(corpus.first_phase, partial(_published, sweep.model, chosen))
-        cells = interval(estimate(found.errors), 100), interval(estimate(found.delays), 1)
+        cells = interval(rate_interval(found.errors), 100), interval(rate_interval(found.delays), 1)
         print_cells((f"{name} (one phase)", *cells))
 
 
@@ -236,14 +235,17 @@ def print_rankings(
             }
             volume = hypervolume([(s.wer, s.delay_s) for s in scores.values()], WORST)
             found = alone[name, count] = scores[border_s]
-            cells = interval(estimate(found.errors), 100), interval(estimate(found.delays), 1)
+            cells = (
+                interval(rate_interval(found.errors), 100),
+                interval(rate_interval(found.delays), 1),
+            )
             print_cells((name, count, *cells, f"{volume / (WORST[0] * WORST[1]):.4f}"))
     first = rankings[0]
     for (name, count), found in alone.items():
         if name != first and (first, count) in alone:
             base = alone[first, count]
             errors, delays = (
-                difference(one, other)
+                paired_difference(one, other)
                 for one, other in ((found.errors, base.errors), (found.delays, base.delays))
             )
             print(f"{name} less {first}, {count} heads: WER {interval(errors, 100)} points, "

@@ -21,7 +21,7 @@ import typer
 from alignheads.commandline import run, say
 from alignheads.corpora import Utterance, load_corpus
 from alignheads.errors import InputError
-from alignheads.evaluate.latency import StreamSummary
+from alignheads.evaluate.latency import Latency
 from alignheads.heads.load import load_heads
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.model import SpeechModel
@@ -99,12 +99,12 @@ def delays(times) -> str:
 
 def print_row(row: Row) -> None:
     """One line of the table, and one for what was shown before it was final."""
-    counts = row.errors.words
+    counts = row.words
     start = row.times.start_error_ms.p50 if row.times and row.has_starts else None
     cells = (
         row.name, f"{row.wer:.1f}",
         f"{counts.substitutions} / {counts.deletions} / {counts.insertions}",
-        delays(row.times), row.errors.cut_words, row.rewrites,
+        delays(row.times), row.spaces.cut_words, row.rewrites,
         "" if start is None else f"{start:.0f}",
         f"{1000 * row.wall_per_s:.1f}", f"{row.wall_per_s:.3f}",
     )  # fmt: skip
@@ -142,7 +142,7 @@ def print_table_bars(bars: Bars, name: str, rows: dict[str, Row]) -> None:
                          "with TextGrids, or run align-corpus on it")  # fmt: skip
     delay, half_delay = one.times.delay_s, half.times.delay_s
     bars.check(f"{name}, 1 s: WER over offline", one.wer - offline.wer, "<=", MORE_WER, " points")
-    extra = one.errors.cut_words - offline.errors.cut_words
+    extra = one.spaces.cut_words - offline.spaces.cut_words
     bars.check(f"{name}, 1 s: words cut in two, over offline", extra, "<=", 0)
     bars.check(f"{name}, 1 s: start error, median", one.times.start_error_ms.p50, "<=", 80, " ms")
     bars.check(f"{name}, 1 s: delay p50", delay.p50, "<=", 0.75, " s")
@@ -157,7 +157,7 @@ def print_table_bars(bars: Bars, name: str, rows: dict[str, Row]) -> None:
                 _against(bars, name, ours, other, offline, in_hindsight=True)
 
 
-def _mean_delay(times: StreamSummary | None) -> float:
+def _mean_delay(times: Latency | None) -> float:
     mean = times.delay_s.mean if times else None
     return math.inf if mean is None else mean
 

@@ -17,7 +17,7 @@ from streaming_speed import speech
 from alignheads.corpora import Utterance
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.corpora.matching import plain_text
-from alignheads.evaluate.error_rates import ErrorCounts, word_errors
+from alignheads.evaluate.error_rates import ErrorRate, word_errors
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.model import SpeechModel
@@ -42,7 +42,7 @@ class Hour:
     """A long stream: its marks, and its errors against all that was said in it."""
 
     marks: list[Minute]
-    errors: ErrorCounts
+    errors: ErrorRate
     utterances: int
 
 

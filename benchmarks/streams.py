@@ -19,10 +19,10 @@ from published_decoder import PublishedDecoder, PublishedSettings
 from alignheads.corpora import Utterance
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.corpora.matching import plain_text
-from alignheads.evaluate.error_rates import SpaceErrors, space_errors
+from alignheads.evaluate.error_rates import ErrorRate, SpaceErrors, space_errors, word_errors
 from alignheads.evaluate.latency import (
-    EmittedWord,
-    StreamSummary,
+    CommittedWord,
+    Latency,
     compute_lags,
     stream_times,
     summary,
@@ -49,10 +49,10 @@ class Streamed:
     """
 
     text: str
-    words: tuple[EmittedWord, ...] | None
+    words: tuple[CommittedWord, ...] | None
     wall_s: float
     audio_s: float
-    shown: tuple[EmittedWord, ...] | None = None
+    shown: tuple[CommittedWord, ...] | None = None
     rewrites: int = 0
 
 
@@ -70,9 +70,10 @@ class Row:
     """What the table says of one decoder on one corpus."""
 
     name: str
-    errors: SpaceErrors
-    times: StreamSummary | None
-    shown: StreamSummary | None
+    words: ErrorRate
+    spaces: SpaceErrors
+    times: Latency | None
+    shown: Latency | None
     has_starts: bool
     rewrites: int
     wall_per_s: float
@@ -80,7 +81,7 @@ class Row:
     @property
     def wer(self) -> float:
         """Word error rate in percent."""
-        return 100 * (self.errors.words.rate or 0.0)
+        return 100 * (self.words.rate or 0.0)
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,15 @@ def _lags(steps: Sequence[_Step]) -> list[float]:
     return compute_lags([step.arrival_s for step in steps], [step.wall_s for step in steps])
 
 
+def _word(text: str, start_s: float, end_s: float, emitted_s: float, lag_s: float) -> CommittedWord:
+    return CommittedWord(text=text, start_s=start_s, end_s=end_s, emitted_s=emitted_s, lag_s=lag_s)
+
+
 def _append_only(samples: np.ndarray, steps: Sequence[_Step]) -> Streamed:
     words, text = [], ""
     for step, lag_s in zip(steps, _lags(steps), strict=True):
         for word in step.out:
-            words.append(EmittedWord(word.text, word.start_s, word.end_s, step.arrival_s, lag_s))
+            words.append(_word(word.text, word.start_s, word.end_s, step.arrival_s, lag_s))
             text += " " * word.space_before + word.text
     wall_s = sum(step.wall_s for step in steps)
     return Streamed(text.strip(), tuple(words), wall_s, len(samples) / SAMPLE_RATE)
@@ -189,11 +194,11 @@ def engines_own(
     )
 
 
-def _emitted(texts: Sequence[str], steps: Sequence[_Step]) -> tuple[EmittedWord, ...]:
+def _emitted(texts: Sequence[str], steps: Sequence[_Step]) -> tuple[CommittedWord, ...]:
     """The words of the last text, each from the step on from which it stays."""
     lags = _lags(steps)
     return tuple(
-        EmittedWord(word, 0.0, 0.0, steps[at].arrival_s, lags[at])
+        _word(word, 0.0, 0.0, steps[at].arrival_s, lags[at])
         for word, at in zip(texts[-1].split(), settled(texts), strict=True)
     )
 
@@ -261,23 +266,23 @@ def measure(contestant: Contestant, utterances: Sequence[Utterance], detect: boo
 
     run(utterances[0])
     found = [run(utterance) for utterance in utterances]
-    errors = space_errors(
-        [plain_text(u.text) for u in utterances], [plain_text(f.text) for f in found]
-    )
+    texts = [plain_text(u.text) for u in utterances], [plain_text(f.text) for f in found]
+    words = word_errors(*texts)
 
-    def times(name: str) -> StreamSummary | None:
+    def times(name: str) -> Latency | None:
         lists = [getattr(one, name) for one in found]
         known = [
-            stream_times(words, utterance.words, one.audio_s)
-            for words, one, utterance in zip(lists, found, utterances, strict=True)
-            if words is not None and utterance.words is not None
+            stream_times(emitted, utterance.words, one.audio_s)
+            for emitted, one, utterance in zip(lists, found, utterances, strict=True)
+            if emitted is not None and utterance.words is not None
         ]
         return summary(known) if known else None
 
     audio_s = sum(one.audio_s for one in found)
     return Row(
         contestant.name,
-        errors,
+        words,
+        space_errors(*texts, words),
         times("words"),
         times("shown"),
         contestant.has_starts,

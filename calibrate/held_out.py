@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..evaluate.intervals import paired_difference, rate_interval
 from ..evaluate.timed import TimedStream
 from ..runtime.stream.config import DecoderConfig
-from .report import difference, estimate
 from .result import Comparison, HeldOut, Point, Setting
 from .scoring import Score, score
 from .speech import Recording, Speech
@@ -53,8 +53,8 @@ def _point(name: str, config: DecoderConfig, found: Score) -> Point:
     return Point(
         name=name,
         config=settings(config),
-        wer=estimate(found.errors),
-        delay_s=estimate(found.delays),
+        wer=rate_interval(found.errors),
+        delay_s=rate_interval(found.delays),
         measures=found.measures,
         sums=found.sums,
     )
@@ -71,8 +71,8 @@ def _comparison(first: str, second: str, scores: Mapping[str, Score]) -> Compari
     return Comparison(
         first=first,
         second=second,
-        wer=difference(one.errors, other.errors),
-        delay_s=difference(one.delays, other.delays),
+        wer=paired_difference(one.errors, other.errors),
+        delay_s=paired_difference(one.delays, other.delays),
     )
 
 

@@ -11,11 +11,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import InputError
-from ..evaluate.intervals import Sums, paired_difference, rate_interval
+from ..evaluate.intervals import rate_interval
 from .result import (
     Border,
-    Difference,
-    Estimate,
     FrontPoint,
     Measures,
     OtherFront,
@@ -176,27 +174,9 @@ def other_front(study: optuna.Study, border: Border) -> OtherFront:
     return OtherFront(border=border, trials=len(completed(study)), points=points)
 
 
-def estimate(sums: Sums) -> Estimate | None:
-    """A rate with its interval."""
-    found = rate_interval(sums)
-    return found and Estimate(value=found.value, low=found.low, high=found.high)
-
-
-def difference(first: Sums, second: Sums) -> Difference | None:
-    """Of two rates over the same utterances."""
-    found = paired_difference(first, second)
-    return found and Difference(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        is_significant=found.is_significant,
-    )
-
-
 def evidence(name: str, fingerprint: str, score: Score) -> dict[str, Any]:
     """What decoder_config.json says of a score on the corpus `name`."""
-    wer, delay_s = estimate(score.errors), estimate(score.delays)
+    wer, delay_s = rate_interval(score.errors), rate_interval(score.delays)
     return {
         "corpus": name,
         "fingerprint": fingerprint,

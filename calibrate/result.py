@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
+from ..evaluate.intervals import Difference, Interval
+from ..evaluate.record import Count, Fraction, Rate, Record
 from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
 
 SCHEMA_VERSION = 1
@@ -21,24 +23,16 @@ _KIND = "calibration"
 Border = Literal["fraction", "seconds"]
 Setting = float | int | str | None
 
-_Count = Annotated[int, Field(ge=0)]
-_Rate = Annotated[float, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class HeadsInfo(_Model):
+class HeadsInfo(Record):
     """The heads file of the sweep: `source` as it was given, or its model; `listed` heads in it."""
 
     source: str
     sha256: str
-    listed: _Count
+    listed: Count
 
 
-class SpeechInfo(_Model):
+class SpeechInfo(Record):
     """A corpus that was streamed.
 
     `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
@@ -47,13 +41,13 @@ class SpeechInfo(_Model):
 
     name: str
     fingerprint: str
-    utterances: _Count
-    audio_s: _Rate
+    utterances: Count
+    audio_s: Rate
     aligner: str
     phases: Annotated[int, Field(ge=1)] = 1
 
 
-class Range(_Model):
+class Range(Record):
     """What one parameter may be: `low` to `high` (drawn by their logarithm if `log`), or `choices`.
 
     `step`: values are multiples of it, from `low` on.
@@ -66,19 +60,19 @@ class Range(_Model):
     choices: list[float | str] | None = None
 
 
-class Measures(_Model):
+class Measures(Record):
     """What else was measured in a trial; None where it is not defined.
 
     Counts and errors are of words. `_aware` has the time to compute in it. Under replay, times to
     compute are those of the decoding when it was done, added up.
     """
 
-    reference_words: _Count
-    matched_words: _Count
-    substitutions: _Count
-    deletions: _Count
-    insertions: _Count
-    final_deletions: _Count
+    reference_words: Count
+    matched_words: Count
+    substitutions: Count
+    deletions: Count
+    insertions: Count
+    final_deletions: Count
     delay_p50_s: float | None
     delay_p90_s: float | None
     delay_p95_s: float | None
@@ -90,7 +84,7 @@ class Measures(_Model):
     rtf: float | None
 
 
-class TrialInfo(_Model):
+class TrialInfo(Record):
     """One trial.
 
     Attributes:
@@ -108,55 +102,37 @@ class TrialInfo(_Model):
         reason: why it failed.
     """
 
-    number: _Count
+    number: Count
     state: Literal["complete", "failed", "running", "waiting"]
     border: Border
     params: dict[str, Setting]
-    wer: _Rate | None = None
+    wer: Rate | None = None
     delay_s: float | None = None
     measures: Measures | None = None
-    seconds: _Rate | None = None
+    seconds: Rate | None = None
     on_front: bool = False
     feasible: bool = True
     baseline: str | None = None
     reason: str | None = None
 
 
-class Selected(_Model):
+class Selected(Record):
     """The trial chosen, and by which rule, as it was asked for."""
 
-    number: _Count
+    number: Count
     how: str
 
 
-class Estimate(_Model):
-    """A value with its 95 % bootstrap interval over utterances."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Difference(_Model):
-    """First minus second with its 95 % paired bootstrap interval; significant: 0 is outside."""
-
-    value: float
-    low: float
-    high: float
-    p: _Share
-    is_significant: bool
-
-
-class UtteranceSums(_Model):
+class UtteranceSums(Record):
     """Of each utterance, in order: all that rates and their intervals are computed from.
 
     Summed over the phases of the utterance.
     """
 
-    errors: list[_Count]
-    reference_words: list[_Count]
+    errors: list[Count]
+    reference_words: list[Count]
     delay_s: list[float]
-    matched_words: list[_Count]
+    matched_words: list[Count]
 
     @model_validator(mode="after")
     def _check(self) -> UtteranceSums:
@@ -166,18 +142,18 @@ class UtteranceSums(_Model):
         return self
 
 
-class Point(_Model):
+class Point(Record):
     """One configuration on the held-out speech."""
 
     name: str
     config: dict[str, Setting]
-    wer: Estimate | None
-    delay_s: Estimate | None
+    wer: Interval | None
+    delay_s: Interval | None
     measures: Measures
     sums: UtteranceSums
 
 
-class Comparison(_Model):
+class Comparison(Record):
     """Two points by name; below 0 the first is better."""
 
     first: str
@@ -186,7 +162,7 @@ class Comparison(_Model):
     delay_s: Difference | None
 
 
-class HeldOut(_Model):
+class HeldOut(Record):
     """The chosen configuration and the baselines on speech that no trial saw."""
 
     corpus: SpeechInfo
@@ -210,23 +186,23 @@ class HeldOut(_Model):
         return self
 
 
-class FrontPoint(_Model):
+class FrontPoint(Record):
     """One point of a front."""
 
-    wer: _Rate
+    wer: Rate
     delay_s: float
     params: dict[str, Setting]
 
 
-class OtherFront(_Model):
+class OtherFront(Record):
     """The front of the study of the other kind of border, over the same speech."""
 
     border: Border
-    trials: _Count
+    trials: Count
     points: list[FrontPoint]
 
 
-class ReplayInfo(_Model):
+class ReplayInfo(Record):
     """What replay did in this run.
 
     `states`: decodings in the store; `decoded` of them in this run; `replayed`: answers that came
@@ -235,24 +211,24 @@ class ReplayInfo(_Model):
     same words at the same times, at a real-time factor of `live_rtf`.
     """
 
-    states: _Count
-    decoded: _Count
-    replayed: _Count
-    hit_rate: _Share | None
-    live_utterances: _Count = 0
-    live_identical: _Count = 0
-    live_rtf: _Rate | None = None
+    states: Count
+    decoded: Count
+    replayed: Count
+    hit_rate: Fraction | None
+    live_utterances: Count = 0
+    live_identical: Count = 0
+    live_rtf: Rate | None = None
 
 
-class HeadCountPoint(_Model):
+class HeadCountPoint(Record):
     """All else at the chosen values."""
 
     head_count: Annotated[int, Field(ge=1)]
-    wer: _Rate
+    wer: Rate
     delay_s: float | None
 
 
-class Explanation(_Model):
+class Explanation(Record):
     """What the study teaches.
 
     Attributes:
@@ -262,13 +238,13 @@ class Explanation(_Model):
         fewest_heads: the smallest count not significantly worse than that in either.
     """
 
-    importance: dict[str, dict[str, _Share]]
+    importance: dict[str, dict[str, Fraction]]
     by_head_count: list[HeadCountPoint]
     best_head_count: Annotated[int, Field(ge=1)]
     fewest_heads: Annotated[int, Field(ge=1)]
 
 
-class StudyInfo(_Model):
+class StudyInfo(Record):
     """The study: its name, where it is kept (without a password), and what it belongs to."""
 
     name: str
@@ -276,7 +252,7 @@ class StudyInfo(_Model):
     fingerprint: dict[str, str]
 
 
-class CalibrationFile(_Model):
+class CalibrationFile(Record):
     """A calibration.
 
     Attributes:
@@ -314,17 +290,17 @@ class CalibrationFile(_Model):
     space: dict[str, Range]
     base: dict[str, Setting]
     seed: int
-    trials_wanted: _Count
+    trials_wanted: Count
     trials: list[TrialInfo]
-    front: list[_Count]
+    front: list[Count]
     hypervolume_reference: tuple[float, float] | None = None
-    hypervolume: list[_Rate] = []
+    hypervolume: list[Rate] = Field(default_factory=list)
     selected: Selected | None = None
     held_out: HeldOut | None = None
     other_front: OtherFront | None = None
     replay: ReplayInfo | None = None
     explanation: Explanation | None = None
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> CalibrationFile:

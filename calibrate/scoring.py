@@ -14,9 +14,9 @@ import numpy as np
 
 from ..corpora.matching import match_words, plain_text
 from ..errors import InputError
-from ..evaluate.error_rates import ErrorCounts, word_errors
+from ..evaluate.error_rates import ErrorRate, word_errors
 from ..evaluate.intervals import Sums
-from ..evaluate.latency import StreamTimes, stream_times, summary
+from ..evaluate.latency import Times, stream_times, summary
 from ..evaluate.timed import TimedStream
 from .result import Measures, UtteranceSums
 from .speech import Recording
@@ -32,9 +32,9 @@ class Outcome:
     """
 
     index: int
-    errors: ErrorCounts
+    errors: ErrorRate
     final_deletions: int
-    times: StreamTimes
+    times: Times
     stream: TimedStream
 
 
@@ -144,7 +144,7 @@ def _outcome(recording: Recording, stream: TimedStream) -> Outcome:
 
 
 @functools.lru_cache(maxsize=100_000)
-def _compared(reference: str, hypothesis: str) -> tuple[ErrorCounts, int]:
+def _compared(reference: str, hypothesis: str) -> tuple[ErrorRate, int]:
     """Word errors, and how many words are missing at the end; most trials say the same text."""
     said = reference.split()
     matches = match_words(hypothesis.split(), said)

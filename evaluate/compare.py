@@ -1,21 +1,20 @@
-"""Two runs over the same utterances: how far apart they are, and whether that is chance."""
+"""The differences of two runs over the same utterances, and whether they are significant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from .intervals import Difference, paired_difference
 from .normalise import NORMALISERS, Normaliser
+from .record import Record
 from .result import Run, Utterance, load_benchmark
 from .scores import delay_sums, word_sums
 
 
-@dataclass(frozen=True)
-class TextDifference:
+class TextDifference(Record):
     """Word error rates of two runs under one normaliser; `difference` is first minus second.
 
     `better`, `worse`, `same`: utterances on which the first makes fewer, more, as many errors.
@@ -29,17 +28,16 @@ class TextDifference:
     same: int
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs. Times are None where a run has none.
+class Comparison(Record):
+    """Two runs compared; `delay_s` is None where a run has no emission times.
 
     Attributes:
-        first, second: what they are called.
-        utterances: compared.
-        left_out: that only one of them has.
-        texts: by normaliser.
-        delay_s: mean emission delays and their difference.
-        rtf: real-time factors; a ratio of machines where these differ, so it has no interval.
+        first, second: names of the runs.
+        utterances: how many were compared.
+        left_out: how many are in one run only.
+        texts: error rates, by normaliser.
+        delay_s: mean emission delay of each, and their difference.
+        rtf: real-time factors. They depend on the machine, so their difference has no interval.
     """
 
     first: str
@@ -51,8 +49,8 @@ class Comparison:
     rtf: tuple[float | None, float | None]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
+        """The comparison as a JSON object."""
+        return self.model_dump(mode="json")
 
 
 def load_run(source: str) -> list[tuple[str, Run]]:
@@ -71,17 +69,22 @@ def load_run(source: str) -> list[tuple[str, Run]]:
 def compare_files(
     first: str, second: str, *, intersection: bool = False, seed: int = 0
 ) -> list[Comparison]:
-    """Every run of the first with the run of that name of the second, or the only with the only.
+    """Compare two files run by run.
+
+    Every run of the first is compared with the run of the same name of the second; where each
+    has one run only, these two, whatever their names.
 
     Args:
         first, second: `FILE` or `FILE:RUN`.
-        intersection: compare what both have, where they are not over the same utterances.
+        intersection: compare the utterances that both have, where their utterances differ.
         seed: of the bootstrap.
 
     Raises:
-        InputError: a file cannot be read, no runs stand for each other, or they are not over
-            the same utterances.
+        InputError: a file cannot be read, no two runs have the same name, they are not over the
+            same utterances, or the seed is negative.
     """
+    if seed < 0:
+        raise InputError(f"seed is {seed}, expected 0 or more")
     ours, theirs = load_run(first), load_run(second)
     if len(ours) == len(theirs) == 1:
         pairs = [(ours[0], theirs[0])]
@@ -107,7 +110,7 @@ def compare_files(
 def compare_runs(
     first: Run, second: Run, *, names: tuple[str, str], intersection: bool = False, seed: int = 0
 ) -> Comparison:
-    """The differences of two runs, by a paired bootstrap over utterances.
+    """The differences of two runs, with the intervals of a paired bootstrap over utterances.
 
     Raises:
         InputError: they are not over the same utterances and texts.
@@ -139,7 +142,7 @@ def _paired(
         raise InputError(
             f"{names[0]} has {len(ours)} utterances, {names[1]} has {len(theirs)}, and "
             f"{len(common)} are in both ({only!r} is in one only); a paired comparison is over "
-            "the same ones: give --intersection to compare those"
+            "the same ones; with intersection, those in both are compared"
         )
     if not common:
         raise InputError(f"{names[0]} and {names[1]} have no utterance in common")

@@ -1,21 +1,52 @@
-"""How right the words of a text are: error rates, and errors that are white space alone."""
+"""Word and character error rates, and which word errors are white space alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import jiwer
 
+from .intervals import Interval
+from .record import Count, Rate, Record
 
-@dataclass(frozen=True)
-class ErrorCounts:
-    """Edits between references and hypotheses, of words or of characters."""
 
-    hits: int
-    substitutions: int
-    deletions: int
-    insertions: int
+class ErrorRate(Record):
+    """Edits between references and hypotheses, of words or of characters, and their rate.
+
+    Attributes:
+        hits, substitutions, deletions, insertions: counts over all utterances.
+        rate: errors over words (or characters) of reference, 1 is 100 %; None for empty
+            references.
+        low, high: the 95 % bootstrap interval over utterances; None where it was not computed
+            or the rate is not defined.
+    """
+
+    hits: Count
+    substitutions: Count
+    deletions: Count
+    insertions: Count
+    rate: Rate | None
+    low: Rate | None = None
+    high: Rate | None = None
+
+    @classmethod
+    def of(cls, hits: int, substitutions: int, deletions: int, insertions: int) -> ErrorRate:
+        """The rate of these counts, without an interval."""
+        reference = hits + substitutions + deletions
+        errors = substitutions + deletions + insertions
+        return cls(
+            hits=hits,
+            substitutions=substitutions,
+            deletions=deletions,
+            insertions=insertions,
+            rate=errors / reference if reference else None,
+        )
+
+    def within(self, interval: Interval | None) -> ErrorRate:
+        """The same with the bounds of `interval`, if there is one."""
+        if interval is None:
+            return self
+        return self.model_copy(update={"low": interval.low, "high": interval.high})
 
     @property
     def errors(self) -> int:
@@ -24,31 +55,38 @@ class ErrorCounts:
 
     @property
     def reference(self) -> int:
-        """The words or characters of the references."""
+        """The words (or characters) of the references."""
         return self.hits + self.substitutions + self.deletions
 
     @property
-    def rate(self) -> float | None:
-        """The error rate, errors / reference; 1 is 100 %. None for empty references."""
-        return self.errors / self.reference if self.reference else None
+    def bounds(self) -> tuple[float, float] | None:
+        """The 95 % interval; None where there is none.
+
+        Where no error was made the bootstrap gives an interval of no width. It is then the rule
+        of three, up to 3 / n (Hanley & Lippman-Hand 1983, "If nothing goes wrong, is everything
+        all right?").
+        """
+        if self.low is None or self.high is None or not self.reference:
+            return None
+        return (self.low, self.high) if self.errors else (0.0, min(1.0, 3 / self.reference))
 
 
-def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
-    """The counts of the word error rate over all utterances, by jiwer.
+def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+    """The word error rate over all utterances, as jiwer counts it.
 
-    Texts come normalised: what differs is an error. Words are split at white space.
+    Texts are compared as they are, so normalise them first. Words are split at white space.
 
     Raises:
-        ValueError: not as many hypotheses as references.
+        ValueError: the numbers of references and hypotheses differ.
     """
     return _counts(jiwer.process_words, references, hypotheses, lambda text: text.count(" ") + 1)
 
 
-def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
-    """The counts of the character error rate; a space is a character.
+def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+    """The character error rate over all utterances; a space is a character.
 
     Raises:
-        ValueError: not as many hypotheses as references.
+        ValueError: the numbers of references and hypotheses differ.
     """
     return _counts(jiwer.process_characters, references, hypotheses, len)
 
@@ -58,8 +96,11 @@ def _counts(
     references: Sequence[str],
     hypotheses: Sequence[str],
     units: Callable[[str], int],
-) -> ErrorCounts:
-    """Counts of jiwer's `process`; `units` of a text that is right need no alignment."""
+) -> ErrorRate:
+    """Counts of jiwer's `process`.
+
+    A hypothesis that equals its reference needs no alignment: its hits are `units` of the text.
+    """
     _check_lengths(references, hypotheses)
     hits, left = 0, []
     for pair in zip(references, hypotheses, strict=True):
@@ -68,13 +109,13 @@ def _counts(
         else:
             left.append(pair)
     if not left:
-        return ErrorCounts(hits, 0, 0, 0)
+        return ErrorRate.of(hits, 0, 0, 0)
     out = process(*map(list, zip(*left, strict=True)))
-    return ErrorCounts(hits + out.hits, out.substitutions, out.deletions, out.insertions)
+    return ErrorRate.of(hits + out.hits, out.substitutions, out.deletions, out.insertions)
 
 
 def _is_plain(text: str) -> bool:
-    """White space is single spaces between words, as a normaliser leaves it."""
+    """Whether white space is single spaces between words only, as a normaliser leaves it."""
     return text == " ".join(text.split())
 
 
@@ -83,7 +124,7 @@ def _check_lengths(references: Sequence[str], hypotheses: Sequence[str]) -> None
         raise ValueError(f"{len(references)} references, but {len(hypotheses)} hypotheses")
 
 
-def rate_increase(streaming: ErrorCounts, offline: ErrorCounts) -> float | None:
+def rate_increase(streaming: ErrorRate, offline: ErrorRate) -> float | None:
     """Streaming minus offline error rate, of the same references; None where undefined.
 
     Raises:
@@ -99,40 +140,27 @@ def rate_increase(streaming: ErrorCounts, offline: ErrorCounts) -> float | None:
     return streaming.rate - offline.rate
 
 
-@dataclass(frozen=True)
-class SpaceErrors:
-    """Errors in white space alone, as from words cut in two where a chunk ended.
+class SpaceErrors(Record):
+    """Word errors that are white space alone, as from words cut in two where a chunk ended.
 
     Attributes:
-        words: counts of all words, these errors included.
         spans: error spans that are equal once spaces are removed.
         errors: word errors in those spans.
         cut_words: spans with more words than the reference has.
-        utterances: utterances in all.
         utterances_cut: utterances with a word cut in two.
+        rate_without: the word error rate without these errors; None for empty references.
     """
 
-    words: ErrorCounts
-    spans: int
-    errors: int
-    cut_words: int
-    utterances: int
-    utterances_cut: int
-
-    @property
-    def rate_without(self) -> float | None:
-        """The word error rate without the errors of white space alone."""
-        if not self.words.reference:
-            return None
-        return (self.words.errors - self.errors) / self.words.reference
-
-    @property
-    def share_cut(self) -> float | None:
-        """The share of utterances with a word cut in two."""
-        return self.utterances_cut / self.utterances if self.utterances else None
+    spans: Count
+    errors: Count
+    cut_words: Count
+    utterances_cut: Count
+    rate_without: float | None
 
 
-def space_errors(references: Sequence[str], hypotheses: Sequence[str]) -> SpaceErrors:
+def space_errors(
+    references: Sequence[str], hypotheses: Sequence[str], words: ErrorRate | None = None
+) -> SpaceErrors:
     """Which word errors are nothing but white space: "night fall" for "nightfall".
 
     A span is a longest run of words between two correct ones in jiwer's alignment. A model may
@@ -141,11 +169,12 @@ def space_errors(references: Sequence[str], hypotheses: Sequence[str]) -> SpaceE
     Args:
         references: normalised texts.
         hypotheses: the same.
+        words: what `word_errors` gives for these texts, where it has been computed.
 
     Raises:
-        ValueError: not as many hypotheses as references.
+        ValueError: the numbers of references and hypotheses differ.
     """
-    words = word_errors(references, hypotheses)
+    words = words or word_errors(references, hypotheses)
     spans = errors = cut_words = utterances_cut = 0
     for reference, hypothesis in zip(references, hypotheses, strict=True):
         cut = 0
@@ -156,7 +185,13 @@ def space_errors(references: Sequence[str], hypotheses: Sequence[str]) -> SpaceE
                 cut += len(heard) > len(said)
         cut_words += cut
         utterances_cut += cut > 0
-    return SpaceErrors(words, spans, errors, cut_words, len(references), utterances_cut)
+    return SpaceErrors(
+        spans=spans,
+        errors=errors,
+        cut_words=cut_words,
+        utterances_cut=utterances_cut,
+        rate_without=(words.errors - errors) / words.reference if words.reference else None,
+    )
 
 
 def _error_spans(reference: str, hypothesis: str) -> list[tuple[list[str], list[str], int]]:

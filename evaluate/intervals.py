@@ -1,9 +1,9 @@
-"""How sure a rate over utterances is, and a difference of two: the bootstrap. numpy only.
+"""Bootstrap confidence intervals of rates over utterances, and of the difference of two rates.
 
 Word error rate and mean delay are both ratios of sums over utterances (errors over words of
 reference; seconds of delay over words matched), so one function serves both. Utterances are
 drawn with replacement (Bisani & Ney 2004, "Bootstrap estimates for confidence intervals in ASR
-performance evaluation"); two systems on the same utterances with the same draws.
+performance evaluation"); two systems are compared on the same utterances with the same draws.
 """
 
 from __future__ import annotations
@@ -13,42 +13,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .record import Fraction, Record
+
 RESAMPLES = 10_000
 LEVEL = 0.95
-_AT_ONCE = 4_000_000  # numbers drawn at a time: bounds the memory
+_AT_ONCE = 4_000_000  # utterances drawn at a time: bounds the memory
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value and its two-sided interval, at the level asked for."""
+class Interval(Record):
+    """A value and its two-sided bootstrap interval over utterances, at 95 % unless asked else."""
 
     value: float
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class Difference:
-    """First minus second, with its interval.
+class Difference(Record):
+    """First rate minus second, with the interval of a paired bootstrap over utterances.
 
     `p` is the two-sided bootstrap probability of a difference this far from 0 if there were
-    none; `is_significant`: the interval does not hold 0.
+    none; `is_significant`: 0 lies outside of the interval.
     """
 
     value: float
     low: float
     high: float
-    p: float
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether 0 is outside of the interval."""
-        return self.low > 0 or self.high < 0
+    p: Fraction
+    is_significant: bool
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Of one system: the numerator and the denominator of each utterance, [utterances]."""
+    """One system's numerator and denominator for each utterance, both float [utterances]."""
 
     numerator: np.ndarray
     denominator: np.ndarray
@@ -87,15 +83,14 @@ def rate_intervals(
     """Several rates over the same utterances, each as `rate_interval` gives it, at the cost of one.
 
     Raises:
-        ValueError: they are not of as many utterances.
+        ValueError: their numbers of utterances differ.
     """
     if len({len(sums.numerator) for sums in several}) > 1:
         raise ValueError("rates over different numbers of utterances")
     defined = [sums for sums in several if sums.rate is not None]
     drawn = iter(_drawn_rates(defined, seed, resamples) if defined else ())
     return [
-        None if sums.rate is None else Interval(sums.rate, *_quantiles(next(drawn), level))
-        for sums in several
+        None if sums.rate is None else _interval(sums.rate, next(drawn), level) for sums in several
     ]
 
 
@@ -112,7 +107,7 @@ def paired_difference(
     None where a rate is not defined.
 
     Raises:
-        ValueError: they are not of as many utterances.
+        ValueError: their numbers of utterances differ.
     """
     if len(first.numerator) != len(second.numerator):
         raise ValueError(
@@ -127,7 +122,9 @@ def paired_difference(
     known = differences[np.isfinite(differences)]
     below, above = (known <= 0).mean(), (known >= 0).mean()
     p = min(1.0, 2 * float(min(below, above)))
-    return Difference(first.rate - second.rate, low, high, p)
+    return Difference(
+        value=first.rate - second.rate, low=low, high=high, p=p, is_significant=low > 0 or high < 0
+    )
 
 
 def _drawn_rates(systems: Sequence[Sums], seed: int, resamples: int) -> list[np.ndarray]:
@@ -145,6 +142,11 @@ def _drawn_rates(systems: Sequence[Sums], seed: int, resamples: int) -> list[np.
                 out[start:stop] = system.numerator[drawn].sum(1) / below
             out[start:stop][below == 0] = np.nan
     return rates
+
+
+def _interval(value: float, drawn: np.ndarray, level: float) -> Interval:
+    low, high = _quantiles(drawn, level)
+    return Interval(value=value, low=low, high=high)
 
 
 def _quantiles(values: np.ndarray, level: float) -> tuple[float, float]:

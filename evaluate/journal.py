@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from ..errors import InputError
 from ..files import first_fault, shown
-from .result import BenchmarkFile, Memory, Observation, Trace
+from .result import BenchmarkFile, Memory, Observation
+from .trace_types import Trace
 
 JOURNAL_VERSION = 1
 

@@ -1,4 +1,4 @@
-"""How late and how well placed the words of a stream are; how right, in error_rates.py.
+"""Emission delays and word-time errors of a stream, for one utterance and for a corpus.
 
 Times are seconds of audio from the utterance's start. A delay is computation-unaware when it
 counts audio alone, and computation-aware when the time to compute is added. A number that is
@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..corpora.matching import match_words
+from .intervals import Sums, rate_interval
+from .record import Count, Record
 
 if TYPE_CHECKING:
     from ..corpora import WordTime
 
 
-@dataclass(frozen=True)
-class EmittedWord:
+class CommittedWord(Record):
     """A word of a stream, committed for good.
 
     Attributes:
@@ -29,22 +29,21 @@ class EmittedWord:
         start_s: where it is said to start.
         end_s: where it is said to end.
         emitted_s: audio received when it was committed.
-        wall_s: time from when that audio was there until the word was out: computing, and
-            waiting for steps before it (see `compute_lags`).
+        lag_s: wall time from when that audio was there until the word was out: computing, and
+            waiting for earlier steps (see `compute_lags`).
     """
 
     text: str
     start_s: float
     end_s: float
     emitted_s: float
-    wall_s: float
+    lag_s: float
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """Of `count` values; all else is None where there are none."""
+class Distribution(Record):
+    """Mean and quantiles of `count` values; all None where there are no values."""
 
-    count: int
+    count: Count
     mean: float | None = None
     p50: float | None = None
     p90: float | None = None
@@ -55,31 +54,32 @@ class Distribution:
         """The distribution of `values`; quantiles are interpolated linearly."""
         array = np.fromiter(values, float)
         if not array.size:
-            return cls(0)
+            return cls(count=0)
         p50, p90, p95 = np.quantile(array, (0.5, 0.9, 0.95)).tolist()
-        return cls(array.size, float(array.mean()), p50, p90, p95)
+        return cls(count=array.size, mean=float(array.mean()), p50=p50, p90=p90, p95=p95)
 
 
-@dataclass(frozen=True)
-class StreamTimes:
-    """The times of one utterance's stream against its gold words.
+class Times(Record):
+    """Delays and word-time errors of one utterance's stream, against its gold words.
 
-    Lists hold one value for each matched word: an emitted word equal to its gold word, case and
-    punctuation aside, under the alignment of least edit distance. `_aware` values have the time
-    to compute in them. `first_word_s`, `finalisation_s` and the LAAL are None where nothing was
-    said or nothing was emitted.
+    Sequences hold one value for each matched word: a committed word equal to its gold word, case
+    and punctuation aside, under the alignment of least edit distance. `_aware` values include
+    the time to compute. `first_word_s`, `finalisation_s` and the LAAL are None where nothing was
+    said or nothing was committed.
 
     Attributes:
+        gold_words: words of the reference.
+        emitted_words: words of the stream.
         delays_s: emission delay: audio received when the word was committed, minus its gold end.
-        start_errors_ms: distance of a word's start from its gold start.
+        start_errors_ms: absolute difference between a word's start and its gold start.
         end_errors_ms: the same of its end.
         first_word_s: audio received when the first word came, minus the first gold start.
         finalisation_s: audio received when the last word came, minus the last gold end.
-        laal_s: see `laal_s`.
+        laal_s: see the function `laal_s`.
     """
 
-    gold_words: int
-    emitted_words: int
+    gold_words: Count
+    emitted_words: Count
     delays_s: tuple[float, ...]
     delays_aware_s: tuple[float, ...]
     start_errors_ms: tuple[float, ...]
@@ -91,10 +91,44 @@ class StreamTimes:
     laal_s: float | None
     laal_aware_s: float | None
 
+    def rounded(self, digits: int) -> Times:
+        """The same times with `digits` decimals, as a file keeps them."""
+        values = {
+            name: tuple(round(one, digits) for one in value)
+            if isinstance(value, tuple)
+            else value and round(value, digits)
+            for name, value in self
+        }
+        return Times.model_validate(values)
+
+
+class Latency(Record):
+    """The times of a corpus: over all matched words (delays and errors), or over utterances.
+
+    `delay_low_s` and `delay_high_s` are the 95 % bootstrap interval of the mean emission delay
+    over utterances; None where it was not computed or no word was matched.
+    """
+
+    utterances: Count
+    gold_words: Count
+    matched_words: Count
+    delay_low_s: float | None
+    delay_high_s: float | None
+    delay_s: Distribution
+    delay_aware_s: Distribution
+    start_error_ms: Distribution
+    end_error_ms: Distribution
+    first_word_s: Distribution
+    first_word_aware_s: Distribution
+    finalisation_s: Distribution
+    finalisation_aware_s: Distribution
+    laal_s: Distribution
+    laal_aware_s: Distribution
+
 
 def stream_times(
-    emitted: Sequence[EmittedWord], gold: Sequence[WordTime], duration_s: float
-) -> StreamTimes:
+    emitted: Sequence[CommittedWord], gold: Sequence[WordTime], duration_s: float
+) -> Times:
     """The times of one utterance.
 
     Args:
@@ -103,23 +137,23 @@ def stream_times(
         duration_s: the utterance's length.
 
     Raises:
-        ValueError: a time is NaN or infinite, or words are not in the order of emission.
+        ValueError: words are not in the order in which they were committed.
     """
-    _check_times(emitted)
+    _check_order(emitted)
     matches = match_words([w.text for w in emitted], [w.text for w in gold])
     pairs = [(emitted[m.hypothesis], gold[m.reference]) for m in matches if m.equal]
     audio_s = [word.emitted_s for word in emitted]
-    clock_s = [word.emitted_s + word.wall_s for word in emitted]
+    clock_s = [word.emitted_s + word.lag_s for word in emitted]
 
     def since(clock: Sequence[float], index: int, moment_s: float | None) -> float | None:
         return None if moment_s is None or not clock else clock[index] - moment_s
 
     onset_s, end_s = (gold[0].start_s, gold[-1].end_s) if gold else (None, None)
-    return StreamTimes(
+    return Times(
         gold_words=len(gold),
         emitted_words=len(emitted),
         delays_s=tuple(e.emitted_s - g.end_s for e, g in pairs),
-        delays_aware_s=tuple(e.emitted_s + e.wall_s - g.end_s for e, g in pairs),
+        delays_aware_s=tuple(e.emitted_s + e.lag_s - g.end_s for e, g in pairs),
         start_errors_ms=tuple(1000 * abs(e.start_s - g.start_s) for e, g in pairs),
         end_errors_ms=tuple(1000 * abs(e.end_s - g.end_s) for e, g in pairs),
         first_word_s=since(audio_s, 0, onset_s),
@@ -131,14 +165,12 @@ def stream_times(
     )
 
 
-def _check_times(emitted: Sequence[EmittedWord]) -> None:
-    before = -math.inf
+def _check_order(emitted: Sequence[CommittedWord]) -> None:
+    before_s = -math.inf
     for word in emitted:
-        if not all(map(math.isfinite, (word.start_s, word.end_s, word.emitted_s, word.wall_s))):
-            raise ValueError(f"the word {word.text!r} has a time that is no finite number: {word}")
-        if word.emitted_s < before:
+        if word.emitted_s < before_s:
             raise ValueError(f"the word {word.text!r} was emitted before the word before it")
-        before = word.emitted_s
+        before_s = word.emitted_s
 
 
 def laal_s(delays_s: Sequence[float], source_s: float, reference_words: int) -> float | None:
@@ -191,27 +223,23 @@ def real_time_factor(wall_s: float, audio_s: float) -> float | None:
     return wall_s / audio_s if audio_s > 0 else None
 
 
-@dataclass(frozen=True)
-class StreamSummary:
-    """`StreamTimes` of a corpus: of all its matched words, and of its utterances."""
+def summed_delays(times: Sequence[Times]) -> Sums:
+    """Seconds of emission delay, and matched words, of each utterance.
 
-    utterances: int
-    gold_words: int
-    matched_words: int
-    delay_s: Distribution
-    delay_aware_s: Distribution
-    start_error_ms: Distribution
-    end_error_ms: Distribution
-    first_word_s: Distribution
-    first_word_aware_s: Distribution
-    finalisation_s: Distribution
-    finalisation_aware_s: Distribution
-    laal_s: Distribution
-    laal_aware_s: Distribution
+    Raises:
+        ValueError: there is no utterance.
+    """
+    delays = [one.delays_s for one in times]
+    return Sums.of([sum(values) for values in delays], [len(values) for values in delays])
 
 
-def summary(times: Sequence[StreamTimes]) -> StreamSummary:
-    """The distributions over all words, and over the utterances where a number is defined."""
+def summary(times: Sequence[Times], *, seed: int | None = None) -> Latency:
+    """The distributions over all words, and over the utterances where a number is defined.
+
+    Args:
+        times: of each utterance.
+        seed: of the bootstrap of the mean delay; None: no interval is computed.
+    """
 
     def of_words(name: str) -> Distribution:
         return Distribution.of(value for one in times for value in getattr(one, name))
@@ -220,10 +248,15 @@ def summary(times: Sequence[StreamTimes]) -> StreamSummary:
         values = [getattr(one, name) for one in times]
         return Distribution.of(value for value in values if value is not None)
 
-    return StreamSummary(
+    interval = None
+    if times and seed is not None:
+        interval = rate_interval(summed_delays(times), seed=seed)
+    return Latency(
         utterances=len(times),
         gold_words=sum(one.gold_words for one in times),
         matched_words=sum(len(one.delays_s) for one in times),
+        delay_low_s=interval.low if interval else None,
+        delay_high_s=interval.high if interval else None,
         delay_s=of_words("delays_s"),
         delay_aware_s=of_words("delays_aware_s"),
         start_error_ms=of_words("start_errors_ms"),

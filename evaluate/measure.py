@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -23,9 +22,10 @@ from ..runtime.stream.config import DecoderConfig
 from ..runtime.stream.decoder import StreamDecoder
 from ..runtime.stream.trace import StepTrace
 from .items import Item
-from .latency import StreamTimes, stream_times
-from .result import CommittedWord, Mode, Observation, RunSettings, Times, Trace
+from .latency import CommittedWord, Times, stream_times
+from .result import Mode, Observation, RunSettings
 from .timed import TimedStream, timed_stream
+from .trace_types import Trace
 from .traces import TRACED_S, make_trace
 
 DETECT = "detect"
@@ -181,21 +181,14 @@ def _committed(found: TimedStream) -> list[CommittedWord]:
             start_s=round(word.start_s, 3),
             end_s=round(word.end_s, 3),
             emitted_s=round(word.emitted_s, 3),
-            lag_s=round(word.wall_s, 4),
+            lag_s=round(word.lag_s, 4),
         )
         for word in found.words
     ]
 
 
 def _times(found: TimedStream, gold: Sequence[WordTime]) -> Times:
-    times: StreamTimes = stream_times(found.words, gold, found.audio_s)
-    return Times(**{name: _rounded(value) for name, value in vars(times).items()})
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [round(one, 4) for one in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return stream_times(found.words, gold, found.audio_s).rounded(4)
 
 
 def run_decoder(

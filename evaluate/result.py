@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
 from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from .error_rates import ErrorRate, SpaceErrors
+from .latency import CommittedWord, Distribution, Latency, Times
 from .normalise import NORMALISERS, Normaliser
+from .record import Count, Fraction, Name, Rate, Record, Seconds
+from .trace_types import Trace
 
 SCHEMA_VERSION = 1
 KIND = "benchmark file"
@@ -26,129 +30,41 @@ Group = Literal["utterance", "chapter"]
 MODES: tuple[Mode, ...] = ("simul", "single-shot", "offline")
 GROUPS: tuple[Group, ...] = ("utterance", "chapter")
 
-_Count = Annotated[int, Field(ge=0)]
-_Seconds = Annotated[float, Field(ge=0)]
-_Fraction = Annotated[float, Field(ge=0, le=1)]
-_Rate = Annotated[float, Field(ge=0)]
-_Name = Annotated[str, Field(min_length=1)]
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GoldWord(_Model):
-    """A word of the reference and when it is spoken, from the start of the utterance."""
-
-    text: str
-    start_s: float
-    end_s: float
-
-
-class CommittedWord(_Model):
-    """A word as a stream gave it out: see `runtime.metrics.EmittedWord`; `lag_s` is wall time."""
-
-    text: str
-    start_s: float
-    end_s: float
-    emitted_s: float
-    lag_s: float
-
-
-class Times(_Model):
-    """The latencies of one utterance: see `runtime.metrics.StreamTimes`, field by field."""
-
-    gold_words: _Count
-    emitted_words: _Count
-    delays_s: list[float]
-    delays_aware_s: list[float]
-    start_errors_ms: list[float]
-    end_errors_ms: list[float]
-    first_word_s: float | None
-    first_word_aware_s: float | None
-    finalisation_s: float | None
-    finalisation_aware_s: float | None
-    laal_s: float | None
-    laal_aware_s: float | None
-
-
-class Observation(_Model):
+class Observation(Record):
     """One utterance (or chapter) as it was decoded, before anything is scored.
 
     `words` is None for offline decoding; `times` where word times are not known.
     """
 
-    id: _Name
+    id: Name
     language: str | None = None
     reference: str
     hypothesis: str
-    duration_s: _Seconds
-    wall_s: _Seconds | None
+    duration_s: Seconds
+    wall_s: Seconds | None
     words: list[CommittedWord] | None = None
     times: Times | None = None
 
 
-class Scored(_Model):
+class Scored(Record):
     """One utterance under one normaliser. `wer` is None where the reference is empty."""
 
     reference: str
     hypothesis: str
-    errors: _Count
-    wer: _Rate | None
+    errors: Count
+    wer: Rate | None
 
 
 class Utterance(Observation):
     """One utterance, scored. `unit` says what an error is an error of."""
 
-    rtf: _Rate | None
+    rtf: Rate | None
     unit: Literal["word", "character"]
     scores: dict[Normaliser, Scored]
 
 
-class ErrorRate(_Model):
-    """Counts over all utterances, their rate, and its 95 % bootstrap interval over utterances."""
-
-    hits: _Count
-    substitutions: _Count
-    deletions: _Count
-    insertions: _Count
-    rate: _Rate | None
-    low: _Rate | None
-    high: _Rate | None
-
-    @property
-    def reference(self) -> int:
-        """Words (or characters) of the references."""
-        return self.hits + self.substitutions + self.deletions
-
-    @property
-    def errors(self) -> int:
-        """Substitutions, deletions and insertions."""
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The 95 % interval; None where the rate is not defined.
-
-        Where no error was made the bootstrap knows of none: then it is the rule of three, up to
-        3 / n (Hanley & Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
-        """
-        if self.low is None or self.high is None or not self.reference:
-            return None
-        return (self.low, self.high) if self.errors else (0.0, min(1.0, 3 / self.reference))
-
-
-class SpaceOnly(_Model):
-    """Errors in white space alone: see `runtime.error_rates.SpaceErrors`."""
-
-    spans: _Count
-    errors: _Count
-    cut_words: _Count
-    utterances_cut: _Count
-    rate_without: float | None
-
-
-class TextTotals(_Model):
+class TextTotals(Record):
     """How right the text is, under one normaliser.
 
     `median_wer`, `p90_wer`, `p95_wer`, `zero_wer_share` are over the word error rates of
@@ -157,171 +73,90 @@ class TextTotals(_Model):
 
     words: ErrorRate
     characters: ErrorRate
-    median_wer: _Rate | None
-    p90_wer: _Rate | None
-    p95_wer: _Rate | None
-    zero_wer_share: _Fraction | None
-    space_only: SpaceOnly
+    median_wer: Rate | None
+    p90_wer: Rate | None
+    p95_wer: Rate | None
+    zero_wer_share: Fraction | None
+    space_only: SpaceErrors
     worst: list[str]
 
 
-class Spread(_Model):
-    """Of `count` values; None where there are none."""
-
-    count: _Count
-    mean: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-
-
-class Latency(_Model):
-    """Over all matched words, or over utterances: see `runtime.metrics.StreamSummary`.
-
-    `delay_low_s` and `delay_high_s`: the 95 % bootstrap interval of the mean emission delay.
-    """
-
-    utterances: _Count
-    gold_words: _Count
-    matched_words: _Count
-    delay_low_s: float | None
-    delay_high_s: float | None
-    delay_s: Spread
-    delay_aware_s: Spread
-    start_error_ms: Spread
-    end_error_ms: Spread
-    first_word_s: Spread
-    first_word_aware_s: Spread
-    finalisation_s: Spread
-    finalisation_aware_s: Spread
-    laal_s: Spread
-    laal_aware_s: Spread
-
-
-class Totals(_Model):
+class Totals(Record):
     """Over all utterances of a run. `latency_note` says why there is no latency, or of how few."""
 
-    utterances: _Count
-    audio_s: _Seconds
-    wall_s: _Seconds | None
-    rtf: _Rate | None
-    utterance_rtf: Spread
+    utterances: Count
+    audio_s: Seconds
+    wall_s: Seconds | None
+    rtf: Rate | None
+    utterance_rtf: Distribution
     texts: dict[Normaliser, TextTotals]
     latency: Latency | None
     latency_note: str | None
 
 
-class TokenStep(_Model):
-    """A token of a traced step. `attended_s`: the middle of its frame, from the start of audio."""
-
-    text: str
-    attended_s: float
-    committed: bool
-    reason: str
-
-
-class DecodingStep(_Model):
-    """A traced step: audio decoded, where the buffer starts, the border, and the new tokens."""
-
-    audio_s: _Seconds
-    buffer_start_s: _Seconds
-    border_s: _Seconds | None
-    reason: str
-    tokens: list[TokenStep]
-
-
-class Mel(_Model):
-    """A log-mel spectrogram, `channels` x `frames` bytes (0 to 255), zlib and base64."""
-
-    channels: Annotated[int, Field(ge=1, le=128)]
-    frames: Annotated[int, Field(ge=1, le=100_000)]
-    per_second: Annotated[float, Field(gt=0)]
-    data: str
-
-
-class AudioPart(_Model):
-    """A part of an audio file, from `offset_s`; silence of `gap_s` stands before it."""
-
-    path: str
-    offset_s: _Seconds = 0.0
-    duration_s: _Seconds | None = None
-    gap_s: _Seconds = 0.0
-
-
-class Trace(_Model):
-    """What the decoder saw and did in the first `seconds` of one utterance."""
-
-    id: _Name
-    seconds: _Seconds
-    audio: list[AudioPart]
-    gold: list[GoldWord] | None
-    mel: Mel | None
-    steps: list[DecodingStep]
-
-
-class RunSettings(_Model):
+class RunSettings(Record):
     """What was run. `config` is the decoder's; heads are (layer, head), best first.
 
     All of these are None where they do not apply (offline decoding) or are not known.
     """
 
-    name: _Name
+    name: Name
     mode: Mode
     config: dict[str, object] | None = None
     config_sha256: str | None = None
-    heads: list[tuple[_Count, _Count]] | None = None
+    heads: list[tuple[Count, Count]] | None = None
     heads_sha256: str | None = None
-    step_s: _Seconds | None = None
+    step_s: Seconds | None = None
 
 
-class Memory(_Model):
+class Memory(Record):
     """Peaks up to the end of a run: of the process since it started, of the arrays in the run.
 
     Of a run that was killed and resumed, those of the process that ended it.
     """
 
-    process_bytes: _Count | None
-    array_bytes: _Count | None
+    process_bytes: Count | None
+    array_bytes: Count | None
 
 
-class Run(_Model):
+class Run(Record):
     """One decoder over the corpus."""
 
     settings: RunSettings
     totals: Totals
     memory: Memory | None
     utterances: list[Utterance]
-    traces: list[Trace] = []
+    traces: list[Trace] = Field(default_factory=list)
 
 
-class ModelInfo(_Model):
+class ModelInfo(Record):
     """The checkpoint. `fingerprint` is over its files; None where a file of others does not say."""
 
-    name: _Name
+    name: Name
     fingerprint: str | None
     dtype: str | None
 
 
-class CorpusInfo(_Model):
+class CorpusInfo(Record):
     """What was decoded. `utterances` counts those that were taken, before they were grouped."""
 
-    name: _Name
+    name: Name
     fingerprint: str | None
-    utterances: _Count
+    utterances: Count
     group: Group
     language: str | None = None
 
 
-class Machine(_Model):
+class Machine(Record):
     """Where it ran."""
 
     platform: str
     device: str | None
     backend: str | None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
-class BenchmarkFile(_Model):
+class BenchmarkFile(Record):
     """A benchmark file: one model on one corpus, in one or more runs.
 
     `stated`: totals that a file of others carried itself, by name, beside which ours stand.
@@ -331,10 +166,10 @@ class BenchmarkFile(_Model):
     model: ModelInfo
     corpus: CorpusInfo
     machine: Machine
-    seed: _Count = 0
+    seed: Count = 0
     runs: Annotated[list[Run], Field(min_length=1)]
     source: str | None = None
-    stated: dict[str, float] = {}
+    stated: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> BenchmarkFile:

@@ -1,16 +1,17 @@
-"""From decoded texts and times to rates, quantiles and intervals. Deterministic for a seed."""
+"""Scores of decoded utterances: error rates, quantiles, latencies and their intervals.
+
+The same utterances and seed give the same numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
-from .error_rates import ErrorCounts, character_errors, space_errors, word_errors
-from .intervals import Interval, Sums, rate_interval, rate_intervals
-from .latency import Distribution, StreamSummary, StreamTimes, real_time_factor, summary
+from .error_rates import character_errors, space_errors, word_errors
+from .intervals import Interval, Sums, rate_intervals
+from .latency import Distribution, Latency, real_time_factor, summary, summed_delays
 from .normalise import (
     NORMALISERS,
     Normaliser,
@@ -18,19 +19,7 @@ from .normalise import (
     normalise,
     scoring_language,
 )
-from .result import (
-    ErrorRate,
-    Latency,
-    Mode,
-    Observation,
-    Scored,
-    SpaceOnly,
-    Spread,
-    TextTotals,
-    Times,
-    Totals,
-    Utterance,
-)
+from .result import Mode, Observation, Scored, TextTotals, Totals, Utterance
 
 WORST = 10
 
@@ -58,7 +47,13 @@ def scored(observation: Observation) -> Utterance:
 
 
 def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
-    """What a run comes to."""
+    """The scores of a run over all its utterances.
+
+    Args:
+        utterances: scored.
+        mode: how they were decoded.
+        seed: of the bootstrap.
+    """
     audio_s = sum(one.duration_s for one in utterances)
     walls = [one.wall_s for one in utterances]
     wall_s = None if None in walls else sum(wall for wall in walls if wall is not None)
@@ -78,7 +73,7 @@ def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
         audio_s=audio_s,
         wall_s=wall_s,
         rtf=None if wall_s is None else real_time_factor(wall_s, audio_s),
-        utterance_rtf=_spread(Distribution.of(u.rtf for u in utterances if u.rtf is not None)),
+        utterance_rtf=Distribution.of(u.rtf for u in utterances if u.rtf is not None),
         texts=texts,
         latency=latency,
         latency_note=note,
@@ -94,33 +89,27 @@ def _text_totals(
     pairs = [one.scores[normaliser] for one in utterances]
     references, hypotheses = [p.reference for p in pairs], [p.hypothesis for p in pairs]
     characters = character_errors(*zip(*_letters(utterances, normaliser), strict=True))
-    space = space_errors(references, hypotheses)
+    words = word_errors(references, hypotheses)
     rates = [pair.wer for pair in pairs if pair.wer is not None]
-    # As errors without a reference count too, and have no rate, the count decides between equals.
+    # Errors without a reference have no rate: their count stands for it, and decides ties.
     ranked = sorted(
         (u for u in utterances if u.scores[normaliser].errors),
         key=lambda u: (-_rate_or_errors(u.scores[normaliser]), -u.scores[normaliser].errors, u.id),
     )
     return TextTotals(
-        words=_error_rate(space.words, words_interval),
-        characters=_error_rate(characters, characters_interval),
+        words=words.within(words_interval),
+        characters=characters.within(characters_interval),
         median_wer=float(np.median(rates)) if rates else None,
         p90_wer=rank_quantile(rates, 0.9),
         p95_wer=rank_quantile(rates, 0.95),
         zero_wer_share=rates.count(0.0) / len(rates) if rates else None,
-        space_only=SpaceOnly(
-            spans=space.spans,
-            errors=space.errors,
-            cut_words=space.cut_words,
-            utterances_cut=space.utterances_cut,
-            rate_without=space.rate_without,
-        ),
+        space_only=space_errors(references, hypotheses, words),
         worst=[one.id for one in ranked[:WORST]],
     )
 
 
 def rank_quantile(values: Sequence[float], share: float) -> float | None:
-    """The value at place floor(share * n), counted from 0: as the published tables take it."""
+    """The value at index floor(share * n) of the sorted values, as in the published tables."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
@@ -132,11 +121,12 @@ def word_sums(utterances: Sequence[Utterance], normaliser: Normaliser) -> Sums:
 
 
 def delay_sums(utterances: Sequence[Utterance]) -> Sums | None:
-    """Seconds of emission delay and matched words of each utterance; None without word times."""
-    if any(one.times is None for one in utterances):
-        return None
-    delays = [one.times.delays_s for one in utterances if one.times is not None]
-    return Sums.of([sum(d) for d in delays], [len(d) for d in delays])
+    """Seconds of emission delay and matched words of each utterance.
+
+    None where an utterance has no word times.
+    """
+    known = [one.times for one in utterances if one.times is not None]
+    return summed_delays(known) if len(known) == len(utterances) else None
 
 
 def character_sums(utterances: Sequence[Utterance], normaliser: Normaliser) -> Sums:
@@ -146,7 +136,7 @@ def character_sums(utterances: Sequence[Utterance], normaliser: Normaliser) -> S
 
 
 def _letters(utterances: Sequence[Utterance], normaliser: Normaliser) -> list[tuple[str, str]]:
-    """Both texts of each, without the spaces that only part characters."""
+    """Reference and hypothesis of each; scored by character, without the spaces between them."""
     pairs = [(one.unit, one.scores[normaliser]) for one in utterances]
     return [
         (p.reference.replace(" ", ""), p.hypothesis.replace(" ", ""))
@@ -160,48 +150,17 @@ def _rate_or_errors(score: Scored) -> float:
     return float(score.errors) if score.wer is None else score.wer
 
 
-def _error_rate(counts: ErrorCounts, interval: Interval | None) -> ErrorRate:
-    return ErrorRate(
-        **asdict(counts),
-        rate=counts.rate,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-    )
-
-
 def _latency(
     utterances: Sequence[Utterance], mode: Mode, seed: int
 ) -> tuple[Latency | None, str | None]:
+    """The latency of a run, and a note on why there is none or of how few utterances it is."""
     if mode == "offline":
         return None, "offline decoding commits nothing before the audio has ended"
-    known = [one for one in utterances if one.times is not None]
+    known = [one.times for one in utterances if one.times is not None]
     if all(one.words is None for one in utterances):
         return None, "the file does not say when words were emitted"
     if not known:
         return None, "the corpus has no word times: give some with align-corpus"
-    sums = delay_sums(known)
-    interval = rate_interval(sums, seed=seed) if sums else None
-    found = summary([_stream_times(one.times) for one in known if one.times is not None])
     missing = len(utterances) - len(known)
     note = f"{missing} of {len(utterances)} utterances have no word times" if missing else None
-    return _as_latency(found, interval), note
-
-
-def _stream_times(times: Times) -> StreamTimes:
-    values: dict[str, Any] = dict(times)
-    for name, value in values.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return StreamTimes(**values)
-
-
-def _as_latency(found: StreamSummary, interval) -> Latency:
-    values: dict[str, Any] = {
-        name: _spread(value) if isinstance(value, Distribution) else value
-        for name, value in vars(found).items()
-    }
-    low, high = (interval.low, interval.high) if interval else (None, None)
-    return Latency(**values, delay_low_s=low, delay_high_s=high)
-
-
-def _spread(distribution: Distribution) -> Spread:
-    return Spread(**asdict(distribution))
+    return summary(known, seed=seed), note

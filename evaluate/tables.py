@@ -5,8 +5,10 @@ from __future__ import annotations
 from rich.table import Table
 
 from .compare import Comparison
+from .error_rates import ErrorRate
 from .intervals import Difference
-from .result import BenchmarkFile, ErrorRate, Spread, Totals
+from .latency import Distribution
+from .result import BenchmarkFile, Totals
 
 
 def percent(rate: float | None, digits: int = 2) -> str:
@@ -31,8 +33,8 @@ def with_interval(rate: ErrorRate) -> str:
 def totals_table(file: BenchmarkFile) -> Table:
     """A row for each figure, a column for each run.
 
-    Intervals are at 95 %, three numbers in a row p50 / p90 / p95, indented lines of the figure
-    above (of errors: under the basic normaliser).
+    Intervals are at 95 %; three numbers in a row are p50 / p90 / p95. Indented lines belong to
+    the figure above them (those of errors: under the basic normaliser).
     """
     table = Table()
     table.add_column("", no_wrap=True)
@@ -67,24 +69,24 @@ def _figures(totals: Totals) -> dict[str, str]:
     if latency is not None:
         interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"
         shown["delay, mean, s"] = number(latency.delay_s.mean) + interval
-        for name, spread in (
+        for name, values in (
             ("  of words", latency.delay_s),
             ("  with computing", latency.delay_aware_s),
             ("first word, s", latency.first_word_s),
             ("last word, s", latency.finalisation_s),
             ("LAAL, s", latency.laal_s),
         ):
-            shown[name] = _quantiles(spread)
+            shown[name] = _quantiles(values)
         shown["start error, ms"] = _quantiles(latency.start_error_ms, 0)
     return shown
 
 
-def _quantiles(spread: Spread, digits: int = 2) -> str:
-    return " / ".join(number(value, digits) for value in (spread.p50, spread.p90, spread.p95))
+def _quantiles(values: Distribution, digits: int = 2) -> str:
+    return " / ".join(number(value, digits) for value in (values.p50, values.p90, values.p95))
 
 
 def stated_table(file: BenchmarkFile) -> Table:
-    """What a file of others states, beside what its own texts come to."""
+    """The totals that a published file states, beside those recomputed from its texts."""
     table = Table("", "stated", "recomputed")
     totals = file.runs[0].totals
     text = totals.texts["basic"]

@@ -1,4 +1,4 @@
-"""One recording through a stream decoder at its own step, timed: for measuring and tuning."""
+"""Stream one recording through a decoder, step by step, and time each step."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 
 from ..corpora.audio import SAMPLE_RATE
 from ..runtime.stream.decoder import StreamDecoder, Word, joined
-from .latency import EmittedWord, compute_lags
+from .latency import CommittedWord, compute_lags
 
 
 @dataclass(frozen=True)
 class TimedStream:
-    """What came of one recording.
+    """The words of one streamed recording, and the time to compute them.
 
     Attributes:
-        words: as committed, with the time from when their audio was there until they were out.
-        text: all of them, spaces where the model wrote them.
+        words: as they were committed.
+        text: all words, with spaces where the model wrote them.
         wall_s: seconds of computing.
         audio_s: the recording's length.
     """
 
-    words: tuple[EmittedWord, ...]
+    words: tuple[CommittedWord, ...]
     text: str
     wall_s: float
     audio_s: float
 
 
 def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
-    """`samples` in parts of `step_s`, as a stream that keeps up gets them; the last may be short.
+    """Cut `samples` into parts of `step_s`, as a live stream delivers them.
 
-    Parts end at the very samples where a decoder of that step decodes.
+    Each part ends at a sample at which a decoder of that step decodes; the last may be short.
     """
     step = max(1, min(len(samples), int(min(step_s, 1e9) * SAMPLE_RATE)))
     for start in range(0, len(samples), step):
@@ -47,14 +47,14 @@ def timed_stream(
     piece_s: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TimedStream:
-    """Feed `samples` [n] float, 16 kHz mono, to a new `stream` and end it.
+    """Feed `samples` [n] float, 16 kHz mono, to `stream` and finish it.
 
     Args:
-        stream: new.
+        stream: one that has got no audio yet.
         samples: the recording.
-        piece_s: they come in pieces of so much (None: the decoder's own step; infinity: all at
-            once).
-        clock: gives the seconds that computing is measured in.
+        piece_s: seconds of audio fed at a time; None: the decoder's own step; infinity: all at
+            once.
+        clock: returns the time in seconds, to measure computing.
 
     Raises:
         Exception: what the stream raises.
@@ -76,7 +76,13 @@ def timed_stream(
     step(stream.finish)
     lags_s = compute_lags(arrivals_s, compute_s)
     words = [
-        EmittedWord(word.text, word.start_s, word.end_s, arrival_s, lag_s)
+        CommittedWord(
+            text=word.text,
+            start_s=word.start_s,
+            end_s=word.end_s,
+            emitted_s=arrival_s,
+            lag_s=lag_s,
+        )
         for batch, arrival_s, lag_s in zip(batches, arrivals_s, lags_s, strict=True)
         for word in batch
     ]

@@ -12,7 +12,7 @@ from ..corpora import WordTime
 from ..runtime.models.spectrogram import Spectrogram
 from ..runtime.stream.trace import StepTrace
 from .items import GAP_S, Item
-from .result import AudioPart, DecodingStep, GoldWord, Mel, TokenStep, Trace
+from .trace_types import AudioPart, DecodingStep, GoldWord, Mel, TokenStep, Trace
 
 TRACED_S = 30.0
 """Only so much of an utterance is kept: a chapter would fill the file."""

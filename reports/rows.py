@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluate.result import BenchmarkFile, ErrorRate, Run, TextTotals, Totals
+from ..evaluate.error_rates import ErrorRate
+from ..evaluate.result import BenchmarkFile, Run, TextTotals, Totals
 from .figures.words import counted, model_name
 from .published import PublishedPoint, corpus_title
 

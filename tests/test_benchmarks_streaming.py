@@ -129,7 +129,7 @@ def test_words_cut_in_two_are_counted_and_times_are_spread(scripted, tiny):
     assert [word.emitted_s for word in words] == [1, 1, 2]
     text = "".join(" " * word.space_before + word.text for word in words)
     found = space_errors(["the squalid"], [plain_text(text)])
-    assert (found.cut_words, found.utterances_cut, found.words.errors) == (1, 1, 2)
+    assert (found.cut_words, found.utterances_cut, found.errors) == (1, 1, 2)
 
 
 def test_frame_is_of_the_input_tokens_own_query(tiny, demo):

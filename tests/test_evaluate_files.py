@@ -13,16 +13,15 @@ import alignheads
 from alignheads.errors import InputError
 from alignheads.evaluate.compare import compare_files
 from alignheads.evaluate.journal import Done, Journal, check_subject, read_journal
+from alignheads.evaluate.latency import CommittedWord, Times
 from alignheads.evaluate.result import (
     BenchmarkFile,
-    CommittedWord,
     CorpusInfo,
     Machine,
     ModelInfo,
     Observation,
     Run,
     RunSettings,
-    Times,
     load_benchmark,
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
@@ -301,7 +300,7 @@ def test_delays_are_compared_where_both_have_them(tmp_path):
 
 def test_other_utterances_are_refused_or_left_out(tmp_path):
     files = two_files(tmp_path, [observation("a"), observation("b")], [observation("a")])
-    with pytest.raises(InputError, match=r"'b' is in one only.*--intersection"):
+    with pytest.raises(InputError, match=r"'b' is in one only.*with intersection"):
         compare_files(*files)
     (found,) = compare_files(*files, intersection=True)
     assert (found.utterances, found.left_out) == (1, 1)

@@ -16,17 +16,9 @@ import soundfile
 from test_evaluate_files import file_of, observation, published_file, run_of, times
 from test_reports_figures import check_texts, drawn_texts
 
-from alignheads.evaluate.result import (
-    AudioPart,
-    CommittedWord,
-    CorpusInfo,
-    DecodingStep,
-    GoldWord,
-    Machine,
-    TokenStep,
-    Trace,
-    load_benchmark,
-)
+from alignheads.evaluate.latency import CommittedWord
+from alignheads.evaluate.result import CorpusInfo, Machine, load_benchmark
+from alignheads.evaluate.trace_types import AudioPart, DecodingStep, GoldWord, TokenStep, Trace
 from alignheads.evaluate.traces import packed_mel
 from alignheads.reports.cli import main
 from alignheads.reports.figures import benchmark as draw

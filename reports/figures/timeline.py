@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...corpora.matching import match_words
-from ...evaluate.result import CommittedWord, GoldWord, Trace, Utterance
+from ...evaluate.latency import CommittedWord
+from ...evaluate.result import Utterance
+from ...evaluate.trace_types import GoldWord, Trace
 from ...evaluate.traces import unpacked_mel
 from .attention import visible
 from .style import BLUE, FAINT, MUTED, SMALL_PT, VERMILLION, new_figure, shortened

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE, read_audio
 from ...errors import InputError
-from ...evaluate.result import Trace, Utterance
+from ...evaluate.result import Utterance
+from ...evaluate.trace_types import Trace
 from ..figures.inline_svg import data_address
 
 

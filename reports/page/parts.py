@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...evaluate.compare import Comparison, compare_runs
-from ...evaluate.result import BenchmarkFile, Trace, Utterance
+from ...evaluate.result import BenchmarkFile, Utterance
+from ...evaluate.trace_types import Trace
 from .. import rows as words
 from ..figures.drawing import PageFigure
 from ..published import Published
