@@ -235,9 +235,9 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     rho = ranking.validation.get("hit_rate_rho_hypothesis_reference")
     if rho is not None:
         say(f"hit rates over the model's own text and the reference agree by rank: rho {rho:.3f}")
-    for name, score in ranking.baselines.items():
-        values = ", ".join(f"{key} {value:.3g}" for key, value in score.items())
-        say(f"  {name}: {values}")
+    for group in ranking.groups:
+        values = ", ".join(f"{key} {value:.3g}" for key, value in group.scores.items())
+        say(f"  {group.name}: {values}")
 
 
 def main() -> None:
