@@ -190,7 +190,7 @@ def _draw_attention(
     layer, head = heads.compact[0]
     seen = head_example(model, utterance, layer, head, language)
     info = attention_over_mel_info(
-        seen.mel, seen.attention, seen.tokens, seen.spans,
+        seen.mel, seen.mel_per_s, seen.attention, seen.frame_edges_s, seen.tokens, seen.spans,
         [(word.text, word.start_s, word.end_s) for word in seen.words],
         f"{model.label}: where layer {layer} head {head} looks as it writes", utterance.id,
     )  # fmt: skip
@@ -235,9 +235,9 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     rho = ranking.validation.get("hit_rate_rho_hypothesis_reference")
     if rho is not None:
         say(f"hit rates over the model's own text and the reference agree by rank: rho {rho:.3f}")
-    for name, score in ranking.baselines.items():
-        values = ", ".join(f"{key} {value:.3g}" for key, value in score.items())
-        say(f"  {name}: {values}")
+    for group in ranking.groups:
+        values = ", ".join(f"{key} {value:.3g}" for key, value in group.scores.items())
+        say(f"  {group.name}: {values}")
 
 
 def main() -> None:

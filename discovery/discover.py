@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ..corpora import Corpus, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
-from ..heads.compare import spearman
+from ..heads.compare import score_correlation
 from ..runtime.models.aligners import make_aligner
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
@@ -220,7 +220,7 @@ def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
     if found.other_hits.tokens:
         ours = found.totals.scores()["hit_rate"][0]
         other = found.other_hits.hit_rate
-        rho = spearman(ours, other)
+        rho = score_correlation(ours, other)
         if rho is not None:
             validation["hit_rate_rho_hypothesis_reference"] = rho
     return Ranking(
@@ -231,10 +231,7 @@ def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
         top_stability=ranking.top_stability,
         clips_needed=ranking.clips_needed,
         stability_curve=found.stability_curve,
-        baselines={
-            name: {key: value for key, value in asdict(score).items() if np.isfinite(value)}
-            for name, score in ranking.baselines.items()
-        },
+        groups=ranking.groups,
         set_error_curve=ranking.set_error_curve,
         validation=validation,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ..errors import InputError
-from .groups import MAX_GROUP, FrameSample, GroupScore, forward_selection, score_group
+from ..heads import HeadGroup
+from .groups import MAX_GROUP, ClipFrames, FrameSample, forward_selection, score_group
 from .statistics import distance_bins
 from .totals import LOWER_IS_BETTER, HeadTotals
 
@@ -39,7 +40,8 @@ class HeadRanking:
         clips_needed: clips at which the stability should reach `STABLE`; None: it has.
         set_error_curve: for `set`, error in ms after each head chosen (choosing half).
         chosen: for `set`, how many of `order` were chosen as a group; else 0.
-        baselines: group scores on the validation half, by name.
+        groups: this ranking's first heads and others to compare them with, scored on the
+            validation half.
     """
 
     method: str
@@ -51,7 +53,7 @@ class HeadRanking:
     clips_needed: int | None
     set_error_curve: list[float] | None
     chosen: int
-    baselines: dict[str, GroupScore]
+    groups: list[HeadGroup]
 
 
 def rank_heads(
@@ -91,7 +93,7 @@ def rank_heads(
         method, metric, [int(head) for head in order], top,
         probability.reshape(totals.shape), stability, _clips_needed(stability, totals.clips),
         curve, len(curve or ()),
-        _baselines(validating, order, by_hits, curve, distance_bins(totals.frames_per_s)),
+        _groups(validating, order, by_hits, curve, distance_bins(totals.frames_per_s)),
     )  # fmt: skip
 
 
@@ -119,23 +121,35 @@ def _clips_needed(stability: float, clips: int) -> int | None:
     return int(np.ceil(clips * ((1 - stability) / (1 - STABLE)) ** 2))
 
 
-def _baselines(
-    clips, order: list[int], hit_rate: np.ndarray, curve, bins: int
-) -> dict[str, GroupScore]:
-    """This ranking's groups beside all heads, the published way, and the single best head."""
+def _groups(
+    clips: list[ClipFrames],
+    order: list[int],
+    hit_rate: np.ndarray,
+    curve: list[float] | None,
+    bins: int,
+) -> list[HeadGroup]:
+    """This ranking's first heads beside all heads, the published way, and the single best head."""
     if not clips:
-        return {}
+        return []
     by_hits = [int(head) for head in np.argsort(-hit_rate, kind="stable")]
-    groups = {
-        "this ranking, best 1": order[:1],
-        "this ranking, best 4": order[:4],
-        "this ranking, best 8": order[:8],
-        "all heads": by_hits,
-        "hit rate, best 20": by_hits[:MAX_GROUP],
-        "hit rate, best 8": by_hits[:8],
-        "hit rate, best 1": by_hits[:1],
-    }
+    groups = [
+        ("this ranking, best 1", True, order[:1]),
+        ("this ranking, best 4", True, order[:4]),
+        ("this ranking, best 8", True, order[:8]),
+        ("all heads", False, by_hits),
+        ("hit rate, best 20", False, by_hits[:MAX_GROUP]),
+        ("hit rate, best 8", False, by_hits[:8]),
+        ("hit rate, best 1", False, by_hits[:1]),
+    ]
     if curve:
         size = int(np.argmin(curve)) + 1
-        groups[f"this set, best size ({size})"] = order[:size]
-    return {name: score_group(clips, heads, bins) for name, heads in groups.items()}
+        groups.append((f"this set, best size ({size})", True, order[:size]))
+    return [_scored(clips, bins, *group) for group in groups]
+
+
+def _scored(
+    clips: list[ClipFrames], bins: int, name: str, is_own: bool, heads: list[int]
+) -> HeadGroup:
+    scores = asdict(score_group(clips, heads, bins))
+    known = {metric: value for metric, value in scores.items() if np.isfinite(value)}
+    return HeadGroup(name=name, is_own=is_own, num_heads=len(heads), scores=known)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..heads.rank_correlation import spearman
 from ..runtime.models.protocol import FrameClock, frame_edges_s
 from .mapping import TokenTargets
 
@@ -110,7 +111,8 @@ def layer_statistics(
     return LayerStatistics(
         hits=hit.sum(-1),
         forward=(np.diff(frames, axis=-1) >= 0).sum(-1),
-        rho=_spearman(frames, targets.centre_s) * len(targets),
+        # A head that never moves follows nothing.
+        rho=np.nan_to_num(spearman(frames, targets.centre_s)) * len(targets),
         mass=inside.sum(-1),
         entropy=entropy.sum(-1),
         sinks=(frames < times.sink_frames).sum(-1),
@@ -148,21 +150,6 @@ def _histograms(values: np.ndarray, bins: int) -> np.ndarray:
     heads = len(values)
     flat = values + bins * np.arange(heads)[:, None]
     return np.bincount(flat.ravel(), minlength=heads * bins).reshape(heads, bins)
-
-
-def _spearman(frames: np.ndarray, gold_s: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation of [heads, n] with [n]; 0 where a head never moves."""
-    x, y = _ranks(frames), _ranks(gold_s[None])
-    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
-    scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
-    return np.where(scale > 0, (x * y).sum(-1) / np.maximum(scale, 1e-12), 0.0)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks along the last axis, ties at their mean."""
-    below = (values[..., None, :] < values[..., None]).sum(-1)
-    equal = (values[..., None, :] == values[..., None]).sum(-1)
-    return below + (equal - 1) / 2
 
 
 def replicate_weights(clip_id: str) -> np.ndarray:

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .load import load_heads
-    from .schema import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
+    from .schema import AlignmentHead, CorpusInfo, HeadGroup, HeadsFile, Interval, Ranking
 
-__all__ = ["AlignmentHead", "CorpusInfo", "HeadsFile", "Interval", "Ranking", "load_heads"]
+__all__ = [
+    "AlignmentHead",
+    "CorpusInfo",
+    "HeadGroup",
+    "HeadsFile",
+    "Interval",
+    "Ranking",
+    "load_heads",
+]
 
 
 def __getattr__(name: str):

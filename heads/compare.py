@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from .rank_correlation import spearman
 from .schema import HeadsFile
 
 
@@ -40,25 +41,17 @@ def compare_heads(first: HeadsFile, second: HeadsFile, counts: list[int]) -> Com
     }
     shared = [metric for metric in first.metrics if metric in second.metrics]
     correlations = {
-        metric: spearman(first.matrix(metric), second.matrix(metric)) for metric in shared
+        metric: score_correlation(first.matrix(metric), second.matrix(metric)) for metric in shared
     }
     return Comparison(overlaps, correlations)
 
 
-def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's rho of two arrays of one shape: Pearson's r of their ranks, ties averaged.
+def score_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Spearman's rho of two scores of the same heads, arrays of one shape.
 
-    Pairs with NaN on either side are left out. None where undefined.
+    Heads with NaN on either side are left out. None where rho is undefined: fewer than two heads
+    are left, or all of them are equal.
     """
     known = ~(np.isnan(first) | np.isnan(second))
-    ranks = np.stack([_ranks(first[known]), _ranks(second[known])])
-    if ranks.shape[1] < 2 or (ranks.std(axis=1) == 0).any():
-        return None
-    return float(np.corrcoef(ranks)[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of theirs."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[group.ravel()]
+    rho = float(spearman(first[known], second[known]))
+    return None if np.isnan(rho) else rho

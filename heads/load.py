@@ -7,6 +7,7 @@ and what was expected.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import re
 from pathlib import Path
@@ -16,8 +17,9 @@ from pydantic import ValidationError
 
 from .. import files
 from ..errors import InputError
-from ..files import check_version, shown
+from ..files import check_version, printable, shown
 from .schema import SCHEMA_VERSION, HeadsFile
+from .upgrade import upgraded
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +95,12 @@ def _read(path: Path) -> HeadsFile:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {shown(content)}, expected a heads file: a JSON object")
     check_version(content, SCHEMA_VERSION, path)
+    try:
+        present = upgraded(content, SCHEMA_VERSION)
+    except InputError as error:
+        raise InputError(f"{path}: {printable(str(error))}") from error
+    if present is not content:
+        text = json.dumps(present)
     try:
         # JSON mode: strict, so that "3" and true are no numbers, and still arrays are tuples.
         return HeadsFile.model_validate_json(text, strict=True)

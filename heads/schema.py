@@ -25,8 +25,9 @@ from pydantic import (
 
 from ..errors import InputError
 from ..files import json_text, replacing
+from .upgrade import as_schema_1
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HIT_RATE = "hit_rate"
 LARGEST_SIZE = 1024
 
@@ -58,6 +59,24 @@ class Interval(_Model):
     high: _Matrix
 
 
+class HeadGroup(_Model):
+    """What several heads come to together, scored on clips that were not used to choose them.
+
+    Attributes:
+        name: for people.
+        is_own: whether these are the first `num_heads` heads of the file's own ranking; else it
+            is a group to compare with.
+        num_heads: how many heads are in it.
+        scores: {metric: value}, as `time_error_ms` and `border_auc`; what is undefined is left
+            out.
+    """
+
+    name: str
+    is_own: bool
+    num_heads: Annotated[int, Field(ge=1)]
+    scores: dict[str, float]
+
+
 class Ranking(_Model):
     """How `alignment_heads` was ordered, and how sure that order is.
 
@@ -65,8 +84,10 @@ class Ranking(_Model):
     `top_probability` [layers][heads] is the probability that a head is among the best `top`, over
     a bootstrap of the clips; `top_stability`, 0 to 1, the share of the best `top` that a new
     sample of clips would keep; `clips_needed` how many clips make it stable; `stability_curve`
-    (clips, stability) as clips came in. `baselines` gives
-    {name: {metric: value}}, `validation` {metric: value} on clips not used for the choice.
+    (clips, stability) as clips came in. `groups` are the first heads of this ranking and other
+    groups to compare them with. `set_error_curve`, for the method "set", is the time error in ms
+    of the first 1, 2, … heads on the clips they were chosen on. `validation` gives
+    {metric: value}, what else was measured to check the ranking.
     """
 
     method: str
@@ -76,7 +97,7 @@ class Ranking(_Model):
     top_stability: _Fraction | None = None
     clips_needed: _Count | None = None
     stability_curve: list[tuple[_Count, _Fraction]] = []
-    baselines: dict[str, dict[str, float]] = {}
+    groups: list[HeadGroup] = []
     set_error_curve: list[float] | None = None
     validation: dict[str, float] = {}
 
@@ -206,6 +227,12 @@ class HeadsFile(_Model):
         if self.ranking is not None:
             if self.ranking.top > total:
                 raise ValueError(f"ranking.top is {self.ranking.top}, but there are {total} heads")
+            for index, group in enumerate(self.ranking.groups):
+                if group.num_heads > total:
+                    raise ValueError(
+                        f"ranking.groups[{index}].num_heads is {group.num_heads}, but there are "
+                        f"{total} heads"
+                    )
             return
         # Without a ranking of its own the list is by hit rate, and top(n) relies on the order.
         for index in range(1, len(self.alignment_heads)):
@@ -228,9 +255,14 @@ class HeadsFile(_Model):
 
     @property
     def sha256(self) -> str:
-        """Hash of the content, whatever the layout of the file: 64 hexadecimal digits."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()
+        """Hash of the content, 64 hexadecimal digits.
+
+        It depends neither on the layout of the file nor on its schema: it is the same before and
+        after an upgrade.
+        """
+        content = as_schema_1(self.model_dump(mode="json"))
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def top(self, count: int) -> list[tuple[int, int]]:
         """The best `count` heads as (layer, head), best first.

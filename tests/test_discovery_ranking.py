@@ -97,7 +97,7 @@ def test_heads_of_pure_noise_are_not_sure_and_more_clips_are_asked_for():
     ranking = rank_heads(totals, totals.scores(), FrameSample(), "hit_rate", 8)
     assert ranking.top_stability < 0.8
     assert ranking.clips_needed > 6
-    assert ranking.baselines == {}
+    assert ranking.groups == []
 
 
 def test_a_sink_head_is_ranked_low_by_all_but_monotonicity():
@@ -193,11 +193,15 @@ def test_the_set_ranking_puts_the_chosen_first_and_validates_on_the_other_half(f
     assert sorted(ranking.order) == list(range(LAYERS * HEADS))
     assert ranking.order[0] == ORDER[0]
     assert len(ranking.set_error_curve) == LAYERS * HEADS
-    best = ranking.baselines["this ranking, best 1"]
-    assert best == score_group(found[1].halves()[1], ORDER[:1])
-    everything = ranking.baselines["all heads"]
-    assert best.time_error_ms < everything.time_error_ms
-    assert best.border_auc > everything.border_auc
+    groups = {group.name: group for group in ranking.groups}
+    best, everything = groups["this ranking, best 1"], groups["all heads"]
+    assert (best.is_own, best.num_heads) == (True, 1)
+    assert best.scores == asdict(score_group(found[1].halves()[1], ORDER[:1]))
+    assert (everything.is_own, everything.num_heads) == (False, LAYERS * HEADS)
+    assert best.scores["time_error_ms"] < everything.scores["time_error_ms"]
+    assert best.scores["border_auc"] > everything.scores["border_auc"]
+    own = [group for group in ranking.groups if group.name.startswith("this set")]
+    assert [group.num_heads for group in own] == [np.argmin(ranking.set_error_curve) + 1]
 
 
 def test_the_two_halves_share_no_clip(found):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from alignheads.errors import InputError
 from alignheads.heads import HeadsFile, load_heads
 from alignheads.heads.compact import heads_from_compact, read_compact
-from alignheads.heads.compare import compare_heads, spearman
+from alignheads.heads.compare import compare_heads, score_correlation
 
 
 def heads_of(matrix, **changes) -> HeadsFile:
@@ -203,10 +202,10 @@ def test_overlap_and_correlation_of_known_files():
 
 def test_correlation_averages_ties_and_is_undefined_without_spread():
     # Worked by hand: ranks 1 2.5 2.5 4 against 1 2 3 4.
-    tied = spearman(np.array([1.0, 2.0, 2.0, 5.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    tied = score_correlation(np.array([1.0, 2.0, 2.0, 5.0]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert tied == pytest.approx(4.5 / np.sqrt(4.5 * 5))
-    assert spearman(np.ones(3), np.arange(3.0)) is None
-    assert spearman(np.array([1.0, np.nan]), np.array([1.0, 2.0])) is None
+    assert score_correlation(np.ones(3), np.arange(3.0)) is None
+    assert score_correlation(np.array([1.0, np.nan]), np.array([1.0, 2.0])) is None
 
 
 values = st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True)
@@ -216,27 +215,23 @@ values = st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True
 def test_correlation_sees_order_only(values, seed):
     first = np.array(values, dtype=float)
     second = np.random.default_rng(seed).permutation(first)
-    rho = spearman(first, second)
+    rho = score_correlation(first, second)
     assert rho is not None
     assert -1 - 1e-9 <= rho <= 1 + 1e-9
-    assert spearman(first**3, second) == pytest.approx(rho)
-    assert spearman(-first, second) == pytest.approx(-rho)
-    assert spearman(first, first) == pytest.approx(1)
+    assert score_correlation(first**3, second) == pytest.approx(rho)
+    assert score_correlation(-first, second) == pytest.approx(-rho)
+    assert score_correlation(first, first) == pytest.approx(1)
 
 
-def test_help_is_instant_and_loads_nothing_heavy():
+def test_help_loads_nothing_heavy():
     program = (
         "import sys; sys.argv = ['heads-info', '--help']\n"
         "from alignheads.heads.cli import main\n"
+        "heavy = {'mlx', 'matplotlib', 'numpy', 'pydantic'}\n"
         "try: main()\n"
-        "finally: print(sorted({'mlx', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+        "finally: print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    times_s = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        times_s.append(time.perf_counter() - start)
-        assert done.returncode == 0
-        assert "--from-compact" in done.stdout
-        assert done.stderr.strip() == "[]"
-    assert min(times_s) < 0.5
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--from-compact" in done.stdout
+    assert done.stderr.strip() == "[]"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignheads.errors import InputError
-from alignheads.heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking, load_heads
+from alignheads.heads import (
+    AlignmentHead,
+    CorpusInfo,
+    HeadGroup,
+    HeadsFile,
+    Interval,
+    Ranking,
+    load_heads,
+)
 from alignheads.heads.load import bundled_name
 
 BUNDLED_COUNTS = {"0.6b": (30, 533, 314), "1.7b": (100, 2020, 308)}
@@ -42,6 +52,10 @@ def content(**changes) -> dict:
 
 def head(layer: int, index: int, ts: float) -> dict:
     return {"layer": layer, "head": index, "ts": ts}
+
+
+def group(name: str, num_heads: int, is_own: bool = False, **scores) -> dict:
+    return {"name": name, "is_own": is_own, "num_heads": num_heads, "scores": scores}
 
 
 def refusal(path: Path, text: str | bytes) -> str:
@@ -117,9 +131,30 @@ RANKING = {"method": "score", "metric": "hit_rate", "top": 2}
         ({"ranking": RANKING | {"top_probability": [ROW]}}, "ranking.top_probability has 1 rows"),
         ({"ranking": RANKING | {"top_stability": 2}}, "ranking.top_stability is 2"),
         ({"ranking": []}, "ranking is []"),
+        (
+            {"schema_version": 2, "ranking": RANKING | {"baselines": {}}},
+            "unknown key 'ranking.baselines'",
+        ),
+        ({"ranking": RANKING | {"baselines": []}}, "unknown key 'ranking.baselines'"),
+        (
+            {"ranking": RANKING | {"baselines": {"my group": {}}}},
+            "ranking.baselines has a group called 'my group', expected 'all heads'",
+        ),
+        (
+            {"ranking": RANKING | {"baselines": {"all heads": {"border_auc": "high"}}}},
+            "ranking.groups[0].scores.border_auc is 'high', expected a valid number",
+        ),
+        (
+            {"schema_version": 2, "ranking": RANKING | {"groups": [group("all heads", 9)]}},
+            "ranking.groups[0].num_heads is 9, but there are 8 heads",
+        ),
+        (
+            {"schema_version": 2, "ranking": RANKING | {"groups": [group("none", 0)]}},
+            "ranking.groups[0].num_heads is 0",
+        ),
         ({"corpus": {"name": "demo", "fingerprint": "x", "utterances": -3}}, "utterances is -3"),
         ({"text": "guess"}, "text is 'guess', expected 'hypothesis' or 'reference'"),
-        ({"schema_version": 2, "new_key": 1}, "written by a newer alignheads; upgrade"),
+        ({"schema_version": 3, "new_key": 1}, "written by a newer alignheads; upgrade"),
         ({"schema_version": "1"}, "schema_version is '1'"),
     ],
 )
@@ -310,7 +345,7 @@ def test_a_saved_file_has_the_published_keys_and_one_row_a_line(tmp_path):
     text = path.read_text()
     saved = json.loads(text)
     assert {key: saved[key] for key in content()} == content()
-    assert saved["schema_version"] == 1
+    assert saved["schema_version"] == 2
     assert "    [0.0, 0.5, 0.125, 0.02],\n" in text
     assert '    {"layer": 0, "head": 1, "ts": 0.5},\n' in text
 
@@ -339,7 +374,15 @@ def heads_files(draw) -> HeadsFile:
         top=st.integers(1, layers * count),
         top_probability=st.none() | rows(fractions),
         top_stability=st.none() | fractions,
-        baselines=st.dictionaries(st.text(), st.dictionaries(st.text(), fractions)),
+        groups=st.lists(
+            st.builds(
+                HeadGroup,
+                name=st.text(),
+                is_own=st.booleans(),
+                num_heads=st.integers(1, layers * count),
+                scores=st.dictionaries(st.text(), fractions),
+            )
+        ),
         set_error_curve=st.none() | st.lists(fractions),
     )
     count_of = st.integers(0, 10**9)
@@ -385,6 +428,47 @@ def test_the_hash_is_of_the_content_not_of_the_layout(tmp_path):
     assert HeadsFile.model_validate(content(num_samples=8)).sha256 != heads.sha256
 
 
+SCHEMA_1_BASELINES = {
+    "this ranking, best 1": {"time_error_ms": 160.0, "border_auc": 0.9},
+    "this ranking, best 8": {"time_error_ms": 97.5},
+    "all heads": {"time_error_ms": 420.0},
+    "hit rate, best 20": {},
+    "this set, best size (3)": {"border_auc": 0.5},
+}
+
+
+@pytest.mark.parametrize("version", [..., 0, 1])
+def test_groups_of_schema_1_are_read_out_of_their_names(tmp_path, version):
+    """Groups of more heads than the model has held all of them."""
+    path = tmp_path / "heads.json"
+    ranking = RANKING | {"baselines": SCHEMA_1_BASELINES}
+    path.write_text(json.dumps(content(schema_version=version, ranking=ranking)))
+    heads = load_heads(path)
+    assert heads.schema_version == 2
+    assert [one.model_dump() for one in heads.ranking.groups] == [
+        group("this ranking, best 1", 1, True, time_error_ms=160.0, border_auc=0.9),
+        group("this ranking, best 8", 8, True, time_error_ms=97.5),
+        group("all heads", 8, time_error_ms=420.0),
+        group("hit rate, best 20", 8),
+        group("this set, best size (3)", 3, True, border_auc=0.5),
+    ]
+
+
+def test_an_upgrade_changes_neither_the_hash_nor_the_file(tmp_path):
+    """Studies and configurations name a heads file by its hash."""
+    path = tmp_path / "heads.json"
+    ranking = RANKING | {"baselines": SCHEMA_1_BASELINES}
+    path.write_text(json.dumps(content(schema_version=1, ranking=ranking)))
+    before = path.read_bytes()
+    heads = load_heads(path)
+    assert path.read_bytes() == before
+    heads.save(tmp_path / "again.json")
+    assert load_heads(tmp_path / "again.json").sha256 == heads.sha256
+    # As version 0.1.0 had it, of the same content.
+    hashes = {"tiny": "4fa02e92540f5231", "0.6b": "1cd7f2e173cc0e59", "1.7b": "5bc23914299a3cfc"}
+    assert {name: load_heads(name).sha256[:16] for name in hashes} == hashes
+
+
 @pytest.mark.parametrize("name", sorted(BUNDLED_COUNTS))
 def test_bundled_files_hold_the_published_scores(name):
     heads = load_heads(name)
@@ -403,13 +487,14 @@ def test_bundled_files_hold_the_published_scores(name):
     assert f"{clips} clips" in heads.source
 
 
-def test_the_bundled_file_for_a_model_is_said_once(capsys):
-    from alignheads.heads.load import _announce
-
-    _announce.cache_clear()
-    by_model = load_heads(None, model="Qwen/Qwen3-ASR-0.6B")
-    assert load_heads(model="0.6b") == by_model == load_heads("0.6b") == load_heads("0.6B")
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert "0.6b" in printed.err
+def test_the_bundled_file_for_a_model_is_said_once():
+    program = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        "from alignheads.heads import load_heads\n"
+        "by_model = load_heads(None, model='Qwen/Qwen3-ASR-0.6B')\n"
+        "assert load_heads(model='0.6b') == by_model == load_heads('0.6b') == load_heads('0.6B')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("\n") == 1
+    assert "0.6b" in done.stderr

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alignheads.errors import InputError
-from alignheads.heads import CorpusInfo, HeadsFile, Interval, Ranking
+from alignheads.heads import CorpusInfo, HeadGroup, HeadsFile, Interval, Ranking
 from alignheads.reports.figures import curves
 from alignheads.reports.figures import heads as heads_figures
 from alignheads.reports.figures.attention import (
@@ -495,19 +495,27 @@ def test_stability_that_a_file_does_not_know():
         curves.stability_curve_info(ranked(top_stability=0.8), [8, 16], [0.5])
 
 
-BASELINES = {
-    "this ranking, best 1": {"time_error_ms": 160.0, "border_auc": 0.9},
-    "this set, best size (2)": {"time_error_ms": 97.0},
-    "all heads": {"time_error_ms": 420.0},
-    "hit rate, best 20": {"time_error_ms": 125.0},
-    "hit rate, best 8": {"time_error_ms": 124.0},
-    "hit rate, best 1": {"time_error_ms": 124.5},
-    "no error known": {"border_auc": 0.5},
-}
+def group(name, num_heads, time_error_ms=None, is_own=False):
+    scores = {"border_auc": 0.5}
+    if time_error_ms is not None:
+        scores["time_error_ms"] = time_error_ms
+    return HeadGroup(name=name, is_own=is_own, num_heads=num_heads, scores=scores)
+
+
+GROUPS = [
+    group("first of these", 1, 160.0, is_own=True),
+    group("the whole set", 2, 97.0, is_own=True),
+    group("all heads", 32, 420.0),
+    group("hit rate, best 20", 20, 125.0),
+    group("hit rate, best 8", 8, 124.0),
+    group("hit rate, best 1", 1, 124.5),
+    group("no error known", 4),
+    group("no error known", 3, is_own=True),
+]
 
 
 def test_set_error_info_tells_held_out_groups_from_baselines():
-    heads = ranked(method="set", set_error_curve=[150.0, 90.0, 95.0], baselines=BASELINES)
+    heads = ranked(method="set", set_error_curve=[150.0, 90.0, 95.0], groups=GROUPS)
     info = curves.set_error_curve_info(heads)
     np.testing.assert_array_equal(info.errors_ms, [150, 90, 95])
     assert info.held_out == {1: 160, 2: 97}

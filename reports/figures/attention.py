@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...runtime.models.qwen3.clock import FRAMES_PER_SECOND
 from .placing import spread
 from .style import INK, MUTED, SMALL_PT, VERMILLION, new_figure, sequential, shortened
 from .words import counted
@@ -16,8 +15,6 @@ from .words import counted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MEL_PER_SECOND = 100
 
 Span = tuple[float, float]
 """Start and end in seconds."""
@@ -30,13 +27,21 @@ _WORD_IN = 0.145
 class AttentionOverMel:
     """What one head attends to, token by token.
 
-    `mel`: [channels, mel frames], 100 a second. `attention`: [tokens, audio frames], 13 a second.
-    `spans`: the gold span of each token's word, None where it has none. `attended`: the audio
-    frame with the most attention, None in a row without any. `words`: gold words with times.
+    Attributes:
+        mel: [channels, columns], a spectrogram.
+        mel_per_s: columns in a second.
+        attention: [tokens, audio frames].
+        frame_edges_s: [audio frames + 1], the start of each frame and the end of the last.
+        tokens: their texts.
+        spans: the gold span of each token's word, None where it has none.
+        attended: the audio frame with the most attention, None in a row without any.
+        words: gold words with their times.
     """
 
     mel: np.ndarray
+    mel_per_s: float
     attention: np.ndarray
+    frame_edges_s: np.ndarray
     tokens: tuple[str, ...]
     spans: tuple[Span | None, ...]
     attended: tuple[int | None, ...]
@@ -47,7 +52,9 @@ class AttentionOverMel:
 
 def attention_over_mel_info(
     mel: np.ndarray,
+    mel_per_s: float,
     attention: np.ndarray,
+    frame_edges_s: np.ndarray,
     tokens: Sequence[str],
     spans: Sequence[Span | None],
     words: Sequence[tuple[str, float, float]],
@@ -65,15 +72,15 @@ def attention_over_mel_info(
         raise ValueError(f"attention {attention.shape} and mel {mel.shape} must be 2-D with frames")
     if not len(attention) == len(tokens) == len(spans) or not len(tokens):
         raise ValueError(f"{len(attention)} rows, {len(tokens)} tokens and {len(spans)} spans")
+    if len(frame_edges_s) != attention.shape[1] + 1:
+        raise ValueError(f"{len(frame_edges_s)} edges of {attention.shape[1]} frames")
     attended = [
         int(np.nanargmax(row)) if np.isfinite(row).any() and np.nanmax(row) > 0 else None
         for row in attention
     ]
     marked = [(frame, span) for frame, span in zip(attended, spans, strict=True) if span]
     hits = sum(
-        frame is not None
-        and frame / FRAMES_PER_SECOND < end_s
-        and (frame + 1) / FRAMES_PER_SECOND > start_s
+        frame is not None and frame_edges_s[frame] < end_s and frame_edges_s[frame + 1] > start_s
         for frame, (start_s, end_s) in marked
     )
     subtitle = [origin] if origin else []
@@ -83,7 +90,9 @@ def attention_over_mel_info(
         )
     return AttentionOverMel(
         mel,
+        mel_per_s,
         attention,
+        frame_edges_s,
         tuple(tokens),
         tuple(spans),
         tuple(attended),
@@ -98,7 +107,7 @@ def attention_over_mel(info: AttentionOverMel) -> Figure:
 
     Where there are more tokens or words than fit, every second (third, …) is labelled.
     """
-    duration_s = info.mel.shape[1] / MEL_PER_SECOND
+    duration_s = info.mel.shape[1] / info.mel_per_s
     rows_in = float(np.clip(len(info.tokens) * _ROW_IN, 1.3, 12))
     width_in = float(np.clip(0.75 * duration_s + 1.5, 7.2, 14))
     heights = [1.1, rows_in]
@@ -129,7 +138,7 @@ def _draw_mel(axes: Axes, info: AttentionOverMel) -> None:
         info.mel,
         origin="lower",
         aspect="auto",
-        extent=(0, frames / MEL_PER_SECOND, 0, channels),
+        extent=(0, frames / info.mel_per_s, 0, channels),
         cmap="Greys",
         interpolation="nearest",
     )
@@ -144,7 +153,7 @@ def _label_words(axes: Axes, info: AttentionOverMel, inches_per_s: float) -> Non
     """Words upright above their spans, moved apart where they would touch."""
     if not info.words:
         return
-    room = max(1, int(info.mel.shape[1] / MEL_PER_SECOND * inches_per_s / _WORD_IN))
+    room = max(1, int(info.mel.shape[1] / info.mel_per_s * inches_per_s / _WORD_IN))
     shown = info.words[:: -(-len(info.words) // room)]
     centres = [(start_s + end_s) / 2 for _, start_s, end_s in shown]
     for (text, *_), centre, place in zip(
@@ -169,18 +178,19 @@ def _draw_attention(axes: Axes, info: AttentionOverMel, label_every: float):
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    tokens, frames = info.attention.shape
+    tokens, edges_s = len(info.attention), info.frame_edges_s
     peaks = [info.attention[row, f] for row, f in enumerate(info.attended) if f is not None]
-    mesh = axes.imshow(
+    mesh = axes.pcolormesh(
+        edges_s,
+        np.arange(tokens + 1) - 0.5,
         info.attention,
-        aspect="auto",
-        extent=(0, frames / FRAMES_PER_SECOND, tokens - 0.5, -0.5),
         cmap=sequential(),
         vmin=0,
         # One sharp row must not pale all others: what is above the median peak is as dark.
         vmax=float(np.median(peaks)) if peaks else 1,
-        interpolation="nearest",
+        rasterized=True,  # as SVG, each cell would be a path
     )
+    axes.set_ylim(tokens - 0.5, -0.5)
     spans = [
         Rectangle((span[0], row - 0.5), span[1] - span[0], 1)
         for row, span in enumerate(info.spans)
@@ -190,9 +200,10 @@ def _draw_attention(axes: Axes, info: AttentionOverMel, label_every: float):
         outlines = PatchCollection(spans, facecolor="none", edgecolor=VERMILLION, linewidth=1)
         axes.add_collection(outlines, autolim=False)
         axes.plot([], [], "s", mfc="none", mec=VERMILLION, ms=7, label="the word, spoken")
-    dots = [(f + 0.5, row) for row, f in enumerate(info.attended) if f is not None]
+    middles_s = (edges_s[:-1] + edges_s[1:]) / 2
+    dots = [(middles_s[f], row) for row, f in enumerate(info.attended) if f is not None]
     axes.scatter(
-        [x / FRAMES_PER_SECOND for x, _ in dots],
+        [x for x, _ in dots],
         [row for _, row in dots],
         s=13,
         color="white",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ STABLE = 0.9
 """The share of the top that a new sample of clips should keep: the goal of `clips_needed`."""
 
 _ERROR = "time_error_ms"
-_OWN_GROUP = re.compile(r"this .*?(\d+)\)?$")
 _COLOURS = (BLUE, GREEN, PURPLE, MUTED)
 
 
@@ -122,14 +120,13 @@ def set_error_curve_info(heads: HeadsFile) -> SetErrorCurve:
         )
     errors = np.asarray(ranking.set_error_curve, dtype=float)
     held_out, baselines = {}, {}
-    for name, scores in ranking.baselines.items():
-        if _ERROR not in scores:
+    for group in ranking.groups:
+        if _ERROR not in group.scores:
             continue
-        own = _OWN_GROUP.match(name)
-        if own:
-            held_out[int(own[1])] = scores[_ERROR]
+        if group.is_own:
+            held_out[group.num_heads] = group.scores[_ERROR]
         else:
-            baselines[name] = scores[_ERROR]
+            baselines[group.name] = group.scores[_ERROR]
     size = int(np.argmin(errors)) + 1
     title = f"{model_name(heads.model)}: {counted(size, 'head')} chosen as a set "
     title += f"{'errs' if size == 1 else 'err'} by {held_out.get(size, errors[size - 1]):.0f} ms"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
+from ...heads.rank_correlation import spearman
 from .placing import label_points
 from .style import MUTED, ON_LIGHT, VERMILLION, new_figure, sequential
 from .words import (
@@ -119,8 +120,6 @@ def hit_rate_against_border_auc_info(heads: HeadsFile, top: int | None = None) -
     Raises:
         InputError: the file has no border AUC.
     """
-    from ...heads.compare import spearman
-
     if "border_auc" not in scores_present(heads):
         raise InputError(
             f"the heads file of {heads.model} has no border AUC; "
@@ -133,8 +132,8 @@ def hit_rate_against_border_auc_info(heads: HeadsFile, top: int | None = None) -
     shown = [head for head in (*best, *rest) if defined[head]]
     x, y = (np.array([values[head] for head in shown]) for values in (hits, aucs))
     title = f"{model_name(heads.model)}: hit rate and border AUC "
-    rho = spearman(x, y)
-    if rho is None:
+    rho = float(spearman(x, y))
+    if np.isnan(rho):
         title += f"of {counted(len(shown), 'head')}"
     else:
         title += next(words for least, words in _AGREEMENT if rho >= least)
