@@ -8,11 +8,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 # The largest of our files, the heads of the largest model with every score, is under 1 MB.
 _LARGEST_BYTES = 64_000_000
