@@ -532,6 +532,7 @@ def _exists(user):
     return True
 
 
+@pytest.mark.postgres
 def test_processes_that_share_a_postgresql_run_exactly_the_trials(postgres):
     share(postgres, 12)
     check_shared(postgres, 12)

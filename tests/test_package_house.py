@@ -158,7 +158,9 @@ def import_graph():
     imports on first use. Nor do those in functions of commands (`cli.py`, `__main__.py`), which
     are there so that help is quick.
     """
-    names = {path: ("alignheads", *path.relative_to(ROOT).with_suffix("").parts) for path in MODULES}
+    names = {
+        path: ("alignheads", *path.relative_to(ROOT).with_suffix("").parts) for path in MODULES
+    }
     modules = {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
 
     def module_of(name):

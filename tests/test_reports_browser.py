@@ -16,10 +16,13 @@ CHROMIUM, DRIVER = (
     shutil.which(name) or shutil.which(other)
     for name, other in (("chromium", "chromium-browser"), ("chromedriver", "chromium-driver"))
 )
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="no chromium and chromedriver on the path (Debian: chromium, chromium-driver)",
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="no chromium and chromedriver on the path (Debian: chromium, chromium-driver)",
+    ),
+]
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

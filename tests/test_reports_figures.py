@@ -351,10 +351,10 @@ def test_long_names_are_wrapped_and_cut():
 def utterance(count, duration_s, seed=0):
     """Words of unequal length, two tokens each, attention peaked in the middle of the word."""
     rng = np.random.default_rng(seed)
-    edges = np.cumsum(rng.uniform(0.2, 2, count + 1))
-    edges *= duration_s / (edges[-1] + 0.3)
+    bounds_s = np.cumsum(rng.uniform(0.2, 2, count + 1))
+    bounds_s *= duration_s / (bounds_s[-1] + 0.3)
     words = [
-        (("mountain", "$a$", "qualification")[i % 3], float(edges[i]), float(edges[i + 1]))
+        (("mountain", "$a$", "qualification")[i % 3], float(bounds_s[i]), float(bounds_s[i + 1]))
         for i in range(count)
     ]
     frames = int(np.ceil(duration_s * 13))
@@ -363,31 +363,50 @@ def utterance(count, duration_s, seed=0):
     centres = np.array([(s + e) / 2 * 13 for s, e in spans])
     attention = np.exp(-0.5 * ((np.arange(frames) + 0.5 - centres[:, None]) / 1.5) ** 2)
     mel = rng.normal(size=(128, int(duration_s * 100)))
-    return mel, attention / attention.sum(1, keepdims=True), tokens, spans, words
+    return (
+        mel,
+        100,
+        attention / attention.sum(1, keepdims=True),
+        edges(frames),
+        tokens,
+        spans,
+        words,
+    )
+
+
+def edges(frames):
+    """[frames + 1], of 13 frames of 80 ms that restart with each second."""
+    return np.array([frame // 13 + frame % 13 * 0.08 for frame in range(frames + 1)])
 
 
 def test_attention_info_counts_what_lies_within_the_words():
     attention = np.zeros((5, 13))
     attention[[0, 1, 2], [0, 6, 6]] = 1
     attention[3] = np.nan
-    spans = [(0.0, 0.2), (0.0, 0.4), (6.9 / 13, 0.6), (0.0, 1.0), None]
+    # Frame 6 is from 0.48 to 0.56 s.
+    spans = [(0.0, 0.2), (0.0, 0.48), (0.55, 0.6), (0.0, 1.0), None]
     info = attention_over_mel_info(
-        np.zeros((128, 100)), attention, list("abcde"), spans, [("a", 0.0, 0.2)], "title", "clip 1"
-    )
+        np.zeros((128, 100)), 100, attention, edges(13), list("abcde"), spans,
+        [("a", 0.0, 0.2)], "title", "clip 1",
+    )  # fmt: skip
     assert info.attended == (0, 6, 6, None, None)
     assert info.subtitle == "clip 1 · the attended frame is within the word for 2 of 4 tokens"
     check_texts(attention_over_mel(info))
 
 
 def test_attention_draws_dots_and_spans_where_they_belong():
-    mel, attention, tokens, spans, words = utterance(3, 2.0)
-    info = attention_over_mel_info(mel, attention, tokens, [None, *spans[1:]], words, "title")
+    mel, per_s, attention, edges_s, tokens, spans, words = utterance(3, 2.0)
+    info = attention_over_mel_info(
+        mel, per_s, attention, edges_s, tokens, [None, *spans[1:]], words, "title"
+    )
     figure = attention_over_mel(info)
-    outlines, dots = figure.axes[1].collections
+    mesh, outlines, dots = figure.axes[1].collections
+    np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], edges_s)
     for row, (x, y) in enumerate(np.asarray(dots.get_offsets())):
         assert y == row
         assert spans[row][0] < x < spans[row][1]
-        assert x == pytest.approx((attention[row].argmax() + 0.5) / 13)
+        frame = attention[row].argmax()
+        assert x == pytest.approx((edges_s[frame] + edges_s[frame + 1]) / 2)
     boxes = [path.get_extents() for path in outlines.get_paths()]
     np.testing.assert_allclose([(b.x0, b.x1) for b in boxes], spans[1:])
     assert [(b.y0, b.y1) for b in boxes] == [(r - 0.5, r + 0.5) for r in range(1, len(spans))]
@@ -402,8 +421,9 @@ def test_attention_has_no_overlaps(count, duration_s):
 
 def test_attention_of_silence_without_words():
     info = attention_over_mel_info(
-        np.zeros((128, 50)), np.zeros((1, 7)), ["<|im_end|>"], [None], [], "no words", "silence"
-    )
+        np.zeros((128, 50)), 100, np.zeros((1, 7)), edges(7), ["<|im_end|>"], [None], [],
+        "no words", "silence",
+    )  # fmt: skip
     assert info.subtitle == "silence"
     check_texts(attention_over_mel(info))
 
@@ -411,7 +431,9 @@ def test_attention_of_silence_without_words():
 def test_attention_with_characters_that_no_font_may_have():
     info = attention_over_mel_info(
         np.ones((128, 100)),
+        100,
         np.eye(3, 13),
+        edges(13),
         ["你好", "\ufffd", "\U0001f600 $\\frac$"],
         [(0.0, 0.4)] * 3,
         [("你好", 0.0, 0.4), ("\x00", 0.4, 0.8)],
@@ -438,8 +460,9 @@ def test_visible_tokens():
 def test_attention_shapes_that_do_not_fit(mel, attention, tokens, spans):
     with pytest.raises(ValueError, match=r"attention|rows"):
         attention_over_mel_info(
-            np.ones(mel), np.ones(attention), ["a"] * tokens, [None] * spans, [], "title"
-        )
+            np.ones(mel), 100, np.ones(attention), edges(attention[1]), ["a"] * tokens,
+            [None] * spans, [], "title",
+        )  # fmt: skip
 
 
 # -- curves -------------------------------------------------------------------------------------
