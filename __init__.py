@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .discovery.discover import discover_heads
     from .errors import InputError
     from .heads import HeadsFile, load_heads
+    from .reports.page.report import render_report
     from .runtime.models.model import SpeechModel, Transcript
     from .runtime.stream.config import DecoderConfig
     from .runtime.stream.decoder import StreamDecoder, Word
@@ -33,6 +34,7 @@ _MODULE_OF_NAME = {
     "discover_heads": ".discovery.discover",
     "load_corpus": ".corpora",
     "load_heads": ".heads",
+    "render_report": ".reports.page.report",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "discover_heads",
     "load_corpus",
     "load_heads",
+    "render_report",
 ]
 
 

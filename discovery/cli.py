@@ -134,7 +134,7 @@ def discover_heads_command(
     heads.save(out)
     if part:
         shards.save_sums(found, part, shards.sums_path(out))
-    _draw(heads, found, figure, figures)
+    _draw(heads, figure, figures)
     if loaded is not None and example is not None and figures is not None:
         _draw_attention(heads, loaded, example, language, figures)
     _report(heads, found, top)
@@ -150,39 +150,26 @@ def _figure_path(figure: Path, out: Path, force: bool) -> Path:
     return output_path(figure, force)
 
 
-def _draw(heads: HeadsFile, found: Measurement, figure: Path, folder: Path | None) -> None:
-    from ..reports.figures import curves
-    from ..reports.figures import heads as draw
+def _draw(heads: HeadsFile, figure: Path, folder: Path | None) -> None:
+    """The heatmap of the ranking's score, and every other figure into `folder`."""
+    from ..reports.figures.drawing import save_drawings
+    from ..reports.figures.heads import score_heatmap, score_heatmap_info
+    from ..reports.figures.registry import heads_figures
     from ..reports.figures.style import save_figure
 
     metric = heads.ranking.metric if heads.ranking else "hit_rate"
-    save_figure(draw.score_heatmap(draw.score_heatmap_info(heads, metric)), figure)
-    if folder is None:
-        return
-    clips, stability = (
-        zip(*found.stability_curve, strict=True) if found.stability_curve else ((), ())
-    )
-    pages = {
-        "heads_scores": draw.score_heatmaps(draw.score_heatmaps_info(heads)),
-        "heads_stability": curves.stability_curve(
-            curves.stability_curve_info(heads, clips, stability)
-        ),
-    }
-    if "border_auc" in heads.scores:
-        info = draw.hit_rate_against_border_auc_info(heads)
-        pages["heads_hit_rate_against_border_auc"] = draw.hit_rate_against_border_auc(info)
-    if heads.ranking and heads.ranking.set_error_curve:
-        pages["heads_set_error"] = curves.set_error_curve(curves.set_error_curve_info(heads))
-    for name, page in pages.items():
-        for suffix in ("png", "svg"):
-            save_figure(page, folder / f"{name}.{suffix}")
+    save_figure(score_heatmap(score_heatmap_info(heads, metric)), figure)
+    if folder is not None:
+        save_drawings((one for one in heads_figures(heads) if one.name in _FIGURES), folder)
 
 
 def _draw_attention(
     heads: HeadsFile, model: SpeechModel, utterance: Utterance, language: str | None, folder: Path
 ) -> None:
-    from ..reports.figures.attention import attention_over_mel, attention_over_mel_info
-    from ..reports.figures.style import save_figure
+    """The best head over one utterance."""
+    from ..reports.figures.attention import attention_over_mel_info
+    from ..reports.figures.drawing import save_drawings
+    from ..reports.figures.registry import attention_figure
     from .example import head_example
 
     if not heads.compact:
@@ -194,8 +181,7 @@ def _draw_attention(
         [(word.text, word.start_s, word.end_s) for word in seen.words],
         f"{model.label}: where layer {layer} head {head} looks as it writes", utterance.id,
     )  # fmt: skip
-    for suffix in _SUFFIXES:
-        save_figure(attention_over_mel(info), folder / f"heads_attention{suffix}")
+    save_drawings([attention_figure(info)], folder)
 
 
 def _report(heads: HeadsFile, found: Measurement, top: int) -> None:

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..commandline import run, say
-from ..errors import InputError
-from ..files import output_folder, output_path, replacing
+from ..commandline import run
 
 
-def render_report(
+def render_report_command(
     benchmark: Annotated[
         list[Path] | None,
         typer.Option(help="file of benchmark-decoder, or in the published layout; repeat it"),
@@ -37,36 +35,14 @@ def render_report(
 
     The page holds all it needs and loads nothing. A section without its input says what to run.
     """
-    if timelines < 0:
-        raise InputError(f"--timelines is {timelines}, expected 0 or more")
-    if not (benchmark or heads or calibration or published):
-        raise InputError("nothing to report: give --benchmark, --heads or --calibration")
-    output_path(out, force)
+    from .page.report import render_report
 
-    from ..calibrate.result import CalibrationFile
-    from ..evaluate.result import load_benchmark
-    from ..heads.load import load_heads
-    from .figures.drawing import print_names, save_drawings
-    from .page.report import Report
-
-    report = Report(
-        benchmarks=[(path, load_benchmark(path)) for path in benchmark or []],
-        heads=load_heads(heads) if heads is not None else None,
-        calibration=CalibrationFile.load(calibration) if calibration is not None else None,
-        with_published=published,
-        timelines=timelines,
-    )
-    if figures is not None:
-        output_folder(figures, print_names(report.drawings.values()), force)
-    page = report.html()
-    with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    say(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB, {len(report.drawings)} figures")
-    if figures is not None:
-        save_drawings(report.drawings.values(), figures)
-        say(f"wrote {2 * len(report.drawings)} files into {figures}")
+    render_report(
+        benchmarks=benchmark or (), heads=heads, calibration=calibration, published=published,
+        timelines=timelines, out=out, figures=figures, force=force,
+    )  # fmt: skip
 
 
 def main() -> None:
     """Entry point of `render-report`."""
-    run(render_report)
+    run(render_report_command)

@@ -24,6 +24,7 @@ from alignheads.evaluate.journal import journal_path
 from alignheads.evaluate.measure import Decoder, decoders
 from alignheads.evaluate.result import load_benchmark
 from alignheads.evaluate.traces import packed_mel, unpacked_mel
+from alignheads.runtime.models.spectrogram import Spectrogram
 from alignheads.runtime.stream.config import DecoderConfig
 
 COMMAND = Path(sys.executable).parent / "benchmark-decoder"
@@ -368,13 +369,13 @@ def test_items_to_look_at_are_spread_over_the_corpus():
 
 def test_a_spectrogram_survives_its_packing():
     mel = np.random.default_rng(0).normal(size=(128, 200)).astype(np.float32)
-    packed = packed_mel(mel)
+    packed = packed_mel(Spectrogram(mel, 100), 30)
     found = unpacked_mel(packed)
     mean = mel.reshape(64, 2, 100, 2).mean(axis=(1, 3))
     wanted = 255 * (mean - mean.min()) / (mean.max() - mean.min())
     assert np.abs(found - wanted).max() <= 0.5 + 1e-3
-    assert packed_mel(np.zeros((128, 1))) is None
-    assert unpacked_mel(packed_mel(np.zeros((128, 50)))).max() == 0
+    assert packed_mel(Spectrogram(np.zeros((128, 1)), 100), 30) is None
+    assert unpacked_mel(packed_mel(Spectrogram(np.zeros((128, 50)), 100), 30)).max() == 0
     assert unpacked_mel(packed.model_copy(update={"data": "AAAA"})) is None
     assert unpacked_mel(packed.model_copy(update={"frames": 7})) is None
 

@@ -39,6 +39,7 @@ from alignheads.reports.rows import (
     seconds,
     speed,
 )
+from alignheads.runtime.models.spectrogram import Spectrogram
 
 
 @pytest.fixture
@@ -69,10 +70,11 @@ def a_trace(tmp_path, id="a", words=WORDS, seconds=3.0):
         )
         for moment in sorted({out for *_, out in words})
     ]  # fmt: skip
+    noise = np.random.default_rng(0).normal(size=(128, int(100 * seconds)))
     trace = Trace(
         id=id, seconds=seconds, audio=[AudioPart(path=str(tmp_path / f"{id}.wav"))],
         gold=[GoldWord(text=t.upper(), start_s=s, end_s=e) for t, s, e, _ in words],
-        mel=packed_mel(np.random.default_rng(0).normal(size=(128, int(100 * seconds)))),
+        mel=packed_mel(Spectrogram(noise, 100), seconds),
         steps=steps,
     )  # fmt: skip
     text = " ".join(t for t, *_ in words)

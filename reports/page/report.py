@@ -2,43 +2,102 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...calibrate.result import CalibrationFile
 from ...errors import InputError
-from ...evaluate.result import BenchmarkFile, Run, Utterance
+from ...evaluate.result import BenchmarkFile, Run, Utterance, load_benchmark
+from ...files import output_folder, output_path, replacing
+from ...heads import HeadsFile, load_heads
 from .. import rows as words
-from ..figures.benchmark import (
-    delay_curves,
-    delay_curves_info,
-    error_breakdown,
-    error_breakdown_info,
+from ..figures.drawing import Drawing, print_names, save_drawings
+from ..figures.registry import (
+    benchmark_figures,
+    calibration_figures,
+    heads_figures,
+    timeline_figure,
 )
-from ..figures.calibration import pareto, pareto_info
-from ..figures.drawing import Drawing
-from ..figures.heads import (
-    hit_rate_against_border_auc,
-    hit_rate_against_border_auc_info,
-    score_heatmap,
-    score_heatmap_info,
-    score_heatmaps,
-    score_heatmaps_info,
-)
-from ..figures.speed import error_against_speed, error_against_speed_info
-from ..figures.timeline import timeline, timeline_info
-from ..figures.words import model_name, scores_present
+from ..figures.words import model_name
 from ..published import Published, published
 from ..rows import Row, headline, make_rows
 from . import parts as page_parts
 
-if TYPE_CHECKING:
-    from ...calibrate.result import CalibrationFile
-    from ...heads.schema import HeadsFile
+_log = logging.getLogger(__name__)
 
 _TEMPLATE = Path(__file__).with_name("template")
+_HEADS_ON_PAGE = ("heads_hit_rate", "heads_hit_rate_against_border_auc", "heads_scores")
+
+
+def render_report(
+    *,
+    benchmarks: Sequence[BenchmarkFile | str | Path] = (),
+    heads: HeadsFile | str | Path | None = None,
+    calibration: CalibrationFile | str | Path | None = None,
+    published: bool = True,
+    timelines: int = 3,
+    out: str | Path | None = None,
+    figures: str | Path | None = None,
+    force: bool = False,
+) -> str:
+    """One HTML page of results: tables, figures, and streams to listen to.
+
+    The page holds all it needs and loads nothing. A section without its input says what to run.
+
+    Args:
+        benchmarks: benchmark files, ours or in the published layout.
+        heads: a heads file, or a bundled name.
+        calibration: a calibration.json.
+        published: whether the figures that others have published are shown beside ours.
+        timelines: how many utterances to show step by step, with their audio.
+        out: where the page is written; None: nowhere.
+        figures: a folder for every figure, as PNG and SVG.
+        force: overwrite what is there.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: nothing to report, or a file that cannot be read or written.
+    """
+    if timelines < 0:
+        raise InputError(f"timelines is {timelines}, expected 0 or more")
+    if not (benchmarks or heads or calibration or published):
+        raise InputError("nothing to report: give benchmarks, heads or calibration")
+    if out is not None:
+        output_path(Path(out), force)
+    report = Report(
+        benchmarks=[_opened(one, index) for index, one in enumerate(benchmarks, 1)],
+        heads=load_heads(heads) if isinstance(heads, str | Path) else heads,
+        calibration=CalibrationFile.load(calibration)
+        if isinstance(calibration, str | Path)
+        else calibration,
+        with_published=published,
+        timelines=timelines,
+    )
+    if figures is not None:
+        output_folder(Path(figures), print_names(report.drawings.values()), force)
+    page = report.html()
+    if out is not None:
+        with replacing(Path(out)) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        _log.info("wrote %s, %.1f MB, %d figures", out, len(page.encode()) / 1e6,
+                  len(report.drawings))  # fmt: skip
+    if figures is not None:
+        save_drawings(report.drawings.values(), Path(figures))
+        _log.info("wrote %d files into %s", 2 * len(report.drawings), figures)
+    return page
+
+
+def _opened(benchmark: BenchmarkFile | str | Path, index: int) -> tuple[Path, BenchmarkFile]:
+    """A benchmark file, and the name that the page calls it by."""
+    if isinstance(benchmark, BenchmarkFile):
+        return Path(f"benchmark {index}"), benchmark
+    return Path(benchmark), load_benchmark(Path(benchmark))
 
 
 @dataclass(frozen=True)
@@ -74,39 +133,25 @@ class Report:
         """The finding of the whole page."""
         if self.rows:
             return headline(self.rows)
-        if self.calibration is not None and self._calibration_drawings():
-            return self._calibration_drawings()[0].title
-        if self.heads is not None:
-            return score_heatmap_info(self.heads).title
+        for drawings in (self._calibration_drawings, self._heads_drawings):
+            if drawings:
+                return drawings[0].title
         return "Streaming recognition as published by others"
 
     @cached_property
     def drawings(self) -> dict[str, Drawing]:
         """Every figure by name, in the order of the page."""
+        timelines = (
+            timeline_figure(number, traced.trace, traced.utterance, traced.row.label)
+            for number, traced in enumerate(self.traced, 1)
+        )
         found = [
-            *self._benchmark_drawings(), *self._timeline_drawings(), *self._heads_drawings(),
-            *self._calibration_drawings(),
-        ]  # fmt: skip
+            *benchmark_figures(self.rows, self.published),
+            *timelines,
+            *self._heads_drawings,
+            *self._calibration_drawings,
+        ]
         return {drawing.name: drawing for drawing in found}
-
-    def _benchmark_drawings(self) -> list[Drawing]:
-        found = []
-        speed = error_against_speed_info(self.rows, self.published)
-        if speed is not None:
-            alt = f"Scatter plot of word error rate against real-time factor: {len(speed.points)} "
-            alt += "systems, which the table below lists."
-            found.append(Drawing("error_against_speed", speed, error_against_speed, alt, True))
-        delays = delay_curves_info(self.rows)
-        if delays is not None:
-            alt = "Rising curves: the share of words that are out by each delay, of "
-            alt += ", ".join(curve.name for curve in delays.curves) + "."
-            found.append(Drawing("emission_delay", delays, delay_curves, alt, True))
-        kinds = error_breakdown_info(self.rows)
-        if kinds is not None and any(row.text.words.errors for row in self.rows):
-            alt = "Bars of substituted, deleted and inserted words, and of errors that are white "
-            alt += "space alone, of " + ", ".join(run.name for run in kinds.runs) + "."
-            found.append(Drawing("error_breakdown", kinds, error_breakdown, alt, True))
-        return found
 
     @cached_property
     def traced(self) -> list[page_parts.Traced]:
@@ -124,50 +169,15 @@ class Report:
     def _utterance(run: Run, id: str) -> Utterance:
         return next(one for one in run.utterances if one.id == id)
 
-    def _timeline_drawings(self) -> list[Drawing]:
-        found = []
-        for number, traced in enumerate(self.traced, 1):
-            info = timeline_info(traced.trace, traced.utterance, traced.row.label)
-            alt = f"Timeline of {traced.trace.id}: {len(info.words)} words, each with when it is "
-            alt += "said and when it was committed"
-            late = [word.delay_s for word in info.words if word.delay_s is not None]
-            alt += f", at most {max(late):.2f} s later." if late else "."
-            found.append(Drawing(f"timeline_{number}", info, timeline, alt))
-        return found
-
+    @cached_property
     def _heads_drawings(self) -> list[Drawing]:
         if self.heads is None:
             return []
-        heatmap = score_heatmap_info(self.heads)
-        found = [
-            Drawing("heads_hit_rate", heatmap, score_heatmap,
-                    f"Heatmap of the hit rate of {heatmap.values.shape[0]} layers by "
-                    f"{heatmap.values.shape[1]} heads, the best outlined.")
-        ]  # fmt: skip
-        if "border_auc" in scores_present(self.heads):
-            scatter = hit_rate_against_border_auc_info(self.heads)
-            found.append(
-                Drawing("heads_hit_rate_against_border_auc", scatter, hit_rate_against_border_auc,
-                        f"Scatter plot of hit rate and border AUC of {len(scatter.heads)} heads.")
-            )  # fmt: skip
-        if len(scores_present(self.heads)) > 1:
-            panels = score_heatmaps_info(self.heads)
-            found.append(
-                Drawing("heads_scores", panels, score_heatmaps,
-                        f"Heatmaps of {len(panels.panels)} scores of every head.", as_png=True)
-            )  # fmt: skip
-        return found
+        return [one for one in heads_figures(self.heads) if one.name in _HEADS_ON_PAGE]
 
+    @cached_property
     def _calibration_drawings(self) -> list[Drawing]:
-        if self.calibration is None:
-            return []
-        try:
-            front = pareto_info(self.calibration)
-        except InputError:  # no trial is complete: the page says so
-            return []
-        alt = f"Word error rate against emission delay of {len(front.trials)} trials, a front of "
-        alt += f"{len(front.front)} of them, and {len(front.baselines)} baselines."
-        return [Drawing("calibration_front", front, pareto, alt)]
+        return [] if self.calibration is None else calibration_figures(self.calibration)
 
     def html(self) -> str:
         """The page."""
