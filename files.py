@@ -160,7 +160,10 @@ def output_path(path: Path, force: bool) -> Path:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write")
     if path.exists() and not force:
-        raise InputError(f"{path} exists; give --force to overwrite it, or another name")
+        raise InputError(
+            f"{path} exists; give force=True to overwrite it, or another name",
+            arguments=("force",),
+        )
     folder = path.resolve().parent
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {folder}")

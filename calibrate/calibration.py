@@ -8,12 +8,14 @@ from pathlib import Path
 
 from ..corpora import Corpus
 from ..heads import HeadsFile
+from ..runtime.models.aligners import AlignerName
 from ..runtime.models.model import SpeechModel
 from ..runtime.stream.config import DecoderConfig
 from .outputs import Outputs
-from .result import CalibrationFile
+from .result import Border, CalibrationFile
 from .setting_up import set_up
 from .speech import SpeechOptions
+from .study.space import Tunable
 from .study.storage import failing_as_input
 from .sweep import Sweep, SweepOptions
 
@@ -42,8 +44,8 @@ def calibrate_decoder(
     clips: int | None = None,
     phases: int | None = None,
     language: str | None = None,
-    border: str = "fraction",
-    tune: Sequence[str] = (),
+    border: Border = "fraction",
+    tune: Sequence[Tunable] = (),
     max_heads: int | None = None,
     select: str = "knee",
     realtime: bool = False,
@@ -52,7 +54,7 @@ def calibrate_decoder(
     storage: str | None = None,
     study: str | None = None,
     store: Path | str | None = None,
-    aligner: str | None = None,
+    aligner: AlignerName | None = None,
     out: Path | str | None = None,
     report: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,

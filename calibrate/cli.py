@@ -11,6 +11,18 @@ import typer
 
 from ..commandline import fail, progress_bar, run, say
 from ..errors import InputError
+from ..options import (
+    AlignerOption,
+    AlignmentsOption,
+    ClipsOption,
+    CorpusLanguageOption,
+    DtypeOption,
+    ForceOption,
+    HeadsOption,
+    ModelOption,
+    ModelsCorpusOption,
+    SeedOption,
+)
 
 if TYPE_CHECKING:
     from .calibration import Calibration
@@ -22,19 +34,9 @@ def calibrate_command(
     trials: Annotated[
         int, typer.Option(help="complete trials in all; run again to go on, with more or the same")
     ] = 50,
-    model: Annotated[
-        str, typer.Option(help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder")
-    ] = "tiny",
-    heads: Annotated[
-        str | None, typer.Option(help="heads file; default: the one bundled for the model")
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            help="speech to tune on, as for discover-heads; default: demo:dev for tiny, "
-            "librispeech:dev-clean for other models"
-        ),
-    ] = None,
+    model: ModelOption = "tiny",
+    heads: HeadsOption = None,
+    corpus: ModelsCorpusOption = None,
     test_corpus: Annotated[
         str | None,
         typer.Option(
@@ -43,10 +45,7 @@ def calibrate_command(
         ),
     ] = None,
     holdout: Annotated[float, typer.Option(help="that part, more than 0 and less than 1")] = 0.5,
-    clips: Annotated[
-        int | None,
-        typer.Option(help="at most this many utterances of each, speaker-balanced (default: 200)"),
-    ] = None,
+    clips: ClipsOption = None,
     phases: Annotated[
         int | None,
         typer.Option(
@@ -54,9 +53,7 @@ def calibrate_command(
             "(default: 4 where there is little speech, down to 1 for ten minutes)"
         ),
     ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="language given to the model; default: the corpus's own")
-    ] = None,
+    language: CorpusLanguageOption = None,
     border: Annotated[
         str, typer.Option(help="what a border is measured in: fraction (of the buffer) or seconds")
     ] = "fraction",
@@ -79,7 +76,7 @@ def calibrate_command(
     explain: Annotated[
         bool, typer.Option("--explain", help="print what the study teaches")
     ] = False,
-    seed: Annotated[int, typer.Option(help="of the search, the parts and the clips")] = 0,
+    seed: SeedOption = 0,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -94,16 +91,9 @@ def calibrate_command(
         str | None,
         typer.Option(help="folder for what was decoded, or memory; default: the user's cache"),
     ] = None,
-    aligner: Annotated[
-        str | None,
-        typer.Option(help="gold, qwen3 or pocketsphinx; default: gold where the corpus has it"),
-    ] = None,
-    alignments: Annotated[
-        Path | None, typer.Option(help="JSONL file that keeps what the aligner found")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="float32, float16 or bfloat16; default: by backend")
-    ] = None,
+    aligner: AlignerOption = None,
+    alignments: AlignmentsOption = None,
+    dtype: DtypeOption = None,
     out: Annotated[Path, typer.Option(help="the decoder's configuration")] = Path(
         "decoder_config.json"
     ),
@@ -113,7 +103,7 @@ def calibrate_command(
     figure: Annotated[
         Path | None, typer.Option(help="the front; default: pareto.png beside it")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Tune the streaming decoder: word error rate against delay.
 

@@ -82,7 +82,7 @@ def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = 
         selected = can[select(points, rule, _ceiling(completed(study)))].number
     except InputError:
         if strict and completed(study) and not can:
-            raise InputError(_too_slow(study)) from None
+            raise _too_slow(study) from None
         if strict:
             raise
     trials = [_info(trial, border, trial.number in numbers) for trial in frozen]
@@ -105,11 +105,13 @@ def _ceiling(trials: Sequence[FrozenTrial]) -> Point:
     return wer + 2 * math.sqrt(max(wer * words, 1)) / words, delay_s
 
 
-def _too_slow(study: optuna.Study) -> str:
+def _too_slow(study: optuna.Study) -> InputError:
     factors = [trial.user_attrs[RESULT]["measures"]["rtf"] for trial in completed(study)]
-    return (
-        f"--realtime: no trial kept up with the audio, the fastest had a real-time factor of "
-        f"{min(factors):.2f}; search longer steps with --tune step_s, or take a smaller model"
+    return InputError(
+        f"realtime=True: no trial kept up with the audio, the fastest had a real-time factor of "
+        f"{min(factors):.2f}; search longer steps too (add step_s to tune), or take a smaller "
+        "model",
+        arguments=("realtime", "tune"),
     )
 
 

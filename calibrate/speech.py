@@ -124,9 +124,12 @@ def load_speech(
             would be in both parts.
     """
     if not 0 < options.holdout < 1:
-        raise InputError(f"--holdout is {options.holdout}, expected more than 0 and less than 1")
+        raise InputError(
+            f"holdout is {options.holdout}, expected more than 0 and less than 1",
+            arguments=("holdout",),
+        )
     if options.phases is not None and options.phases < 1:
-        raise InputError(f"--phases is {options.phases}, expected 1 or more")
+        raise InputError(f"phases is {options.phases}, expected 1 or more", arguments=("phases",))
     spec = options.corpus
     if spec is None:
         spec = "demo:dev" if label == "tiny" else "librispeech:dev-clean"
@@ -186,7 +189,8 @@ def split(corpus: Corpus, holdout: float, seed: int) -> tuple[Corpus, Corpus]:
     if not all(parts):
         raise InputError(
             f"{corpus.name} has {len(corpus)} utterances: too few to keep {holdout:g} of them out; "
-            "give --test-corpus, or another --holdout"
+            "give a test_corpus, or another holdout",
+            arguments=("test_corpus", "holdout"),
         )
     (dev, test), share = parts, round(100 * len(parts[1]) / len(corpus))
     return (

@@ -91,12 +91,15 @@ class SweepOptions:
             InputError: which, and what is expected.
         """
         if self.trials < 1:
-            raise InputError(f"--trials is {self.trials}, expected 1 or more")
+            raise InputError(f"trials is {self.trials}, expected 1 or more", arguments=("trials",))
         if self.seed < 0:
-            raise InputError(f"--seed is {self.seed}, expected 0 or more")
+            raise InputError(f"seed is {self.seed}, expected 0 or more", arguments=("seed",))
         parse_rule(self.select)
         if self.border not in BORDERS:
-            raise InputError(f"--border is {self.border!r}, expected fraction or seconds")
+            raise InputError(
+                f"border is {self.border!r}, expected {' or '.join(BORDERS)}",
+                arguments=("border",),
+            )
 
 
 @dataclass

@@ -169,7 +169,10 @@ class _Cache:
             for line in content.splitlines():
                 self._take(line)
             if b"\n" in content and not self._entries:
-                raise InputError(f"{path} is not an alignment cache; give another name for --cache")
+                raise InputError(
+                    f"{path} is no file of word times; give another one as cache",
+                    arguments=("cache",),
+                )
             with path.open("ab") as file:
                 # A run that was killed may have left half a line: close it, and do it again.
                 if content and not content.endswith(b"\n"):

@@ -8,23 +8,20 @@ from typing import Annotated
 import typer
 
 from ..commandline import run, say
+from ..options import (
+    AlignerOption,
+    ClipsOption,
+    CorpusArgument,
+    ForceOption,
+    SeedOption,
+    StrictOption,
+)
 
 
 def align_corpus(
-    corpus: Annotated[
-        str,
-        typer.Argument(
-            help="demo, demo:dev, librispeech:dev-clean, a .jsonl manifest, a .ctm or a folder."
-        ),
-    ],
+    corpus: CorpusArgument,
     out: Annotated[Path, typer.Option(help="Folder for the TextGrids and manifest.jsonl.")],
-    aligner: Annotated[
-        str | None,
-        typer.Option(
-            help="gold, qwen3 or pocketsphinx. Default: gold if the corpus has word times, "
-            "else qwen3."
-        ),
-    ] = None,
+    aligner: AlignerOption = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="JSONL file of results to reuse and add to. Default: in OUT."),
@@ -32,12 +29,10 @@ def align_corpus(
     language: Annotated[
         str | None, typer.Option(help='Where the corpus does not say it, as in "English".')
     ] = None,
-    clips: Annotated[
-        int | None, typer.Option(help="Align so many utterances only, drawn over the speakers.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail instead of skipping.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite TextGrids.")] = False,
+    clips: ClipsOption = None,
+    seed: SeedOption = 0,
+    strict: StrictOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Give every utterance of a corpus word times.
 

@@ -179,20 +179,23 @@ class ResumingDownloader:
 
     def _receive(self, response: Any, start: int) -> None:
         import requests
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn())
-        bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-        with bar, self._part.open("ab" if start else "wb") as file:
-            task = bar.add_task(self._part.stem, total=total, completed=start)
+        got = start
+        with self._part.open("ab" if start else "wb") as file:
             for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                 file.write(chunk)
-                bar.advance(task, len(chunk))
+                self._log_tenths(got, got + len(chunk), total)
+                got += len(chunk)
         if total is not None and self._size() < total:
             raise requests.ConnectionError("the connection was closed early")
+
+    def _log_tenths(self, before: int, now: int, total: int | None) -> None:
+        """Log how much is there, where a tenth of the `total` bytes was completed just now."""
+        if total is not None and 10 * now // total > 10 * before // total:
+            name, size = self._part.stem, f"{total / 1e6:.0f} MB"
+            _log.info(f"{name}: {now / 1e6:.0f} of {size} ({100 * now // total} %)")
 
 
 def _unpack(packed: Path, name: str, target: Path) -> None:

@@ -28,7 +28,10 @@ def export_plan(corpus: Corpus, out: Path, root: Path, force: bool = False) -> d
     plan = {u.id: out / _relative(u, root).with_suffix(".TextGrid") for u in corpus.utterances}
     for path in [*plan.values(), out / "manifest.jsonl"]:
         if path.exists() and not force:
-            raise InputError(f"{path} exists; give --force to overwrite it, or another --out")
+            raise InputError(
+                f"{path} exists; give force=True to overwrite it, or another folder as out",
+                arguments=("force", "out"),
+            )
     try:
         for folder in {out, *(path.parent for path in plan.values())}:
             folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +52,8 @@ def write_alignment(
         first = corpus.skipped[0]
         raise InputError(
             f"{len(corpus.skipped)} utterances cannot be aligned, the first one ({first.id}): "
-            f"{first.reason}; mend it, or run without --strict"
+            f"{first.reason}; mend it, or do without strict",
+            arguments=("strict",),
         )
     manifest = out / "manifest.jsonl"
     rows = []

@@ -32,7 +32,10 @@ class Gathering:
             InputError: the loader is strict.
         """
         if self._strict:
-            raise InputError(f"{self.name}: {id}: {reason}; mend it, or load without --strict")
+            raise InputError(
+                f"{self.name}: {id}: {reason}; mend it, or load without strict",
+                arguments=("strict",),
+            )
         self._skipped.append(Skipped(id, reason))
 
     def add(self, utterance: Utterance, partial: bool = False) -> None:

@@ -10,6 +10,19 @@ import typer
 from ..commandline import progress_bar, run, say
 from ..errors import InputError
 from ..files import output_folder, output_path
+from ..options import (
+    AlignerOption,
+    AlignmentsOption,
+    ClipsOption,
+    CorpusLanguageOption,
+    DtypeOption,
+    FiguresOption,
+    ForceOption,
+    ModelOption,
+    ModelsCorpusOption,
+    SeedOption,
+    StrictOption,
+)
 
 if TYPE_CHECKING:
     from ..corpora import Utterance
@@ -29,23 +42,10 @@ _SUFFIXES = (".png", ".svg")
 
 
 def discover_heads_command(
-    model: Annotated[
-        str, typer.Option(help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder")
-    ] = "tiny",
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            help="demo[:dev|:test|:all], librispeech:dev-clean|dev-other|test-clean|test-other, "
-            "a JSONL manifest, a .ctm file, or a folder (LibriSpeech, TextGrid, CTM). "
-            "Default: demo for tiny, librispeech:dev-clean for other models"
-        ),
-    ] = None,
-    clips: Annotated[
-        int | None, typer.Option(help="score a seeded, speaker-balanced sample of this many")
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="language given to the model; default: the corpus's own")
-    ] = None,
+    model: ModelOption = "tiny",
+    corpus: ModelsCorpusOption = None,
+    clips: ClipsOption = None,
+    language: CorpusLanguageOption = None,
     text: Annotated[
         str, typer.Option(help="score the model's own hypothesis, or the forced reference")
     ] = "hypothesis",
@@ -55,15 +55,10 @@ def discover_heads_command(
     cuts: Annotated[
         int, typer.Option(help="cut versions of each clip, for the border scores; 0: none")
     ] = 3,
-    aligner: Annotated[
-        str | None,
-        typer.Option(help="gold, qwen3 or pocketsphinx; default: gold where the corpus has it"),
-    ] = None,
-    alignments: Annotated[
-        Path | None, typer.Option(help="JSONL file that keeps what the aligner found")
-    ] = None,
+    aligner: AlignerOption = None,
+    alignments: AlignmentsOption = None,
     top: Annotated[int, typer.Option(help="how many of the best heads to print")] = 20,
-    seed: Annotated[int, typer.Option(help="of the sample of clips")] = 0,
+    seed: SeedOption = 0,
     shard: Annotated[
         str | None,
         typer.Option(help="K/N: score only the K-th of N parts, and keep the sums for --merge"),
@@ -76,16 +71,10 @@ def discover_heads_command(
     figure: Annotated[
         Path | None, typer.Option(help="the heatmap; default: alignment_heads_<model>.png")
     ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(help="folder for every figure, as PNG and SVG")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="float32, float16 or bfloat16; default: by backend")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="fail where an utterance would be skipped")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
+    figures: FiguresOption = None,
+    dtype: DtypeOption = None,
+    strict: StrictOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Find the attention heads of a Qwen3-ASR model that follow the audio.
 

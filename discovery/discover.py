@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
 from ..heads.compare import score_correlation
-from ..runtime.models.aligners import make_aligner
+from ..heads.schema import ScoredText
+from ..runtime.models.aligners import AlignerName, make_aligner
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from .measure import Measurement, Progress, Subject, measure
-from .ranking import RANKINGS, HeadRanking, rank_heads
+from .ranking import RANKINGS, HeadRanking, RankBy, rank_heads
 
 TS_THRESHOLD = 0.1
 """Hit rate above which a head is listed, as in the published files. Only the order means much."""
@@ -30,12 +32,12 @@ def discover_heads(
     *,
     clips: int | None = None,
     language: str | None = None,
-    text: str = "hypothesis",
-    rank_by: str = "hit_rate",
+    text: ScoredText = "hypothesis",
+    rank_by: RankBy = "hit_rate",
     top: int = 20,
     cuts: int = 3,
     seed: int = 0,
-    aligner: str | None = None,
+    aligner: AlignerName | None = None,
     progress: Progress | None = None,
 ) -> HeadsFile:
     """Score every (layer, head) of a model's text decoder and rank them.
@@ -46,7 +48,8 @@ def discover_heads(
             `librispeech:dev-clean` for others.
         clips: score a seeded, speaker-balanced sample of this many; None: all.
         language: given to the model; None: the utterance's own, or detected.
-        text: `hypothesis` (the model's own greedy text) or `reference` (forced).
+        text: what is scored: `hypothesis`, the model's own greedy text, or `reference`, the
+            corpus's transcript given to it word by word.
         rank_by: `hit_rate`, `monotonicity`, `time_error`, `mass`, `border_auc` or `set`.
         top: how many of the best heads the uncertainty is about.
         cuts: cut versions of each clip, for the border scores; 0: none.
@@ -71,16 +74,23 @@ def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
     Raises:
         InputError: which, and what is expected.
     """
-    if text not in ("hypothesis", "reference"):
-        raise InputError(f"cannot score the text {text!r}; known: hypothesis, reference")
+    if text not in get_args(ScoredText):
+        raise InputError(
+            f"text is {text!r}, expected {' or '.join(get_args(ScoredText))}", arguments=("text",)
+        )
     if rank_by not in RANKINGS:
-        raise InputError(f"cannot rank by {rank_by!r}; known: {', '.join(RANKINGS)}")
+        raise InputError(
+            f"rank_by is {rank_by!r}, expected one of {', '.join(RANKINGS)}",
+            arguments=("rank_by",),
+        )
     if top < 1:
-        raise InputError(f"--top is {top}; expected 1 or more")
+        raise InputError(f"top is {top}, expected 1 or more", arguments=("top",))
     if cuts < 0:
-        raise InputError(f"--cuts is {cuts}; expected 0 or more")
+        raise InputError(f"cuts is {cuts}, expected 0 or more", arguments=("cuts",))
     if rank_by == "border_auc" and cuts == 0:
-        raise InputError("--rank-by border_auc needs --cuts 1 or more")
+        raise InputError(
+            "rank_by is 'border_auc', which needs cuts of 1 or more", arguments=("rank_by", "cuts")
+        )
 
 
 @dataclass(frozen=True)

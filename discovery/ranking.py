@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from .groups import MAX_GROUP, ClipFrames, FrameSample, forward_selection, score
 from .statistics import distance_bins
 from .totals import LOWER_IS_BETTER, HeadTotals
 
-RANKINGS = {
+RankBy = Literal["hit_rate", "monotonicity", "time_error", "mass", "border_auc", "set"]
+
+RANKINGS: dict[str, str] = {
     "hit_rate": "hit_rate",
     "monotonicity": "monotonicity",
     "time_error": "time_error_p50_ms",
@@ -20,7 +23,7 @@ RANKINGS = {
     "border_auc": "border_auc",
     "set": "hit_rate",
 }
-"""What `--rank-by` takes, and the metric behind it (for `set`, of the heads not chosen)."""
+"""The metric behind each `RankBy` (for `set`: the one that ranks the heads not chosen)."""
 
 STABLE = 0.9
 """Share of the top heads that another sample of clips should name again."""
@@ -70,7 +73,8 @@ def rank_heads(
     if metric not in scores:
         raise InputError(
             f"cannot rank by {method}: {metric} was not measured, as no token was guessed beyond a "
-            "cut; use --cuts 1 or more, or more clips"
+            "cut; give cuts of 1 or more, or more clips",
+            arguments=("cuts",),
         )
     goodness = _goodness(scores[metric], metric)
     if not np.isfinite(goodness[0]).any():

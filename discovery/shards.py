@@ -34,15 +34,17 @@ def sums_path(heads_path: Path) -> Path:
     return heads_path.with_suffix(".sums.npz")
 
 
-def parse_shard(text: str) -> tuple[int, int]:
+def parse_shard(shard: str) -> tuple[int, int]:
     """`2/8` -> (2, 8).
 
     Raises:
         InputError: not K/N with 1 <= K <= N.
     """
-    left, _, right = text.partition("/")
+    left, _, right = shard.partition("/")
     if not (left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
-        raise InputError(f"--shard is {text!r}; expected K/N with K from 1 to N, as 2/8")
+        raise InputError(
+            f"shard is {shard!r}; expected K/N with K from 1 to N, as 2/8", arguments=("shard",)
+        )
     return int(left), int(right)
 
 
@@ -89,7 +91,8 @@ def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
         return (int(shard[0]), int(shard[1])), found
     except FileNotFoundError as error:
         raise InputError(
-            f"there are no sums {path}; --merge pools what discover-heads --shard K/N wrote"
+            f"there are no sums {path}: only heads files that discover-heads --shard K/N wrote "
+            "can be pooled"
         ) from error
     except InputError:
         raise
@@ -104,7 +107,10 @@ def merge(heads_paths: Sequence[Path]) -> Measurement:
         InputError: sums missing or damaged, of different subjects, or a shard twice.
     """
     if len(heads_paths) < 2:
-        raise InputError("--merge needs two files or more: give it once for each")
+        raise InputError(
+            f"heads_paths has {len(heads_paths)} file, expected two or more to pool",
+            arguments=("heads_paths",),
+        )
     loaded = [(path, *_load(sums_path(path))) for path in heads_paths]
     first_path, first_shard, pooled = loaded[0]
     seen = {first_shard: first_path}

@@ -14,6 +14,17 @@ import typer
 from ..commandline import run, say
 from ..errors import InputError
 from ..files import output_path, replacing
+from ..options import (
+    ConfigsOption,
+    CorpusOption,
+    DtypeOption,
+    ForceOption,
+    HeadsOption,
+    ModelOption,
+    SeedOption,
+    StepsSOption,
+    StrictOption,
+)
 
 if TYPE_CHECKING:
     from ..runtime.models.model import SpeechModel
@@ -26,23 +37,10 @@ _LINE_EVERY_S = 20.0
 
 
 def benchmark_decoder(
-    model: Annotated[
-        str, typer.Option(help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder")
-    ] = "tiny",
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(help="decoder_config.json; repeat it to measure several (default: bundled)"),
-    ] = None,
-    heads: Annotated[
-        str | None, typer.Option(help="heads file, in place of the configurations' own")
-    ] = None,
-    corpus: Annotated[
-        str,
-        typer.Option(
-            help="demo[:dev|:test|:all], librispeech:test-clean and the like, a JSONL manifest, "
-            "a .ctm file, or a folder"
-        ),
-    ] = "demo:test",
+    model: ModelOption = "tiny",
+    config: ConfigsOption = None,
+    heads: HeadsOption = None,
+    corpus: CorpusOption = "demo:test",
     mode: Annotated[
         list[str] | None,
         typer.Option(help=f"{', '.join(_MODES)}; repeat it to measure several (default: simul)"),
@@ -50,10 +48,7 @@ def benchmark_decoder(
     group: Annotated[
         str, typer.Option(help="utterance, or chapter: put together with 0.5 s of silence")
     ] = "utterance",
-    step_s: Annotated[
-        list[float] | None,
-        typer.Option(help="seconds of audio between steps in simul; repeat it for several"),
-    ] = None,
+    step_s: StepsSOption = None,
     max_utterances: Annotated[
         int | None, typer.Option(help="only the first so many of the corpus")
     ] = None,
@@ -81,14 +76,10 @@ def benchmark_decoder(
     traces: Annotated[
         int, typer.Option(help="utterances of each simul run to keep step by step, for the report")
     ] = 3,
-    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
-    dtype: Annotated[
-        str | None, typer.Option(help="float32, float16 or bfloat16; default: by backend")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="fail where an utterance would be skipped")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="overwrite; start anew")] = False,
+    seed: SeedOption = 0,
+    dtype: DtypeOption = None,
+    strict: StrictOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Measure decoders on a corpus: word error rate, latency, real-time factor.
 

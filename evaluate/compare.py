@@ -142,7 +142,8 @@ def _paired(
         raise InputError(
             f"{names[0]} has {len(ours)} utterances, {names[1]} has {len(theirs)}, and "
             f"{len(common)} are in both ({only!r} is in one only); a paired comparison is over "
-            "the same ones; with intersection, those in both are compared"
+            "the same ones: give intersection=True to compare those",
+            arguments=("intersection",),
         )
     if not common:
         raise InputError(f"{names[0]} and {names[1]} have no utterance in common")

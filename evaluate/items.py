@@ -95,8 +95,9 @@ def make_items(corpus: Corpus, group: Group, limit: int | None = None) -> list[I
         place = _CHAPTERED.fullmatch(one.id)
         if place is None:
             raise InputError(
-                f"--group chapter needs ids speaker-chapter-utterance, as LibriSpeech has them; "
-                f"{one.id!r} of {corpus.name} is none; leave it out, or name them so"
+                f"group is 'chapter', but {one.id!r} of {corpus.name} is no id of the form "
+                "speaker-chapter-utterance, as LibriSpeech has them; leave it out, or name it so",
+                arguments=("group",),
             )
         chapters.setdefault(f"{place[1]}-{place[2]}", []).append((int(place[3]), one))
     return [

@@ -134,7 +134,8 @@ def read_journal(path: Path, subject: dict[str, Any]) -> Done:
     if not isinstance(first, dict) or first.get("journal_version") != JOURNAL_VERSION:
         raise InputError(
             f"{path} is no journal of a benchmark that this version can go on with; "
-            "delete it, or give --force to start anew"
+            "delete it, or give force=True to start anew",
+            arguments=("force",),
         )
     check_subject(first.get("subject"), subject, path)
     done = Done()
@@ -157,7 +158,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
             yield number, json.loads(part)
         except ValueError as error:
             raise InputError(
-                f"{path}:{number} is damaged ({error}); give --force to start anew"
+                f"{path}:{number} is damaged ({error}); give force=True to start anew",
+                arguments=("force",),
             ) from error
 
 
@@ -177,7 +179,8 @@ def check_subject(found: Any, wanted: dict[str, Any], path: Path) -> None:
         if before.get(key) != now.get(key) and not is_new_run:
             raise InputError(
                 f"cannot resume {path}: {key} was {shown(before.get(key))}, now it is "
-                f"{shown(now.get(key))}; resume with the same, or give --force to start anew"
+                f"{shown(now.get(key))}; resume with the same, or give force=True to start anew",
+                arguments=("force",),
             )
 
 

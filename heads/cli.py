@@ -10,6 +10,7 @@ import typer
 from ..commandline import run, say
 from ..errors import InputError
 from ..files import output_path
+from ..options import ForceOption
 
 
 def heads_info(
@@ -40,7 +41,7 @@ def heads_info(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --from-compact: the file to write.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the output file.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Print and check a heads file, compare two, or convert the compact list [[layer, head], …].
 

@@ -31,6 +31,9 @@ SCHEMA_VERSION = 2
 HIT_RATE = "hit_rate"
 LARGEST_SIZE = 1024
 
+ScoredText = Literal["hypothesis", "reference"]
+"""What heads were scored on: the model's own text, or the transcript forced on it."""
+
 # Published files round `ts` to four digits and keep `ts_matrix` whole.
 _TS_ROUNDING = 1e-3
 
@@ -142,7 +145,7 @@ class HeadsFile(_Model):
     corpus: CorpusInfo | None = None
     aligner: str | None = None
     query: str | None = None
-    text: Literal["hypothesis", "reference"] | None = None
+    text: ScoredText | None = None
     created_with: str | None = None
     source: str | None = None
 
@@ -276,7 +279,7 @@ class HeadsFile(_Model):
         if count > listed:
             raise InputError(
                 f"{count} heads asked for, but the heads file of {self.model} lists {listed}; "
-                f"ask for {listed} or fewer, or run discover-heads with --top {count}"
+                f"ask for {listed} or fewer, or run: discover-heads --top {count}"
             )
         return self.compact[:count]
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..commandline import run
+from ..options import FiguresOption, ForceOption
 
 
 def render_report_command(
@@ -26,10 +27,8 @@ def render_report_command(
         int, typer.Option(help="utterances to show step by step, with their audio")
     ] = 3,
     out: Annotated[Path, typer.Option(help="the page")] = Path("report.html"),
-    figures: Annotated[
-        Path | None, typer.Option(help="folder for every figure, as PNG and SVG for print")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
+    figures: FiguresOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Make one HTML page of results: tables, figures, and streams to listen to.
 

@@ -110,12 +110,13 @@ class DecodeStore:
             with self._file:
                 self._file.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise InputError(self._unusable(error)) from error
+            raise self._unusable(error) from error
 
-    def _unusable(self, error: Exception) -> str:
-        return (
-            f"cannot use {self._path} to keep decodes in: {error}; delete it, or give --store "
-            "another folder"
+    def _unusable(self, error: Exception) -> InputError:
+        return InputError(
+            f"cannot use {self._path} to keep decodes in: {error}; delete it, or give another "
+            "folder as store",
+            arguments=("store",),
         )
 
     def __len__(self) -> int:
@@ -146,7 +147,7 @@ class DecodeStore:
         try:
             self._known[state] = records = list(self._read(state))
         except sqlite3.Error as error:
-            raise InputError(self._unusable(error)) from error
+            raise self._unusable(error) from error
         return _answer(records, committed, needs_mean)
 
     def has(self, state: str, prefix: tuple[int, ...], *, needs_mean: bool = False) -> bool:

@@ -76,13 +76,16 @@ def parse_rule(text: str) -> Rule:
     if name == "knee" and not equals:
         return Rule(name)
     if name not in ("max-wer-increase", "max-delay") or not equals:
-        raise InputError(f"--select is {text!r}, expected {_RULES}")
+        raise InputError(f"select is {text!r}, expected {_RULES}", arguments=("select",))
     try:
         limit = float(value)
     except ValueError:
         limit = math.nan
     if not (math.isfinite(limit) and limit >= 0):
-        raise InputError(f"--select is {text!r}: {value!r} is no number of 0 or more; {_RULES}")
+        raise InputError(
+            f"select is {text!r}, but {value!r} is no number of 0 or more; expected {_RULES}",
+            arguments=("select",),
+        )
     return Rule(name, limit)
 
 
@@ -112,7 +115,10 @@ def select(points: Sequence[Point], rule: Rule, ceiling: Point = (math.inf, math
         within = [index for index in candidates if points[index][1] <= rule.limit]
         if not within:
             least = min(points[index][1] for index in candidates)
-            raise InputError(f"--select {rule}: no trial has less delay than {least:.3f} s")
+            raise InputError(
+                f"select is {str(rule)!r}, but no trial has less delay than {least:.3f} s",
+                arguments=("select",),
+            )
         return min(within, key=lambda index: points[index])
     fewest = min(points[index][0] for index in candidates)
     # In percentage points, and forgiving the last bit of a float.

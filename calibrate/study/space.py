@@ -6,7 +6,7 @@ Knows the decoder's configuration and the calls of an Optuna trial; not how a tr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ...errors import InputError
 from ...heads import HeadsFile
@@ -25,7 +25,8 @@ RANGES = {
     "step_s": Range(choices=[0.5, 1.0, 2.0]),
     "aggregate": Range(choices=["median", "mean"]),
 }
-TUNABLE = ("step_s", "aggregate")
+Tunable = Literal["step_s", "aggregate"]
+TUNABLE: tuple[str, ...] = get_args(Tunable)
 PUBLISHED = {
     "published, border .15": {"border_fraction": 0.15, "rewind_fraction": 0.12, "head_count": 20},
     "published, border .25": {"border_fraction": 0.25, "rewind_fraction": 0.12, "head_count": 20},
@@ -148,17 +149,22 @@ def make_space(
         InputError: an unknown border or parameter, or more heads than are ranked.
     """
     if border not in BORDERS:
-        raise InputError(f"--border is {border!r}, expected fraction or seconds")
+        raise InputError(
+            f"border is {border!r}, expected {' or '.join(BORDERS)}", arguments=("border",)
+        )
     unknown = [name for name in tune if name not in TUNABLE]
     if unknown:
-        raise InputError(f"cannot tune {unknown[0]!r}; --tune takes {', '.join(TUNABLE)}")
+        raise InputError(
+            f"tune has {unknown[0]!r}, expected {' or '.join(TUNABLE)}", arguments=("tune",)
+        )
     listed = len(heads.compact)
     if not listed:
         raise InputError(f"the heads file of {heads.model} lists no head")
     if max_heads is not None and not 1 <= max_heads <= listed:
         raise InputError(
-            f"--max-heads is {max_heads}, but the heads file of {heads.model} lists {listed}; "
-            f"expected 1 to {listed}"
+            f"max_heads is {max_heads}, but the heads file of {heads.model} lists {listed}; "
+            f"expected 1 to {listed}",
+            arguments=("max_heads",),
         )
     count = max_heads or listed
     chosen = heads.top(count)

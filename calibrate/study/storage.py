@@ -187,12 +187,14 @@ def _open_journal(path: Path) -> BaseStorage:
     except OSError as error:
         raise InputError(
             f"cannot keep the study in {path}: {error.strerror or error}; "
-            "give --storage another file"
+            "give another file as storage",
+            arguments=("storage",),
         ) from error
     except (KeyError, ValueError, TypeError, AssertionError) as error:
         raise InputError(
             f"{path} is no journal of a study ({type(error).__name__}: {error}); "
-            "give --storage another file"
+            "give another file as storage",
+            arguments=("storage",),
         ) from error
 
 
@@ -216,7 +218,8 @@ def mend_journal(path: Path) -> None:
             if number < len(lines) or not is_cut:
                 raise InputError(
                     f"{path} is damaged: line {number} of {len(lines)} is no record of a study; "
-                    "restore the file, or give --storage another one to start anew"
+                    "restore the file, or give another one as storage to start anew",
+                    arguments=("storage",),
                 )
             _log.warning(
                 f"{path}: the last line was half-written, by a run that was killed; cut off"

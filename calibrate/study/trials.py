@@ -167,9 +167,10 @@ def _check_fingerprint(study: optuna.Study, wanted: Mapping[str, str]) -> None:
     for part in dict.fromkeys([*wanted, *stored]):
         if stored.get(part) != wanted.get(part):
             raise InputError(
-                f"the study {study.study_name!r} has another {part}: "
+                f"the trials of {study.study_name!r} have another {part}: "
                 f"{stored.get(part, 'none')}, not {wanted.get(part, 'none')}; results would not "
-                "compare. Give --study another name, or --storage another place"
+                "compare. Give another name as study, or another place as storage",
+                arguments=("study", "storage"),
             )
 
 

@@ -116,7 +116,8 @@ def set_error_curve_info(heads: HeadsFile) -> SetErrorCurve:
     ranking = heads.ranking
     if ranking is None or not ranking.set_error_curve:
         raise InputError(
-            f"the heads of {heads.model} were not chosen as a set; discover them with --rank-by set"
+            f"the heads of {heads.model} were not chosen as a set; make a file with: "
+            "discover-heads --rank-by set"
         )
     errors = np.asarray(ranking.set_error_curve, dtype=float)
     held_out, baselines = {}, {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from ...corpora.aligners import Aligner, GoldAligner, PocketsphinxAligner
 from ...errors import InputError
 from .qwen3.aligner import Qwen3Aligner
 
-ALIGNERS = ("gold", "qwen3", "pocketsphinx")
+AlignerName = Literal["gold", "qwen3", "pocketsphinx"]
+ALIGNERS: tuple[str, ...] = get_args(AlignerName)
 
 
 def make_aligner(name: str) -> Aligner:

@@ -140,10 +140,10 @@ def open_microphone() -> AudioSource:
     try:
         import sounddevice
     except ImportError as error:
-        raise InputError(f"--mic needs the package sounddevice; {_MIC_EXTRA}") from error
+        raise InputError(f"the microphone needs the package sounddevice; {_MIC_EXTRA}") from error
     except OSError as error:
         raise InputError(
-            f"--mic needs the PortAudio library ({_reason(error)}); "
+            f"the microphone needs the PortAudio library ({_reason(error)}); "
             "on Debian and Ubuntu: apt install libportaudio2"
         ) from error
     heard: queue.Queue[np.ndarray] = queue.Queue()

@@ -15,6 +15,17 @@ import typer
 from ...commandline import run, say
 from ...errors import InputError
 from ...files import output_path
+from ...options import (
+    BorderFractionOption,
+    BorderSOption,
+    ConfigOption,
+    DtypeOption,
+    ForceOption,
+    HeadsOption,
+    ModelOption,
+    SpokenLanguageOption,
+    StepSOption,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,25 +46,13 @@ def decode_stream(
         typer.Argument(metavar="[AUDIO … | -]", help="Files, one stream each; -: raw s16le stdin."),
     ] = None,
     mic: Annotated[bool, typer.Option("--mic", help="Listen to the microphone.")] = False,
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="tiny, 0.6b, 1.7b, a hub repository or a folder.")
-    ] = "tiny",
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="decoder_config.json (default: bundled).")
-    ] = None,
-    heads: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Heads file, in place of the config's.")
-    ] = None,
-    border_fraction: Annotated[
-        float | None, typer.Option(help="Border, as a fraction of the buffer; or")
-    ] = None,
-    border_s: Annotated[float | None, typer.Option(help="border in seconds.")] = None,
-    step_s: Annotated[
-        float | None, typer.Option(help="Seconds of audio between decoding steps.")
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="The language spoken (default: detected).")
-    ] = None,
+    model: ModelOption = "tiny",
+    config: ConfigOption = None,
+    heads: HeadsOption = None,
+    border_fraction: BorderFractionOption = None,
+    border_s: BorderSOption = None,
+    step_s: StepSOption = None,
+    language: SpokenLanguageOption = None,
     output: Annotated[
         str, typer.Option("--format", metavar="|".join(_FORMATS), help="What to write on stdout.")
     ] = "text",
@@ -64,10 +63,8 @@ def decode_stream(
         Path | None,
         typer.Option(metavar="FILE", help="Write each step's tokens, frames and decisions."),
     ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(metavar="NAME", help="float32, float16 or bfloat16.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the trace file.")] = False,
+    dtype: DtypeOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Decode speech as it comes in. Words are written as they are committed, and never change.
 

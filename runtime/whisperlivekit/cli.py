@@ -7,32 +7,30 @@ from typing import Annotated
 import typer
 
 from ...commandline import run
+from ...options import (
+    BorderFractionOption,
+    BorderSOption,
+    ServerModelOption,
+    SpokenLanguageOption,
+    StepSOption,
+)
 
 _PASS_THE_REST = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def wlk_alignheads(
     context: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="tiny (default), 0.6b, 1.7b, a hub name or a folder."),
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The language spoken (default: detected).")
-    ] = None,
+    model: ServerModelOption = None,
+    language: SpokenLanguageOption = None,
     decoder_config: Annotated[
         str | None, typer.Option(metavar="FILE", help="decoder_config.json (default: bundled).")
     ] = None,
     custom_alignment_heads: Annotated[
         str | None, typer.Option(metavar="FILE", help="Heads file, in place of the config's.")
     ] = None,
-    border_fraction: Annotated[
-        float | None, typer.Option(help="Border, as a fraction of the buffer; or")
-    ] = None,
-    border_s: Annotated[float | None, typer.Option(help="border in seconds.")] = None,
-    step_s: Annotated[
-        float | None, typer.Option(help="Seconds of audio between decoding steps.")
-    ] = None,
+    border_fraction: BorderFractionOption = None,
+    border_s: BorderSOption = None,
+    step_s: StepSOption = None,
     pcm_input: Annotated[
         bool, typer.Option("--pcm-input", help="Browsers send raw samples: ffmpeg is not needed.")
     ] = False,
@@ -66,4 +64,4 @@ def wlk_alignheads(
 
 def main() -> None:
     """The entry point of `wlk-alignheads`."""
-    run(wlk_alignheads, **_PASS_THE_REST)
+    run(wlk_alignheads, context_settings=_PASS_THE_REST)

@@ -201,8 +201,8 @@ def serve(arguments: list[str]) -> None:
         config = server.config
         if not (config.pcm_input or shutil.which("ffmpeg")):
             _log.warning(
-                "ffmpeg is not installed: browsers' WebM cannot be decoded. Give --pcm-input, or "
-                "install it (Debian and Ubuntu: apt-get install ffmpeg)"
+                "ffmpeg is not installed: browsers' WebM cannot be decoded. Start "
+                f"{PROGRAM} --pcm-input, or install it (Debian and Ubuntu: apt-get install ffmpeg)"
             )
         if config.backend == BACKEND and not config.diarization:
             # PyTorch runs the voice detector alone, a model so small that threads slow it down.

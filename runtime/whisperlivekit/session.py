@@ -108,7 +108,8 @@ def _refuse_without_effect(server: Any) -> None:
         if getattr(server, name) != defaults[name]:
             raise InputError(
                 f"{name} is {getattr(server, name)!r}, which has no effect on {BACKEND}; leave it "
-                "out: how that backend decodes is in --decoder-config"
+                "out: how that backend decodes is in decoder_config",
+                arguments=("decoder_config",),
             )
 
 

@@ -55,8 +55,9 @@ class Qwen3Aligner:
                 reason = textwrap.shorten(str(error), 120, placeholder="...")
                 raise InputError(
                     f"the qwen3 aligner cannot load the weights of {self._model}: if they are not "
-                    "on this machine, run it once with a network, or choose --aligner "
-                    f"pocketsphinx (English) or a corpus with word times ({reason})"
+                    "on this machine, run it once with a network, or choose pocketsphinx "
+                    f"(English) as aligner or a corpus with word times ({reason})",
+                    arguments=("aligner",),
                 ) from error
             self._aligner = aligner
         return self._aligner

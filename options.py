@@ -1,0 +1,113 @@
+"""The options that two or more commands share: name, type and help text, each written once.
+
+A help text is a phrase without a capital or a full stop; what an option is when it is left out
+follows as "default: …", unless typer shows the value itself. Knows typer only, no room.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Models
+
+_MODEL = typer.Option(
+    metavar="NAME", help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder"
+)
+ModelOption = Annotated[str, _MODEL]
+ServerModelOption = Annotated[str | None, _MODEL]
+"""None: what the server takes for its backend."""
+
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="float32, float16 or bfloat16; default: by backend"),
+]
+HeadsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="heads file, or the name of a bundled one; default: that of the configuration or, "
+        "without one, of the model",
+    ),
+]
+
+# Speech
+
+_CORPUS_FORMS = (
+    "demo[:dev|:test|:all], librispeech:dev-clean|dev-other|test-clean|test-other, a JSONL "
+    "manifest, a .ctm file, or a folder (LibriSpeech, TextGrid, CTM)"
+)
+CorpusArgument = Annotated[str, typer.Argument(help=_CORPUS_FORMS)]
+CorpusOption = Annotated[str, typer.Option(metavar="CORPUS", help=_CORPUS_FORMS)]
+ModelsCorpusOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CORPUS",
+        help=f"{_CORPUS_FORMS}; default: the bundled demo for tiny, librispeech:dev-clean for "
+        "other models",
+    ),
+]
+"""None: a corpus that goes with the model."""
+
+ClipsOption = Annotated[
+    int | None,
+    typer.Option(help="use at most this many utterances, drawn evenly over the speakers"),
+]
+CorpusLanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help='language of the speech, as in "English"; default: the corpus\'s own'
+    ),
+]
+SpokenLanguageOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help='language of the speech, as in "English"; default: detected'),
+]
+AlignerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="what gives the word times: gold (the corpus's own), qwen3 or pocketsphinx; default: "
+        "gold if the corpus has word times, else qwen3",
+    ),
+]
+AlignmentsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JSONL file of word times to reuse and to add to"),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="fail where an utterance would be skipped")
+]
+
+# Decoding
+
+_CONFIG = "decoder_config.json of calibrate; default: the one bundled for the model"
+ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE", help=_CONFIG)]
+ConfigsOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help=f"{_CONFIG}; repeat it to measure several"),
+]
+BorderFractionOption = Annotated[
+    float | None,
+    typer.Option(help="distance to keep from the end of the audio, as a fraction of the buffer"),
+]
+BorderSOption = Annotated[
+    float | None, typer.Option(help="the same distance in seconds, in place of the fraction")
+]
+_STEP_S = "seconds of audio between decoding steps; default: the configuration's own"
+StepSOption = Annotated[float | None, typer.Option(help=_STEP_S)]
+StepsSOption = Annotated[
+    list[float] | None, typer.Option(help=f"{_STEP_S}; repeat it to measure several")
+]
+
+# Running
+
+SeedOption = Annotated[
+    int, typer.Option(help="of the random numbers: the same seed gives the same result")
+]
+FiguresOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="folder for every figure, as PNG and SVG")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="overwrite existing files")]
