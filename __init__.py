@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .corpora import Corpus, Utterance, WordTime, load_corpus
     from .discovery.discover import discover_heads
     from .errors import InputError
+    from .evaluate.benchmark import benchmark_decoder
     from .heads import HeadsFile, load_heads
     from .reports.page.report import render_report
     from .runtime.models.model import SpeechModel, Transcript
@@ -30,6 +31,7 @@ _MODULE_OF_NAME = {
     "Utterance": ".corpora",
     "Word": ".runtime.stream.decoder",
     "WordTime": ".corpora",
+    "benchmark_decoder": ".evaluate.benchmark",
     "calibrate_decoder": ".calibrate.calibration",
     "discover_heads": ".discovery.discover",
     "load_corpus": ".corpora",
@@ -50,6 +52,7 @@ __all__ = [
     "Utterance",
     "Word",
     "WordTime",
+    "benchmark_decoder",
     "calibrate_decoder",
     "discover_heads",
     "load_corpus",

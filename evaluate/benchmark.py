@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..corpora import Corpus
+from ..corpora import Corpus, load_corpus
 from ..errors import InputError
+from ..files import output_path
+from ..heads import HeadsFile, load_heads
 from ..runtime.models import machine
+from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
+from ..runtime.stream.config import DecoderConfig, chosen_config
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
-from .measure import Decoder, run_decoder
+from .measure import DETECT, Decoder, decoders, run_decoder
 from .normalise import normalise, scoring_language
 from .result import (
+    GROUPS,
+    MODES,
     BenchmarkFile,
     CorpusInfo,
     Group,
     Machine,
     Memory,
+    Mode,
     ModelInfo,
     Observation,
     Run,
@@ -29,6 +39,8 @@ from .result import (
     load_benchmark,
 )
 from .scores import scored, totals
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_SHOWN_S = 15.0  # a longer timeline is hard to read
 
@@ -96,14 +108,163 @@ class Job:
         return make_items(self.corpus, self.group, self.limit)
 
 
+def benchmark_decoder(
+    model: AlignmentModel | str | Path = "tiny",
+    corpus: Corpus | str | Path = "demo:test",
+    *,
+    configs: Sequence[DecoderConfig | str | Path] = (),
+    heads: HeadsFile | str | Path | None = None,
+    modes: Sequence[Mode] = ("simul",),
+    group: Group = "utterance",
+    steps_s: Sequence[float] = (),
+    max_utterances: int | None = None,
+    language: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    traces: int = 0,
+    seed: int = 0,
+    dtype: Dtype | None = None,
+    strict: bool = False,
+    progress: Callable[[Running], None] | None = None,
+) -> BenchmarkFile:
+    """Measure decoders on a corpus: word error rate, latency, real-time factor.
+
+    Args:
+        model: a loaded model, or what `SpeechModel.load` takes.
+        corpus: a `Corpus`, or what `load_corpus` takes.
+        configs: configurations or their files; empty: the one bundled for the model.
+        heads: a heads file in place of the configurations' own, or what `load_heads` takes.
+        modes: "simul": as a live stream; "single-shot": all audio at once through the streaming
+            decoder; "offline": plain decoding.
+        group: "utterance", or "chapter": utterances of a chapter put together.
+        steps_s: seconds of audio between the steps of simul, in place of the configurations' own.
+        max_utterances: only the first so many of the corpus; None: all.
+        language: given to the model; "detect": none is; None: the corpus's own.
+        out: the benchmark file to write; None: nothing is written.
+        resume: go on where an earlier run with the same `out` was stopped.
+        force: overwrite `out`, and start anew.
+        traces: how many utterances of each simul run to keep step by step, for a report.
+        seed: of the bootstrap.
+        dtype: of a model that is loaded here.
+        strict: fail where an utterance would be skipped.
+        progress: called after each utterance.
+
+    Raises:
+        InputError: bad input of any kind. Nothing was written then.
+    """
+    check_options(modes, group, steps_s, max_utterances, traces, seed)
+    path = None if out is None else Path(out)
+    if path is not None:
+        check_output(path, resume=resume, force=force)
+    elif resume:
+        raise InputError("resume needs out, the file to go on with", arguments=("resume", "out"))
+    # What is wrong in a small file is told before a large one is loaded.
+    given = _named_configs(configs)
+    file = load_heads(heads) if isinstance(heads, str | Path) else heads
+    if not isinstance(corpus, Corpus):
+        corpus = load_corpus(corpus, strict=strict)
+    for skipped in corpus.skipped:
+        _log.warning("skipped %s: %s", skipped.id, skipped.reason)
+    if isinstance(model, str | Path):
+        model = SpeechModel.load(model, dtype)
+    if language not in (None, DETECT):
+        model.language_name(language)
+    resolved = [(name, chosen_config(model, one, file, {})) for name, one in given]
+    job = Job(
+        model=model,
+        corpus=corpus,
+        decoders=decoders(modes, resolved, steps_s),
+        group=group,
+        limit=max_utterances,
+        language=language,
+        seed=seed,
+        traces=traces,
+    )
+    return benchmark(job, path, resume=resume, progress=progress)
+
+
+def _named_configs(
+    configs: Sequence[DecoderConfig | str | Path],
+) -> list[tuple[str, DecoderConfig | None]]:
+    """Each configuration with a name of its own: that of its file, or its number."""
+    named: list[tuple[str, DecoderConfig | None]] = []
+    for number, one in enumerate(configs, 1):
+        if isinstance(one, DecoderConfig):
+            named.append((f"configuration {number}", one))
+        else:
+            named.append((Path(one).stem, DecoderConfig.load(one)))
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two configurations are called {name}.json; give each its own name")
+    return named or [("", None)]
+
+
+def check_options(
+    modes: Sequence[str],
+    group: str,
+    steps_s: Sequence[float],
+    max_utterances: int | None,
+    traces: int,
+    seed: int,
+) -> None:
+    """Refuse options that cannot work, before anything is loaded.
+
+    Raises:
+        InputError: which, and what is expected.
+    """
+    if not modes:
+        raise InputError(f"no mode is given, expected some of {', '.join(MODES)}")
+    for mode in modes:
+        if mode not in MODES:
+            message = f"modes has {mode!r}, expected {', '.join(MODES)}"
+            raise InputError(message, arguments=("modes",))
+    if group not in GROUPS:
+        message = f"group is {group!r}, expected one of {', '.join(GROUPS)}"
+        raise InputError(message, arguments=("group",))
+    for step_s in steps_s:
+        if not 0 < step_s < math.inf:
+            message = f"steps_s has {step_s}, expected more than 0 seconds"
+            raise InputError(message, arguments=("steps_s",))
+    if len(steps_s) and "simul" not in modes:
+        message = "steps_s is for the mode simul: the others take all audio at once"
+        raise InputError(message, arguments=("steps_s",))
+    if max_utterances is not None and max_utterances < 1:
+        message = f"max_utterances is {max_utterances}, expected 1 or more"
+        raise InputError(message, arguments=("max_utterances",))
+    for name, value in (("traces", traces), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{name} is {value}, expected 0 or more", arguments=(name,))
+
+
+def check_output(out: Path, *, resume: bool, force: bool) -> None:
+    """Make sure that `out` may be written, and that no stopped run is lost.
+
+    Raises:
+        InputError: why not.
+    """
+    journal = journal_path(out)
+    if resume and force:
+        message = "give resume=True to go on or force=True to start anew, not both"
+        raise InputError(message, arguments=("resume", "force"))
+    output_path(out, resume or force)
+    if journal.exists() and not (resume or force):
+        raise InputError(
+            f"{journal} is of a benchmark that was stopped; give resume=True to go on with it, or "
+            "force=True to start anew",
+            arguments=("resume", "force"),
+        )
+
+
 def benchmark(
     job: Job,
-    out: Path,
+    out: Path | None,
     *,
     resume: bool = False,
     progress: Callable[[Running], None] | None = None,
 ) -> BenchmarkFile:
-    """Measure, and write the benchmark file `out`.
+    """Measure, and write the benchmark file `out` (None: nothing is written).
 
     While it runs, a journal lies beside `out`. With `resume`, what the journal or a finished
     `out` holds already is taken over, if it is of the same model, corpus, configuration, ….
@@ -115,8 +276,27 @@ def benchmark(
     """
     items = job.items()
     file = _frame(job, items)
-    subject = _subject(job, file)
-    path = journal_path(out)
+    runs: list[Run] = []
+    with contextlib.ExitStack() as stack:
+        done, journal = Done(), None
+        if out is not None:
+            done, journal = _begun(job, file, items, out, resume)
+            stack.enter_context(journal)
+        for decoder in job.decoders:
+            runs.append(_run(job, decoder, items, done, journal, progress))
+    fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
+    finished = BenchmarkFile(**fields, runs=runs)
+    if out is not None:
+        finished.save(out)
+        journal_path(out).unlink(missing_ok=True)
+    return finished
+
+
+def _begun(
+    job: Job, file: BenchmarkFile, items: Sequence[Item], out: Path, resume: bool
+) -> tuple[Done, Journal]:
+    """What was done before, if that is asked for, and the journal to go on with."""
+    subject, path = _subject(job, file), journal_path(out)
     is_begun = resume and path.exists() and b"\n" in path.read_bytes()
     if is_begun:
         done = read_journal(path, subject)
@@ -125,19 +305,13 @@ def benchmark(
     else:
         done = Done()
     _check_items(done, items, out)
-    runs: list[Run] = []
-    with Journal.resume(path) if is_begun else Journal.create(path, subject) as journal:
-        if not is_begun:
-            for run, observations in done.observations.items():
-                for id, one in observations.items():
-                    journal.add(run, one, done.traces.get(run, {}).get(id))
-        for decoder in job.decoders:
-            runs.append(_run(job, decoder, items, done, journal, progress))
-    fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
-    finished = BenchmarkFile(**fields, runs=runs)
-    finished.save(out)
-    path.unlink(missing_ok=True)
-    return finished
+    if is_begun:
+        return done, Journal.resume(path)
+    journal = Journal.create(path, subject)
+    for run, observations in done.observations.items():
+        for id, one in observations.items():
+            journal.add(run, one, done.traces.get(run, {}).get(id))
+    return done, journal
 
 
 def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
@@ -228,7 +402,7 @@ def _run(
     decoder: Decoder,
     items: Sequence[Item],
     done: Done,
-    journal: Journal,
+    journal: Journal | None,
     progress: Callable[[Running], None] | None,
 ) -> Run:
     running = Running(decoder.name, len(items))
@@ -237,7 +411,8 @@ def _run(
 
     def keep(one: Observation, trace: Trace | None) -> None:
         done.add(decoder.name, one, trace)
-        journal.add(decoder.name, one, trace)
+        if journal is not None:
+            journal.add(decoder.name, one, trace)
         running.add(one)
         if progress is not None:
             progress(running)

@@ -27,16 +27,15 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from ..runtime.models.model import SpeechModel
-    from ..runtime.stream.config import DecoderConfig
     from .benchmark import Running
 
 _MODES = ("simul", "single-shot", "offline")
 _GROUPS = ("utterance", "chapter")
 _LINE_EVERY_S = 20.0
+_OPTIONS = {"modes": "--mode", "steps_s": "--step-s", "configs": "--config", "out": "--json"}
 
 
-def benchmark_decoder(
+def benchmark_decoder_command(
     model: ModelOption = "tiny",
     config: ConfigsOption = None,
     heads: HeadsOption = None,
@@ -86,7 +85,6 @@ def benchmark_decoder(
     Writes a benchmark file (JSON) for render-report and prints its totals. A run that is stopped
     goes on with --resume.
     """
-    _check(mode or [], group, step_s or [], max_utterances, traces, seed)
     if intersection and compare is None:
         raise InputError("--intersection is for --compare A B")
     if compare is not None and show is not None:
@@ -97,31 +95,21 @@ def benchmark_decoder(
     if compare is not None:
         _compare(compare, json, intersection, seed, force)
         return
-    settings = {"config": config or [], "heads": heads, "dtype": dtype}
     out = json or Path(f"benchmark_{Path(model).name}.json")
-    _check_output(out, resume, force)
 
-    from ..corpora import load_corpus
-    from .benchmark import Job, benchmark
-    from .measure import decoders
+    from .benchmark import benchmark_decoder
 
-    loaded_corpus = load_corpus(corpus, strict=strict)
-    for skipped in loaded_corpus.skipped:
-        say(f"skipped {skipped.id}: {skipped.reason}")
-    loaded, configs = _load(model, **settings)
-    job = Job(
-        model=loaded,
-        corpus=loaded_corpus,
-        decoders=decoders(mode or ["simul"], configs, step_s or ()),  # type: ignore[arg-type]
-        group=group,  # type: ignore[arg-type]
-        limit=max_utterances,
-        language=language,
-        seed=seed,
-        traces=traces,
-    )
     try:
         with _progress() as progress:
-            file = benchmark(job, out, resume=resume, progress=progress)
+            file = benchmark_decoder(
+                model, corpus, configs=config or (), heads=heads,
+                modes=mode or ("simul",),  # type: ignore[arg-type]
+                group=group,  # type: ignore[arg-type]
+                steps_s=step_s or (), max_utterances=max_utterances, language=language, out=out,
+                resume=resume, force=force, traces=traces, seed=seed,
+                dtype=dtype,  # type: ignore[arg-type]
+                strict=strict, progress=progress,
+            )  # fmt: skip
     except KeyboardInterrupt:
         say(f"stopped; {out} is not finished: go on with the same command and --resume")
         raise
@@ -133,66 +121,6 @@ def benchmark_decoder(
     for note in {one.totals.latency_note for one in file.runs} - {None}:
         say(f"latency: {note}")
     say(f"wrote {out}")
-
-
-def _check(
-    modes: list[str],
-    group: str,
-    steps_s: list[float],
-    max_utterances: int | None,
-    traces: int,
-    seed: int,
-) -> None:
-    """Wrong usage, before anything is loaded."""
-    for mode in modes:
-        if mode not in _MODES:
-            raise InputError(f"--mode is {mode!r}, expected one of {', '.join(_MODES)}")
-    if group not in _GROUPS:
-        raise InputError(f"--group is {group!r}, expected one of {', '.join(_GROUPS)}")
-    for step_s in steps_s:
-        if not step_s > 0:
-            raise InputError(f"--step-s is {step_s}, expected more than 0 seconds")
-    if steps_s and modes and "simul" not in modes:
-        raise InputError("--step-s is for the mode simul: the others take all audio at once")
-    if max_utterances is not None and max_utterances < 1:
-        raise InputError(f"--max-utterances is {max_utterances}, expected 1 or more")
-    if traces < 0 or seed < 0:
-        raise InputError("--traces and --seed cannot be negative")
-
-
-def _check_output(out: Path, resume: bool, force: bool) -> None:
-    from .journal import journal_path
-
-    journal = journal_path(out)
-    if resume and force:
-        raise InputError("give --resume to go on or --force to start anew, not both")
-    output_path(out, resume or force)
-    if journal.exists() and not (resume or force):
-        raise InputError(
-            f"{journal} is of a benchmark that was stopped; give --resume to go on with it, or "
-            "--force to start anew"
-        )
-
-
-def _load(
-    model: str, config: list[Path], heads: str | None, dtype: str | None
-) -> tuple[SpeechModel, list[tuple[str, DecoderConfig]]]:
-    from ..heads.load import load_heads
-    from ..runtime.stream.config import DecoderConfig, chosen_config
-
-    # What is wrong in a small file is told before a large one is loaded.
-    given = [(path.stem, DecoderConfig.load(path)) for path in config]
-    labels = [label for label, _ in given]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise InputError(f"two configurations are called {label}.json; give each its own name")
-    file = load_heads(heads) if heads is not None else None
-    from ..runtime.models.model import SpeechModel
-
-    loaded = SpeechModel.load(model, dtype)
-    return loaded, [
-        (label, chosen_config(loaded, one, file, {})) for label, one in given or [("", None)]
-    ]
 
 
 def _show(path: Path) -> None:
@@ -266,4 +194,4 @@ def _line(running: Running) -> str:
 
 def main() -> None:
     """Entry point of `benchmark-decoder`."""
-    run(benchmark_decoder)
+    run(benchmark_decoder_command, options=_OPTIONS)

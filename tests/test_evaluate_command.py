@@ -280,13 +280,13 @@ def test_a_fault_of_one_utterance_names_it_and_keeps_the_others(call, spoken, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--mode", "sideways"], "expected one of simul, single-shot, offline"),
+        (["--mode", "sideways"], "expected simul, single-shot, offline"),
         (["--group", "book"], "expected one of utterance, chapter"),
         (["--step-s", "0"], "more than 0"),
         (["--step-s", "nan"], "more than 0"),
         (["--mode", "offline", "--step-s", "1"], "--step-s is for the mode simul"),
         (["--max-utterances", "0"], "expected 1 or more"),
-        (["--traces", "-1"], "cannot be negative"),
+        (["--traces", "-1"], "--traces is -1"),
         (["--resume", "--force"], "not both"),
         (["--intersection"], "--compare A B"),
         (["--json", "no/where.json"], "there is no folder"),

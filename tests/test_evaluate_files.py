@@ -300,7 +300,7 @@ def test_delays_are_compared_where_both_have_them(tmp_path):
 
 def test_other_utterances_are_refused_or_left_out(tmp_path):
     files = two_files(tmp_path, [observation("a"), observation("b")], [observation("a")])
-    with pytest.raises(InputError, match=r"'b' is in one only.*with intersection"):
+    with pytest.raises(InputError, match=r"'b' is in one only.*intersection=True"):
         compare_files(*files)
     (found,) = compare_files(*files, intersection=True)
     assert (found.utterances, found.left_out) == (1, 1)
