@@ -390,8 +390,8 @@ def _check_items(done: Done, items: Sequence[Item], out: Path) -> None:
             if id not in wanted:
                 raise InputError(
                     f"cannot resume {out}: it holds {id!r}, which is not asked for now; "
-                    "give no smaller limit than before, or force=True to start anew",
-                    arguments=("limit", "force"),
+                    "give no smaller max_utterances than before, or force=True to start anew",
+                    arguments=("max_utterances", "force"),
                 )
             if observations[id].reference != wanted[id]:
                 del observations[id]

@@ -6,17 +6,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import alignheads
 from alignheads import load_corpus, load_heads
-from alignheads.calibrate.replay.source import ReplaySource
+from alignheads.calibrate.replay.identity import code_version, engine_version
+from alignheads.calibrate.replay.source import Replay
 from alignheads.calibrate.replay.store import Decoded, DecodeStore
 from alignheads.errors import InputError
 from alignheads.evaluate.timed import timed_stream
 from alignheads.runtime.models.protocol import Hypothesis
-from alignheads.runtime.models.qwen3.source import IncrementalDecoder
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
 
@@ -39,8 +41,8 @@ def long_audio():
     return np.concatenate([clip.read() for clip in load_corpus("demo:dev").utterances[3:7]])
 
 
-def words(model, config, samples, source=None):
-    stream = StreamDecoder(model, config, language="English", source=source)
+def words(model, config, samples):
+    stream = StreamDecoder(model, config, language="English")
     found = timed_stream(stream, samples)
     return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in found.words]
 
@@ -56,50 +58,46 @@ def random_settings(rng):
 
 
 def test_replayed_and_live_streams_commit_the_same_words_at_the_same_times(tiny, base, recordings):
-    source = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore())
+    replay = Replay(tiny, base.pairs, DecodeStore())
     rng = np.random.default_rng(5)
     for _ in range(6):
         config = base.changed(**random_settings(rng))
         for name, samples in recordings.items():
-            source.play(name, config.head_count)
-            assert words(tiny, config, samples, source) == words(tiny, config, samples)
-    assert source.replayed > source.decoded
+            model = replay.recording(name)
+            assert words(model, config, samples) == words(tiny, config, samples)
+    assert replay.replayed > replay.decoded
 
 
 def test_the_mean_of_weights_is_replayed_for_any_number_of_heads(tiny, base, recordings):
-    live = IncrementalDecoder(tiny, base.heads, aggregate="mean")
-    source = ReplaySource(live, DecodeStore())
+    replay = Replay(tiny, base.pairs, DecodeStore(), with_means=True)
     name, samples = next(iter(recordings.items()))
     for heads in (1, 4, 17):
         for border_s in (0.1, 0.5):
             config = base.changed(aggregate="mean", head_count=heads, border_s=border_s)
-            source.play(name, heads, "mean")
-            assert words(tiny, config, samples, source) == words(tiny, config, samples)
-    assert source.replayed > source.decoded
+            model = replay.recording(name)
+            assert words(model, config, samples) == words(tiny, config, samples)
+    assert replay.replayed > replay.decoded
 
 
 def test_a_stream_longer_than_its_buffer_is_replayed_too(tiny, base, long_audio):
     assert len(long_audio) / 16_000 > 1.5 * base.max_audio_s
-    source = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore())
+    replay = Replay(tiny, base.pairs, DecodeStore())
+    model = replay.recording("long")
     for settings in ({"border_s": 0.3, "head_count": 4}, {"border_fraction": 0.2}):
         config = base.changed(**settings)
-        source.play("long", config.head_count)
-        assert words(tiny, config, long_audio, source) == words(tiny, config, long_audio)
-    before = source.decoded
-    source.play("long", config.head_count)
-    words(tiny, config, long_audio, source)
-    assert source.decoded == before
+        assert words(model, config, long_audio) == words(tiny, config, long_audio)
+    before = replay.decoded
+    words(model, config, long_audio)
+    assert replay.decoded == before
 
 
 def test_a_store_on_disk_gives_the_same_as_the_one_that_filled_it(tiny, base, recordings, tmp_path):
     name, samples = next(iter(recordings.items()))
-    first = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore(tmp_path / "s.sqlite"))
-    first.play(name, 5)
+    first = Replay(tiny, base.pairs, DecodeStore(tmp_path / "s.sqlite"))
     config = base.changed(head_count=5)
-    expected = words(tiny, config, samples, first)
-    again = ReplaySource(IncrementalDecoder(tiny, base.heads), DecodeStore(tmp_path / "s.sqlite"))
-    again.play(name, 5)
-    assert words(tiny, config, samples, again) == expected
+    expected = words(first.recording(name), config, samples)
+    again = Replay(tiny, base.pairs, DecodeStore(tmp_path / "s.sqlite"))
+    assert words(again.recording(name), config, samples) == expected
     assert (again.decoded, again.replayed) == (0, first.decoded + first.replayed)
 
 
@@ -124,50 +122,67 @@ class Planted:
         ids = tuple(self.text[len(committed_ids) :])
         rows = len(ids) + self.ended
         frames = np.arange(rows * 3).reshape(rows, 3)
-        return Hypothesis(ids, frames, 50, self.ended)
+        return Hypothesis(
+            ids, "English", np.median(frames, axis=1), frames, np.full(rows, 0.5), 50, self.ended
+        )
+
+    def open_source(self, heads, aggregate="median"):
+        return self
 
 
 AUDIO = np.zeros(16_000, np.float32)
+HEADS = [(0, 0), (0, 1), (1, 0)]
 
 
-def ask(source, committed, head_count=3, audio="one", samples=AUDIO):
-    source.play(audio, head_count)
+def planted_replay(live):
+    return Replay(live, HEADS, DecodeStore())
+
+
+def source_of(replay, head_count=3, audio="one"):
+    return replay.recording(audio).open_source(HEADS[:head_count])
+
+
+def ask(replay, committed, head_count=3, audio="one", samples=AUDIO):
+    source = source_of(replay, head_count, audio)
     return source.hypothesis(samples, 0, committed, "English")
 
 
 def test_one_decode_answers_for_all_that_runs_along_it():
     live = Planted([1, 2, 3, 4, 5, 6])
-    source = ReplaySource(live, DecodeStore())
-    found = ask(source, [1, 2, 3, 4])
+    replay = planted_replay(live)
+    found = ask(replay, [1, 2, 3, 4])
     assert live.asked == [(1, 2)]
     assert found.token_ids == (5, 6)
-    assert found.frames.tolist() == [[6, 7, 8], [9, 10, 11], [12, 13, 14]]
+    assert found.head_frames.tolist() == [[6, 7, 8], [9, 10, 11], [12, 13, 14]]
+    assert found.frames.tolist() == [7, 10, 13]
+    assert found.probabilities.tolist() == [0.5] * 3
+    assert found.language == "English"
     for committed in ([1, 2], [1, 2, 3], [1, 2, 3, 4, 5, 6]):
-        assert ask(source, committed).token_ids == tuple([1, 2, 3, 4, 5, 6][len(committed) :])
-    assert len(ask(source, [1, 2, 3, 4, 5, 6]).frames) == 1
+        assert ask(replay, committed).token_ids == tuple([1, 2, 3, 4, 5, 6][len(committed) :])
+    assert len(ask(replay, [1, 2, 3, 4, 5, 6]).frames) == 1
     assert live.asked == [(1, 2)]
-    ask(source, [1])
+    ask(replay, [1])
     assert live.asked == [(1, 2), ()]
 
 
 def test_committed_text_that_the_model_would_not_say_again_is_decoded_from_there():
     live = Planted([1, 2, 3, 4, 5, 6])
-    source = ReplaySource(live, DecodeStore())
-    assert ask(source, [1, 2, 9, 9]).token_ids == (5, 6)
+    replay = planted_replay(live)
+    assert ask(replay, [1, 2, 9, 9]).token_ids == (5, 6)
     assert live.asked == [(1, 2), (1, 2, 9, 9)]
-    assert ask(source, [1, 2, 9, 9]).token_ids == (5, 6)
+    assert ask(replay, [1, 2, 9, 9]).token_ids == (5, 6)
     assert len(live.asked) == 2
 
 
 def test_a_continuation_that_was_cut_answers_only_from_where_it_was_cut():
     live = Planted([1, 2, 3, 4], ended=False)
-    source = ReplaySource(live, DecodeStore())
-    ask(source, [1, 2])
+    replay = planted_replay(live)
+    ask(replay, [1, 2])
     assert live.asked == [(1,), (1, 2)]
-    ask(source, [1, 2])
-    ask(source, [1])
+    ask(replay, [1, 2])
+    ask(replay, [1])
     assert live.asked == [(1,), (1, 2)]
-    ask(source, [1, 2, 3])
+    ask(replay, [1, 2, 3])
     assert live.asked[2:] == [(1, 2, 3)]
 
 
@@ -181,16 +196,16 @@ def test_a_continuation_that_was_cut_answers_only_from_where_it_was_cut():
 )
 def test_other_audio_is_another_state(other):
     live = Planted([1, 2])
-    source = ReplaySource(live, DecodeStore())
-    ask(source, [])
-    ask(source, [], **other)
+    replay = planted_replay(live)
+    ask(replay, [])
+    ask(replay, [], **other)
     assert live.asked == [(), ()]
 
 
 def test_language_context_and_a_dropped_front_are_another_state():
     live = Planted([1, 2])
-    source = ReplaySource(live, DecodeStore())
-    source.play("one", 3)
+    replay = planted_replay(live)
+    source = source_of(replay)
     source.hypothesis(AUDIO, 0, [], "English")
     source.hypothesis(AUDIO, 0, [], None)
     source.hypothesis(AUDIO, 0, [], "English", "before")
@@ -201,29 +216,39 @@ def test_language_context_and_a_dropped_front_are_another_state():
 
 def test_the_live_decoder_follows_the_stream_it_is_asked_about():
     live = Planted([1, 2])
-    store = DecodeStore()
-    source = ReplaySource(live, store)
-    ask(source, [])
-    source.drop(320)
-    ask(source, [])  # replayed: the live one is still at the old stream
-    source.drop(160)
-    source.hypothesis(AUDIO, 0, [], "English")  # decoded, from a fresh start
+    replay = planted_replay(live)
+    first = source_of(replay)
+    first.hypothesis(AUDIO, 0, [], "English")
+    first.drop(320)
+    second = source_of(replay)
+    second.hypothesis(AUDIO, 0, [], "English")  # replayed: the live one is still at the first
+    second.drop(160)
+    second.hypothesis(AUDIO, 0, [], "English")  # decoded, from a fresh start
     assert live.calls == ["reset", "drop 320", "reset"]
 
 
 def test_fewer_heads_are_the_first_columns():
-    source = ReplaySource(Planted([1, 2]), DecodeStore())
-    assert ask(source, [], head_count=2).frames.tolist() == [[0, 1], [3, 4], [6, 7]]
-    assert ask(source, [], head_count=1).frames.tolist() == [[0], [3], [6]]
+    replay = planted_replay(Planted([1, 2]))
+    two, one = ask(replay, [], head_count=2), ask(replay, [], head_count=1)
+    assert two.head_frames.tolist() == [[0, 1], [3, 4], [6, 7]]
+    assert two.frames.tolist() == [0.5, 3.5, 6.5]
+    assert one.head_frames.tolist() == [[0], [3], [6]]
+
+
+def test_heads_that_are_not_the_first_of_the_ranked_ones_have_no_answer():
+    model = planted_replay(Planted([1])).recording("one")
+    with pytest.raises(ValueError, match="not the first of the ranked heads"):
+        model.open_source(HEADS[1:])
 
 
 def test_replayed_answers_owe_the_time_that_decoding_them_took():
-    source = ReplaySource(Planted([1]), DecodeStore())
-    ask(source, [])
-    assert source.owed_s == 0
-    ask(source, [])
-    ask(source, [])
-    assert 0 < source.owed_s < 1
+    replay = planted_replay(Planted([1]))
+    ask(replay, [])
+    assert replay.owed_s == 0
+    ask(replay, [])
+    once = replay.owed_s
+    ask(replay, [])
+    assert replay.owed_s == 2 * once > 0
 
 
 # The store
@@ -231,7 +256,9 @@ def test_replayed_answers_owe_the_time_that_decoding_them_took():
 
 def record(prefix=(), ids=(1, 2), ended=True, mean=False):
     frames = np.arange((len(ids) + ended) * 2, dtype=np.uint16).reshape(-1, 2)
-    return Decoded(prefix, ids, frames, frames if mean else None, 9, ended, 0.25)
+    likely = np.linspace(0.5, 1, len(frames), dtype=np.float32)
+    means = frames if mean else None
+    return Decoded(prefix, ids, "English", frames, means, likely, 9, ended, 0.25)
 
 
 def test_records_come_back_from_disk_as_they_were_put(tmp_path):
@@ -240,7 +267,8 @@ def test_records_come_back_from_disk_as_they_were_put(tmp_path):
     found, done = DecodeStore(path).find("s", (7, 1))
     assert done == 1
     assert (found.prefix, found.ids, found.audio_frames, found.ended) == ((7,), (1, 2), 9, True)
-    assert found.seconds == 0.25
+    assert (found.seconds, found.language) == (0.25, "English")
+    assert np.array_equal(found.probabilities, record().probabilities)
     assert np.array_equal(found.frames, record().frames)
     assert np.array_equal(found.mean_frames, record().frames)
 
@@ -290,7 +318,8 @@ def test_processes_may_write_at_once(tmp_path):
         "store = DecodeStore(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
         "    frames = np.zeros((1, 2), np.uint16)\n"
-        "    store.put(f'{i}', Decoded((int(sys.argv[2]),), (), frames, None, 1, True, 0.0))\n"
+        "    record = (int(sys.argv[2]),), (), None, frames, None, np.ones(1), 1, True, 0.0\n"
+        "    store.put(f'{i}', Decoded(*record))\n"
     )
     workers = [
         subprocess.Popen([sys.executable, "-c", code, path, str(k)], stderr=subprocess.PIPE)
@@ -331,3 +360,50 @@ def test_a_store_of_another_layout_is_refused(tmp_path):
     store = DecodeStore(path)
     with pytest.raises(InputError, match="store"):
         store.find("s", ())
+
+
+# What stored answers belong to
+
+
+def copied(tmp_path):
+    package = Path(alignheads.__file__).parent
+    for path in package.rglob("*.py"):
+        inside = path.relative_to(package)
+        if inside.parts[0] in ("runtime", "reports", "calibrate", "evaluate", "corpora", "heads"):
+            (tmp_path / inside.parent).mkdir(parents=True, exist_ok=True)
+            (tmp_path / inside).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def changes(package, version, path):
+    """Whether another byte in a file makes another version."""
+    version.cache_clear()
+    before, content = version(package), path.read_bytes()
+    path.write_bytes(content + b"#")
+    version.cache_clear()
+    after = version(package)
+    path.write_bytes(content)
+    return before != after
+
+
+def test_the_engines_files_and_no_others_make_stored_answers_stale(tmp_path):
+    package = copied(tmp_path)
+    paths = sorted(package.rglob("*.py"))
+    found = {p.relative_to(package) for p in paths if changes(package, engine_version, p)}
+    engine = {p.relative_to(package) for p in paths if package / "runtime/models" in p.parents}
+    assert found == engine
+    assert {"source.py", "activations.py", "log_mel.py"} <= {path.name for path in found}
+
+
+def test_what_decides_a_trial_is_in_the_version_of_its_study(tmp_path):
+    package = copied(tmp_path)
+    for name, is_changed in (
+        ("runtime/models/qwen3/source.py", True),
+        ("runtime/policy/policy.py", True),
+        ("runtime/stream/decoder.py", True),
+        ("evaluate/latency.py", True),
+        ("runtime/stream/cli.py", False),
+        ("reports/figures/style.py", False),
+        ("calibrate/report.py", False),
+    ):
+        assert changes(package, code_version, package / name) == is_changed, name

@@ -9,9 +9,10 @@ from alignheads.discovery import groups
 from alignheads.discovery.groups import ClipFrames, FrameSample, forward_selection, score_group
 from alignheads.discovery.mapping import TokenTargets
 from alignheads.discovery.ranking import RANKINGS, rank_heads
-from alignheads.discovery.statistics import border_counts, layer_statistics
+from alignheads.discovery.statistics import FrameTimes, border_counts, layer_statistics
 from alignheads.discovery.totals import HeadTotals
 from alignheads.errors import InputError
+from alignheads.runtime.models.qwen3.clock import Qwen3Clock
 
 LAYERS, HEADS, FRAMES = 3, 4, 80
 PLANTED = {(1, 2): 0.5, (2, 0): 2.0, (0, 3): 4.0}
@@ -36,23 +37,29 @@ def clip(rng, sink=None):
     return goal, weights
 
 
+def counted(weights, goal):
+    return layer_statistics(weights, goal, FrameTimes.of(Qwen3Clock(), FRAMES))
+
+
 def planted(seed=0, clips=24, sink=None):
     """Totals and sample of a corpus with planted heads; borders from the planted heads too."""
     rng = np.random.default_rng(seed)
-    totals, sample = HeadTotals(LAYERS, HEADS), FrameSample()
+    totals, sample = HeadTotals(LAYERS, HEADS, 13), FrameSample()
     for index in range(clips):
         clip_id = f"clip {index}"
         goal, weights = clip(rng, sink)
-        layers = [layer_statistics(w, goal) for w in weights]
+        layers = [counted(w, goal) for w in weights]
         totals.add(clip_id, goal, layers)
-        sample.add(clip_id, np.concatenate([s.frames for s in layers]), goal.centre_s)
+        centres_s = FrameTimes.of(Qwen3Clock(), FRAMES).centres_s
+        attended_s = centres_s[np.concatenate([s.frames for s in layers])]
+        sample.add(clip_id, attended_s, goal.centre_s)
         heard = np.arange(8) < 5
         frames = rng.integers(0, 40, (LAYERS, HEADS, 8))
         for (layer, head), spread in PLANTED.items():
             true = np.where(heard, 40 - 6 * (5 - np.arange(8)), 39)
             frames[layer, head] = np.clip(true + rng.normal(0, spread, 8), 0, 39)
         for layer in range(LAYERS):
-            totals.add_border(clip_id, layer, border_counts(40 - frames[layer], heard))
+            totals.add_border(clip_id, layer, border_counts(40 - frames[layer], heard, 40))
         sample.add_cut(clip_id, frames.reshape(-1, 8), 40, heard)
     return totals, sample
 
@@ -89,11 +96,11 @@ def test_the_planted_heads_are_surely_in_the_top_and_the_rest_is_not(found):
 
 def test_heads_of_pure_noise_are_not_sure_and_more_clips_are_asked_for():
     rng = np.random.default_rng(0)
-    totals = HeadTotals(4, 8)
+    totals = HeadTotals(4, 8, 13)
     for index in range(6):
         goal, _ = clip(rng)
         weights = rng.dirichlet(np.ones(FRAMES), (4, 8, 12))
-        totals.add(f"clip {index}", goal, [layer_statistics(w, goal) for w in weights])
+        totals.add(f"clip {index}", goal, [counted(w, goal) for w in weights])
     ranking = rank_heads(totals, totals.scores(), FrameSample(), "hit_rate", 8)
     assert ranking.top_stability < 0.8
     assert ranking.clips_needed > 6
@@ -127,10 +134,10 @@ def test_a_replicate_without_any_clip_has_no_say():
 def test_unknown_and_unmeasured_and_undefined_rankings_are_refused(found):
     with pytest.raises(InputError, match=r"nonsense.*hit_rate, monotonicity"):
         rank(found, "nonsense")
-    totals, sample = HeadTotals(LAYERS, HEADS), FrameSample()
+    totals, sample = HeadTotals(LAYERS, HEADS, 13), FrameSample()
     goal, weights = clip(np.random.default_rng(0))
     one = TokenTargets(*(getattr(goal, f)[:1] for f in ("token", "start_s", "end_s", "centre_s")))
-    totals.add("a", one, [layer_statistics(w, one) for w in weights])
+    totals.add("a", one, [counted(w, one) for w in weights])
     with pytest.raises(InputError, match="border_auc was not measured"):
         rank((totals, sample), "border_auc")
     with pytest.raises(InputError, match="monotonicity is undefined for every head"):
@@ -138,7 +145,7 @@ def test_unknown_and_unmeasured_and_undefined_rankings_are_refused(found):
     with pytest.raises(InputError, match="two clips or more"):
         rank((totals, sample), "set")
     for layer in range(LAYERS):
-        guessed = border_counts(np.ones((HEADS, 2), int), np.zeros(2, bool))
+        guessed = border_counts(np.ones((HEADS, 2), int), np.zeros(2, bool), 40)
         totals.add_border("a", layer, guessed)
     # Guessed tokens alone separate nothing from nothing.
     with pytest.raises(InputError, match="border_auc was not measured"):
@@ -157,21 +164,22 @@ def clips_of(*offsets, clips=4, tokens=10):
         nothing = np.zeros((len(offsets), 0), np.int16)
         centre = (frames + 0.5) / 13
         empty = np.zeros(0, int)
-        made.append(ClipFrames(attended.astype(np.int16), centre, nothing, empty, empty > 0))
+        attended_s = ((attended + 0.5) / 13).astype(np.float32)
+        made.append(ClipFrames(attended_s, centre, nothing, empty, empty > 0))
     return made
 
 
 def test_a_group_scores_the_median_of_its_heads():
     clips = clips_of(0, 13, 26)
-    assert score_group(clips, [0]).time_error_ms == pytest.approx(0)
-    assert score_group(clips, [0, 1]).time_error_ms == pytest.approx(500)
-    assert score_group(clips, [0, 0, 1]).time_error_ms == pytest.approx(0)
-    assert score_group(clips, [2]).time_error_ms == pytest.approx(1000)
-    assert np.isnan(score_group(clips, [0]).border_auc)
+    assert score_group(clips, [0], 40).time_error_ms == pytest.approx(0, abs=1e-3)
+    assert score_group(clips, [0, 1], 40).time_error_ms == pytest.approx(500, abs=1e-3)
+    assert score_group(clips, [0, 0, 1], 40).time_error_ms == pytest.approx(0, abs=1e-3)
+    assert score_group(clips, [2], 40).time_error_ms == pytest.approx(1000)
+    assert np.isnan(score_group(clips, [0], 40).border_auc)
 
 
 def test_an_error_counts_one_second_at_most():
-    assert score_group(clips_of(400), [0]).time_error_ms == pytest.approx(1000)
+    assert score_group(clips_of(400), [0], 40).time_error_ms == pytest.approx(1000)
 
 
 def test_selection_finds_a_complementary_pair():

@@ -10,16 +10,21 @@ from alignheads.discovery import totals as totals_module
 from alignheads.discovery.mapping import TokenTargets
 from alignheads.discovery.statistics import (
     ERROR_EDGES_S,
-    MAX_DISTANCE_FRAMES,
     REPLICATES,
+    FrameTimes,
     LayerStatistics,
     border_counts,
+    distance_bins,
     gold_frames,
     layer_statistics,
     replicate_weights,
 )
 from alignheads.discovery.totals import HeadTotals, roc_auc
 from alignheads.errors import InputError
+from alignheads.runtime.models.qwen3.clock import Qwen3Clock
+
+RATE = 13
+BINS = 40
 
 
 def targets(*spans, token=None):
@@ -34,16 +39,23 @@ def one_hot(frames, count):
     return np.eye(count, dtype=np.float32)[np.asarray(frames)]
 
 
+def counted(weights, goal, clock=None):
+    """The statistics of one layer, by the clock of Qwen3-ASR."""
+    return layer_statistics(
+        weights, goal, FrameTimes.of(clock or Qwen3Clock(), np.shape(weights)[-1])
+    )
+
+
 def hits_of_every_frame(start_s, end_s, count=40):
     """The frames that count as a hit for a word: head h attends frame h."""
     weights = one_hot(np.arange(count)[:, None], count)
-    return np.flatnonzero(layer_statistics(weights, targets((start_s, end_s))).hits).tolist()
+    return np.flatnonzero(counted(weights, targets((start_s, end_s))).hits).tolist()
 
 
 def scores_of(weights, goal):
     """Scores of one clip and one layer, {metric: [heads]}."""
-    totals = HeadTotals(1, len(weights))
-    totals.add("clip", goal, [layer_statistics(weights, goal)])
+    totals = HeadTotals(1, len(weights), RATE)
+    totals.add("clip", goal, [counted(weights, goal)])
     return {name: values[0, 0] for name, values in totals.scores().items()}
 
 
@@ -138,13 +150,13 @@ def test_a_head_on_the_first_frames_is_a_sink_whatever_its_monotonicity():
 
 def test_frame_eight_is_no_sink():
     goal = targets((0.0, 0.1))
-    assert layer_statistics(one_hot([[7], [8]], 12), goal).sinks.tolist() == [1, 0]
+    assert counted(one_hot([[7], [8]], 12), goal).sinks.tolist() == [1, 0]
 
 
 def test_time_errors_are_from_the_tokens_own_share_of_the_word():
     goal = TokenTargets(np.array([0, 1]), np.zeros(2), np.full(2, 1.0), np.array([0.25, 0.75]))
-    frames = [[2, 9]]  # centres at 2.5/13 = 0.1923 and 9.5/13 = 0.7308: 57.7 and 19.2 ms off
-    counts = layer_statistics(one_hot(frames, 13), goal).error_counts[0]
+    frames = [[2, 9]]  # centres at 0.20 and 0.76 s: 50 and 10 ms off
+    counts = counted(one_hot(frames, 13), goal).error_counts[0]
     assert np.flatnonzero(counts).tolist() == [0, 2]
     assert ERROR_EDGES_S[[0, 1, 2, 3]] == pytest.approx([0, 0.02, 0.04, 0.06])
 
@@ -152,14 +164,47 @@ def test_time_errors_are_from_the_tokens_own_share_of_the_word():
 def test_only_the_alignable_tokens_are_looked_at():
     goal = targets((0.0, 0.2), (0.9, 1.0), token=[1, 3])
     frames = one_hot([[11, 0, 11, 12, 11]], 13)
-    assert layer_statistics(frames, goal).hits.tolist() == [2]
-    assert layer_statistics(frames, goal).frames.tolist() == [[0, 12]]
+    assert counted(frames, goal).hits.tolist() == [2]
+    assert counted(frames, goal).frames.tolist() == [[0, 12]]
 
 
 def test_gold_frames_stay_inside_the_audio():
-    first, last = gold_frames(targets((0, 0.05), (0.5, 0.5), (1.4, 1.9), (5, 6)), 20)
+    first, last = gold_frames(
+        targets((0, 0.05), (0.5, 0.5), (1.4, 1.9), (5, 6)), FrameTimes.of(Qwen3Clock(), 20)
+    )
     assert first.tolist() == [0, 6, 18, 19]
     assert last.tolist() == [0, 6, 19, 19]
+
+
+def test_time_errors_follow_the_exact_clock():
+    """Frame 12 is the middle of 0.96 to 1 s, frame 13 of 1 to 1.08 s: evenly it would be 0.9615."""
+    for frame, centre_s in ((12, 0.98), (13, 1.04), (25, 1.98)):
+        goal = TokenTargets(np.array([0]), np.zeros(1), np.full(1, 3.0), np.array([centre_s]))
+        counts = counted(one_hot([[frame]], 39), goal).error_counts[0]
+        assert np.flatnonzero(counts).tolist() == [0]
+
+
+class EvenClock:
+    """50 frames a second."""
+
+    def count(self, samples):
+        return samples // 320
+
+    def span_s(self, frame):
+        return frame / 50, (frame + 1) / 50
+
+    def frames(self, seconds):
+        return 50.0 * seconds
+
+
+def test_windows_are_as_many_seconds_by_any_clock():
+    goal = targets((2.0, 2.1))
+    found = counted(one_hot(np.arange(200)[:, None], 200), goal, EvenClock())
+    # 0.24 s on either side of 2.05 s, and a sink of 0.6 s.
+    assert np.flatnonzero(found.hits).tolist() == list(range(90, 114 + 1))[:25]
+    assert found.sinks.sum() == 30
+    assert distance_bins(50.0) == 155
+    assert distance_bins(13.0) == 40
 
 
 # Quantiles from histograms
@@ -195,7 +240,7 @@ def test_roc_auc_equals_counting_all_pairs(seed):
     rng = np.random.default_rng(seed)
     distances = rng.integers(0, 12, 60)
     heard = rng.random(60) < 0.5
-    counts = border_counts(distances[None], heard)[0]
+    counts = border_counts(distances[None], heard, BINS)[0]
     pairs = distances[heard][:, None] - distances[~heard][None]
     brute = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
     assert roc_auc(counts[0], counts[1]) == pytest.approx(brute)
@@ -204,13 +249,13 @@ def test_roc_auc_equals_counting_all_pairs(seed):
 def test_roc_auc_of_perfect_reversed_and_blind_heads():
     heard = np.array([False, False, True, True])
     distances = np.array([[1, 2, 8, 9], [9, 8, 2, 1], [3, 3, 3, 3]])
-    counts = border_counts(distances, heard)
+    counts = border_counts(distances, heard, BINS)
     assert roc_auc(counts[:, 0], counts[:, 1]).tolist() == [1, 0, 0.5]
 
 
 def test_far_and_negative_distances_fall_into_the_outer_bins():
-    counts = border_counts(np.array([[-3, 0, 39, 40, 500]]), np.ones(5, bool))
-    assert counts.shape == (1, 2, MAX_DISTANCE_FRAMES)
+    counts = border_counts(np.array([[-3, 0, 39, 40, 500]]), np.ones(5, bool), BINS)
+    assert counts.shape == (1, 2, BINS)
     assert counts[0, 1, 0] == 2
     assert counts[0, 1, -1] == 3
     assert not counts[0, 0].any()
@@ -231,14 +276,14 @@ def random_clips(seed, clips, layers=2, heads=3, frames=60):
         start = np.sort(rng.uniform(0, 4, count))
         goal = targets(*zip(start, start + 0.3, strict=True))
         weights = rng.dirichlet(np.ones(frames), (layers, heads, count)).astype(np.float32)
-        counts = border_counts(rng.integers(0, 50, (heads, 6)), rng.random(6) < 0.5)
+        counts = border_counts(rng.integers(0, 50, (heads, 6)), rng.random(6) < 0.5, BINS)
         yield f"clip-{seed}-{index}", goal, weights, counts
 
 
 def measured(clips, layers=2, heads=3):
-    totals = HeadTotals(layers, heads)
+    totals = HeadTotals(layers, heads, RATE)
     for clip_id, goal, weights, counts in clips:
-        totals.add(clip_id, goal, [layer_statistics(w, goal) for w in weights])
+        totals.add(clip_id, goal, [counted(w, goal) for w in weights])
         for layer in range(layers):
             totals.add_border(clip_id, layer, counts)
     return totals
@@ -275,11 +320,11 @@ def test_adding_leaves_both_parts_as_they_were():
 
 def test_totals_of_other_shapes_do_not_add():
     with pytest.raises(InputError, match="different models"):
-        HeadTotals(2, 3) + HeadTotals(2, 4)
+        HeadTotals(2, 3, RATE) + HeadTotals(2, 4, RATE)
 
 
 def test_scores_of_nothing_are_undefined_and_not_zero():
-    for values in HeadTotals(1, 2).scores().values():
+    for values in HeadTotals(1, 2, RATE).scores().values():
         assert np.isnan(values).all()
 
 
@@ -310,7 +355,7 @@ def test_intervals_cover_the_truth_also_where_tokens_of_a_clip_go_together():
     """Each clip is hit wholly or not at all: an interval over tokens would be far too narrow."""
     rng = np.random.default_rng(0)
     rate, heads, tokens = 0.6, 400, 10
-    totals = HeadTotals(1, heads)
+    totals = HeadTotals(1, heads, RATE)
     for index in range(80):
         goal = targets(*[(0, 0.1)] * tokens)
         hits = tokens * (rng.random(heads) < rate)

@@ -38,7 +38,7 @@ def log_mel():
 
 @pytest.fixture
 def encoder(tiny):
-    return StreamEncoder(tiny.engine.audio_tower, tiny.dtype)
+    return StreamEncoder(tiny.engine.audio_tower, tiny.engine_dtype)
 
 
 def frames(log_mel, samples, lead=0):
@@ -140,7 +140,7 @@ def test_a_growing_buffer_is_encoded_as_in_one_piece(encoder, tiny, step):
     samples = noise(18 * RATE + 777)
     for length in range(step, len(samples), step):
         whole(encoder, samples[:length])
-    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
+    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.engine_dtype, caches=False)
     assert np.abs(whole(encoder, samples) - whole(fresh, samples)).max() < 1e-3
 
 
@@ -181,7 +181,7 @@ def test_a_finished_window_is_kept_when_something_louder_follows(tiny, encoder, 
     assert len(before) == len(after) == 1
     assert before[0] is after[0]
     # And it is no matter of when the buffer was looked at.
-    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
+    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.engine_dtype, caches=False)
     found = np.array(mx.concatenate([*after, tail]))
     assert np.abs(found - whole(fresh, np.concatenate([quiet, loud]))).max() < 1e-3
 
@@ -191,7 +191,7 @@ def test_chunks_that_a_louder_passage_changes_are_computed_anew(tiny, encoder, u
     # The first second stays as it is under the higher floor; what comes after it does not.
     heard = [noise(RATE, 0.05), noise(4 * RATE, 3e-5, seed=1), noise((until_s - 5) * RATE, 0.9)]
     samples = np.concatenate([*heard, noise(3 * RATE, 1e-3, seed=2)])
-    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.dtype, caches=False)
+    fresh = StreamEncoder(tiny.engine.audio_tower, tiny.engine_dtype, caches=False)
     for length in range(RATE, len(samples) + 1, RATE):
         found = whole(encoder, samples[:length])
         assert np.abs(found - whole(fresh, samples[:length])).max() < 1e-3

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignheads.runtime.models.qwen3.clock import frame_count, frame_start_s
 from alignheads.runtime.policy.words import NO_SPACE_LANGUAGES, split_words
 
 
@@ -132,16 +131,3 @@ def test_any_text_cut_anywhere_gives_its_words_and_their_tokens(text, cuts, lang
 def test_any_bytes_at_all_do_no_harm(data, cut):
     words = split_words([data[:cut], data[cut:]])
     assert all(word.text and not word.text.isspace() for word in words)
-
-
-@pytest.mark.parametrize(
-    ("samples", "frames"),
-    [(201, 1), (160 * 8, 1), (160 * 9, 2), (16_000, 13), (16_160, 14), (8 * 16_000, 104)],
-)
-def test_thirteen_frames_a_second_and_one_for_each_eight_mel_frames_of_the_rest(samples, frames):
-    assert frame_count(samples) == frames
-
-
-def test_a_frame_starts_where_the_one_before_ends():
-    assert frame_start_s(0) == 0
-    assert frame_start_s(13) == 1

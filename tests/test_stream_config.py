@@ -1,7 +1,7 @@
 """decoder_config.json: bad files first, then round trips, then what the decoder reads from it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ class Checkpoint:
     name: str = "some/model"
     num_layers: int = 2
     num_heads: int = 4
+    max_audio_s: float = 60.0
 
 
 def written(folder, content=None, **changes):
@@ -141,7 +142,7 @@ def test_the_constructor_checks_too():
 def test_a_configuration_of_another_model_is_refused(tmp_path, name):
     config = DecoderConfig.load(written(tmp_path))
     with pytest.raises(InputError, match=r"for some/model, not for .*calibrate --model"):
-        config.chosen_heads(Checkpoint(name))
+        config.resolved(Checkpoint(name))
 
 
 @pytest.mark.parametrize(
@@ -161,17 +162,17 @@ def test_a_configuration_of_another_model_is_refused(tmp_path, name):
 def test_names_of_one_model(configured, name, same):
     config = DecoderConfig(**{**LEAST, "model": configured})
     if same:
-        assert config.chosen_heads(Checkpoint(name)) == [(1, 2), (0, 3)]
+        assert list(config.resolved(Checkpoint(name)).pairs) == [(1, 2), (0, 3)]
     else:
         with pytest.raises(InputError, match="not for"):
-            config.chosen_heads(Checkpoint(name))
+            config.resolved(Checkpoint(name))
 
 
 @pytest.mark.parametrize(("layers", "count"), [(1, 4), (2, 3)])
 def test_heads_that_the_model_does_not_have_are_refused(layers, count):
     config = DecoderConfig(**LEAST)
     with pytest.raises(InputError, match=rf"layer \d head \d, but .* {layers} layers x {count}"):
-        config.chosen_heads(Checkpoint(num_layers=layers, num_heads=count))
+        config.resolved(Checkpoint(num_layers=layers, num_heads=count))
 
 
 def test_more_heads_than_the_file_has_are_refused(tmp_path):
@@ -179,20 +180,20 @@ def test_more_heads_than_the_file_has_are_refused(tmp_path):
     save_heads(heads)
     config = DecoderConfig.load(written(tmp_path, heads="heads.json", head_count=4))
     with pytest.raises(InputError, match=r"4 heads asked for.* lists 3"):
-        config.chosen_heads(Checkpoint())
+        config.resolved(Checkpoint())
 
 
 def test_a_heads_file_of_another_shape_is_refused(tmp_path):
     save_heads(tmp_path / "heads.json")
     config = DecoderConfig.load(written(tmp_path, heads="heads.json"))
     with pytest.raises(InputError, match=r"2 layers x 4 heads.*discover-heads"):
-        config.chosen_heads(Checkpoint(num_layers=3))
+        config.resolved(Checkpoint(num_layers=3))
 
 
 def test_a_missing_heads_file_is_an_error_and_no_guess(tmp_path):
     config = DecoderConfig.load(written(tmp_path, heads="gone.json"))
     with pytest.raises(InputError, match=r"no heads file .*gone\.json.*discover-heads"):
-        config.chosen_heads(Checkpoint())
+        config.resolved(Checkpoint())
 
 
 def test_an_unknown_checkpoint_has_no_bundled_configuration():
@@ -215,35 +216,64 @@ def test_a_heads_file_is_found_from_the_folder_of_the_configuration(tmp_path, mo
     path = written(tmp_path, heads="heads.json")
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = DecoderConfig.load(path)
-    assert config.chosen_heads(Checkpoint()) == [(1, 1), (0, 2)]
+    assert list(config.resolved(Checkpoint()).pairs) == [(1, 1), (0, 2)]
     config.save("copy.json")
-    assert DecoderConfig.load("copy.json").chosen_heads(Checkpoint()) == [(1, 1), (0, 2)]
+    assert list(DecoderConfig.load("copy.json").resolved(Checkpoint()).pairs) == [(1, 1), (0, 2)]
 
 
 def test_fewer_heads_than_listed_are_the_best(tmp_path):
     config = DecoderConfig.load(written(tmp_path, head_count=1))
-    assert config.chosen_heads(Checkpoint()) == [(1, 2)]
+    assert list(config.resolved(Checkpoint()).pairs) == [(1, 2)]
 
 
 def test_it_says_what_the_policy_needs():
-    config = DecoderConfig(**LEAST, aggregate="mean", rewind_fraction=None, min_audio_s=2)
-    assert config.policy == Policy(
-        border_s=0.4, rewind_fraction=None, aggregate="mean", min_frames=26
-    )
+    config = DecoderConfig(**LEAST, rewind_fraction=None, min_audio_s=2, sink_s=0.1)
+    assert config.policy == Policy(border_s=0.4, rewind_fraction=None, min_audio_s=2, sink_s=0.1)
+
+
+def test_every_field_of_the_policy_is_one_of_the_configuration():
+    values = {"rewind_fraction": 0.3, "min_audio_s": 1.5, "sink_s": 0.2, "opening_s": 1.0,
+              "doubt_s": 2.0, "pause_s": 0.5}  # fmt: skip
+    names = {field.name for field in fields(Policy)}
+    assert names == {*values, "border_s", "border_fraction"}
+    for name, value in values.items():
+        config = DecoderConfig(**LEAST).changed(**{name: value})
+        assert getattr(config.policy, name) == value
+        assert config.policy != DecoderConfig(**LEAST).policy
+
+
+def test_a_file_of_the_first_schema_decides_as_it_did_and_says_so(tmp_path, caplog):
+    path = written(tmp_path, schema_version=1)
+    config = DecoderConfig.load(path)
+    assert config == DecoderConfig(**LEAST)
+    assert config.schema_version == 2
+    (note,) = caplog.messages
+    assert path.name in note
+    assert "sink_s 0.6, opening_s 3, doubt_s 4, pause_s 1" in note
+    config.save(path)
+    caplog.clear()
+    assert DecoderConfig.load(path) == config
+    assert caplog.messages == []
+
+
+def test_a_model_that_takes_less_audio_than_the_buffer_holds():
+    config = DecoderConfig(**LEAST, max_audio_s=61)
+    with pytest.raises(InputError, match=r"max_audio_s is 61.*no more than 60 s"):
+        config.resolved(Checkpoint())
 
 
 @pytest.mark.parametrize("name", ["tiny", "0.6b", "1.7b"])
 def test_bundled_configurations_are_for_their_models(name):
     config = DecoderConfig.bundled(name)
     assert config.model == config.heads == name
-    assert config.policy.border_frames(100) > 0
+    assert config.policy.border_frames(100, 13) > 0
 
 
 def test_the_bundled_configuration_of_a_release_fits_its_bundled_heads():
     config = DecoderConfig.bundled("Qwen/Qwen3-ASR-1.7B")
     heads = load_heads("1.7b")
     model = Checkpoint("Qwen/Qwen3-ASR-1.7B", heads.num_layers, heads.num_heads)
-    assert config.chosen_heads(model) == heads.top(config.head_count)
+    assert list(config.resolved(model).pairs) == heads.top(config.head_count)
 
 
 # Changes
@@ -297,6 +327,8 @@ configs = st.builds(
     aggregate=st.sampled_from(["median", "mean"]),
     rewind_fraction=st.none() | fractions,
     min_audio_s=seconds,
+    sink_s=seconds,
+    doubt_s=seconds,
     max_audio_s=st.floats(20, 100),
     step_s=seconds,
     max_context_tokens=st.integers(0, 10**6),

@@ -15,7 +15,9 @@ import pytest
 import soxr
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
-from alignheads.runtime.models.qwen3.source import IncrementalDecoder
+from alignheads.runtime.models.protocol import text_of
+from alignheads.runtime.models.qwen3 import source as qwen3_source
+from alignheads.runtime.models.qwen3.source import Qwen3Source
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 
 HEADS = tuple((3, head) for head in range(8))
@@ -181,18 +183,17 @@ def test_heads_that_the_model_lacks(tiny, config):
 def test_the_mean_of_the_weights_decodes_too(tiny, config, clips, caches):
     """Of one head, it looks where the median does; of several, the text stays."""
     one = config.changed(head_count=1)
-    by_median = fed(StreamDecoder(tiny, one, caches=caches), clips[0])
-    by_mean = fed(StreamDecoder(tiny, one.changed(aggregate="mean"), caches=caches), clips[0])
+    streams = [
+        StreamDecoder(
+            tiny, one.changed(aggregate=aggregate),
+            source=Qwen3Source(tiny, HEADS[:1], aggregate, caches=caches),
+        )
+        for aggregate in ("median", "mean")
+    ]  # fmt: skip
+    by_median, by_mean = (fed(stream, clips[0]) for stream in streams)
     assert times(by_mean) == times(by_median)
     all_heads = fed(StreamDecoder(tiny, config.changed(aggregate="mean")), clips[0])
     assert [w.text for w in all_heads] == [w.text for w in by_median]
-
-
-def test_a_mean_without_weights_is_a_fault_of_the_source(tiny, config, clips):
-    blind = IncrementalDecoder(tiny, config.chosen_heads(tiny))
-    stream = StreamDecoder(tiny, config.changed(aggregate="mean"), source=blind)
-    with pytest.raises(ValueError, match="without weights"):
-        fed(stream, clips[0])
 
 
 def test_a_language_that_the_model_lacks(tiny, config):
@@ -301,7 +302,16 @@ def test_words_are_whole_in_order_and_within_the_audio(tiny, config, clips):
 def test_tokens_are_the_text(tiny, config, clips):
     words = fed(StreamDecoder(tiny, config), clips[4])
     ids = [i for word in words for i in word.token_ids]
-    assert tiny.vocabulary.decode(ids).split() == [word.text for word in words]
+    assert text_of(tiny, ids).split() == [word.text for word in words]
+
+
+def test_a_stream_keeps_its_words(tiny, config, clips):
+    stream = StreamDecoder(tiny, config)
+    words = fed(stream, clips[4])
+    assert stream.words == words
+    assert stream.text.split() == [word.text for word in words]
+    stream.reset()
+    assert (stream.words, stream.text) == ([], "")
 
 
 def test_streaming_says_what_transcribing_says(tiny, config, clips):
@@ -364,7 +374,9 @@ def test_silence_between_words_is_none(tiny, config, clips):
 def test_caches_change_nothing(tiny, config, clips):
     for samples in [*clips[:16:2], np.concatenate(clips[:3])]:
         kept = fed(StreamDecoder(tiny, config), samples)
-        anew = fed(StreamDecoder(tiny, config, caches=False), samples)
+        anew = fed(
+            StreamDecoder(tiny, config, source=Qwen3Source(tiny, HEADS, caches=False)), samples
+        )
         assert times(kept) == times(anew)
 
 
@@ -373,8 +385,8 @@ def test_caches_change_nothing(tiny, config, clips):
     [
         (StreamEncoder, "encode"),
         (StreamEncoder, "_embedded"),
-        (IncrementalDecoder, "_greedy"),
-        (IncrementalDecoder, "_step"),
+        (qwen3_source, "take_step"),
+        (qwen3_source, "go_on"),
     ],
 )
 def test_a_failure_in_the_model_loses_no_audio(tiny, config, clips, monkeypatch, owner, moment):
@@ -384,12 +396,12 @@ def test_a_failure_in_the_model_loses_no_audio(tiny, config, clips, monkeypatch,
     works = getattr(owner, moment)
     calls = 0
 
-    def fails_at_times(self, *arguments):
+    def fails_at_times(*arguments, **options):
         nonlocal calls
         calls += 1
         if calls % 5 == 0:
             raise MemoryError("no room")
-        return works(self, *arguments)
+        return works(*arguments, **options)
 
     stream, words, failures = StreamDecoder(tiny, config), [], 0
     monkeypatch.setattr(owner, moment, fails_at_times)

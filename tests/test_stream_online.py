@@ -9,7 +9,7 @@ import pytest
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
 from alignheads.runtime.models.engine_thread import on_engine_thread
-from alignheads.runtime.models.qwen3.source import IncrementalDecoder
+from alignheads.runtime.models.qwen3.source import Qwen3Source
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 from alignheads.runtime.stream.online import OnlineProcessor, SessionClosed
 
@@ -199,7 +199,7 @@ def test_a_new_speaker_ends_a_segment(processor, clips):
 
 def test_a_closed_session_stops_after_the_step_under_way(tiny, config, clips, monkeypatch):
     processor, steps = OnlineProcessor(tiny, config), []
-    works = IncrementalDecoder.hypothesis
+    works = Qwen3Source.hypothesis
 
     def counted(self, *arguments):
         steps.append(1)
@@ -207,7 +207,7 @@ def test_a_closed_session_stops_after_the_step_under_way(tiny, config, clips, mo
             processor.close()
         return works(self, *arguments)
 
-    monkeypatch.setattr(IncrementalDecoder, "hypothesis", counted)
+    monkeypatch.setattr(Qwen3Source, "hypothesis", counted)
     processor.insert_audio_chunk(np.tile(clips[2], 40), 40 * len(clips[2]) / RATE)
     with pytest.raises(SessionClosed):
         processor.process_iter()

@@ -283,9 +283,9 @@ def test_what_was_shown_and_not_said_is_not_taken_for_words(engine, clips, monke
 
 def test_an_engine_that_fails_once_costs_no_session(engine, clips, demo, monkeypatch, caplog):
     """In the server, not beside it: there an exception would end the session in silence."""
-    from alignheads.runtime.models.qwen3.source import IncrementalDecoder
+    from alignheads.runtime.models.qwen3.source import Qwen3Source
 
-    works, calls = IncrementalDecoder.hypothesis, []
+    works, calls = Qwen3Source.hypothesis, []
 
     def fails(self, *arguments):
         calls.append(1)
@@ -293,7 +293,7 @@ def test_an_engine_that_fails_once_costs_no_session(engine, clips, demo, monkeyp
             raise MemoryError("no room")
         return works(self, *arguments)
 
-    monkeypatch.setattr(IncrementalDecoder, "hypothesis", fails)
+    monkeypatch.setattr(Qwen3Source, "hypothesis", fails)
     text = asyncio.run(processed(engine, clips[2]))
     assert similar(text, demo.utterances[2].text) >= 0.9
     assert "could not decode; the session goes on" in caplog.text
