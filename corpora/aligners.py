@@ -1,4 +1,4 @@
-"""Forced aligners: word times from audio and its transcript, behind one small protocol."""
+"""Forced aligners: word times from audio and its transcript. `Aligner` is their protocol."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from .utterance import WordTime
 
 
 class AlignmentFailed(Exception):
-    """One utterance cannot be aligned; the others may. The message says why."""
+    """One utterance cannot be aligned; others may be. The message gives the reason."""
 
 
 class Aligner(Protocol):
-    """What an aligner is.
+    """The interface of a forced aligner.
 
-    `name` and `version` go into results and cache keys: a `version` names all that changes them.
+    `name` and `version` are written into results and cache keys. The `version` must change with
+    anything that changes the word times: library, model and settings.
     """
 
     @property
     def name(self) -> str:
-        """As in `runtime.models.aligners.make_aligner`."""
+        """The name that `runtime.models.aligners.make_aligner` takes."""
         ...
 
     @property
     def version(self) -> str:
-        """Library and model."""
+        """The versions of the library, the model and the settings, as text."""
         ...
 
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
-        """The words of `text` in its order, as the transcript writes them.
+        """The times of the words of `text`, in its order and in its spelling.
 
-        Words without a letter or digit, or that the aligner cannot pronounce, are left out.
+        Words without a letter or digit, and words that the aligner cannot pronounce, are left out.
 
         Args:
             samples: [n] float32, 16 kHz.
             text: the transcript.
-            language: as the model names it, or None.
+            language: the name that the model uses, such as "English", or None.
 
         Raises:
             AlignmentFailed: this utterance cannot be aligned.
@@ -52,25 +53,25 @@ class Aligner(Protocol):
 
 
 class GoldAligner:
-    """The word times that came with the corpus; `align_utterances` takes them as they are."""
+    """The word times that come with the corpus. `align_utterances` reads them from there."""
 
     name = "gold"
     version = "1"
 
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
-        """Refused: gold times belong to an utterance, not to samples and text."""
+        """Always raises an InputError: gold times belong to an utterance, not to samples."""
         raise InputError("gold word times come with the corpus; for others choose qwen3")
 
 
 class PocketsphinxAligner:
-    """CMU PocketSphinx and its US English model: offline, times on a grid of 10 ms.
+    """CMU PocketSphinx with its US English model. Runs offline; times are multiples of 10 ms.
 
-    Words that are not in its dictionary are given a pronunciation by rule (`pronunciation.py`);
-    words without a Latin letter or digit are aligned around.
+    Words that are not in its dictionary are given a pronunciation by rule (`pronunciation.py`).
+    Words without a Latin letter or digit get no time.
     """
 
     name = "pocketsphinx"
-    # Without room after the last word it is stretched to the end of the audio.
+    # Silence added after the audio: without it, the last word is stretched to the end of the audio.
     _PADDING_S = 0.3
     _FRAMES_PER_S = 100
 
@@ -84,10 +85,10 @@ class PocketsphinxAligner:
         from importlib.metadata import version
 
         self.version = f"pocketsphinx {version('pocketsphinx')} en-us, settings 1"
-        # Nothing is pruned: an utterance whose path is pruned is lost, 5 of the demo's 48 by beams
-        # of 1e-100. On 60 strings of spoken digits the search for a best path in the lattice lost
-        # the last word of 4, and the default weights, meant for a language model, put a tenth of
-        # the borders up to 50 ms further off.
+        # The beams are 0, so that nothing is pruned: an utterance whose path is pruned cannot be
+        # aligned (with beams of 1e-100, 5 of the demo's 48). bestpath is off because it lost the
+        # last word of 4 in 60 strings of spoken digits. The default weights are meant for a
+        # language model; with them, a tenth of the word borders were up to 50 ms further off.
         self._decoder: Any = pocketsphinx.Decoder(
             hmm=pocketsphinx.get_model_path("en-us/en-us"),
             dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"),
@@ -105,7 +106,7 @@ class PocketsphinxAligner:
         self._by_rule: set[str] = set()
 
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
-        """See `Aligner`. No language given is taken for English, the only one it knows."""
+        """See `Aligner`. English is the only language; None is taken as English."""
         if language and language.lower() not in ("english", "en"):
             raise AlignmentFailed(f"the pocketsphinx aligner knows English, not {language}")
         words = [(word, parts) for word in text.split() if (parts := self._parts(word))]
@@ -120,11 +121,11 @@ class PocketsphinxAligner:
         return timed
 
     def unknown_words(self, text: str) -> list[str]:
-        """Words of `text` whose pronunciation is not from the dictionary but by rule."""
+        """The words of `text` whose pronunciation comes from rules and not from the dictionary."""
         return [w for w in text.split() if self._by_rule.intersection(self._parts(w))]
 
     def _parts(self, word: str) -> list[str]:
-        """Dictionary entries of a word: one, or one for each part between hyphens."""
+        """The dictionary entries of a word: one for each part between hyphens or slashes."""
         entries = []
         for part in re.split(r"[-‐‑–—/]", word):
             spelling = english_spelling(part)
@@ -141,7 +142,7 @@ class PocketsphinxAligner:
     def _spans(self, samples: np.ndarray, entries: list[str]) -> list[tuple[float, float]]:
         """Start and end of each dictionary entry, in seconds."""
         decoder = self._decoder
-        decoder.reinit_feat()  # forget the last utterance: results must not depend on the order
+        decoder.reinit_feat()  # drop the state of the last utterance: order must not change results
         try:
             decoder.set_align_text(" ".join(entries))
             decoder.start_utt()
@@ -159,7 +160,7 @@ class PocketsphinxAligner:
         return [(start / self._FRAMES_PER_S, end / self._FRAMES_PER_S) for _, start, end in found]
 
     def _padded(self, samples: np.ndarray) -> bytes:
-        # Digital silence has no spectrum to compare; faint noise, always the same, has.
+        # Digital silence has no usable spectrum, so faint noise from a fixed seed is added.
         scaled = np.pad(samples * 32767.0, (0, math.ceil(self._PADDING_S * SAMPLE_RATE)))
         noisy = scaled + np.random.default_rng(0).normal(0, 3, len(scaled))
         return np.clip(noisy, -32768, 32767).astype("<i2").tobytes()

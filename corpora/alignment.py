@@ -1,4 +1,4 @@
-"""Word times for a whole corpus: aligned or gold, cached, repaired, and counted."""
+"""Word times for a whole corpus: made by an aligner or gold, then cached, repaired and counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .words import Repairs, bare, repair
 
 @dataclass(frozen=True)
 class AlignmentCounts:
-    """What aligning a corpus came to."""
+    """How many words were aligned, and how many had to be repaired."""
 
     utterances: int = 0
     words: int = 0
@@ -33,7 +33,7 @@ class AlignmentCounts:
         return AlignmentCounts(*(getattr(self, name) + getattr(other, name) for name in names))
 
     def lines(self) -> list[str]:
-        """The counts for a person, the zeros left out."""
+        """The counts as sentences for the user; counts of zero are left out."""
         found = [
             (self.untimed_words, "words of the transcripts have no time"),
             (self.by_rule, "words are not in the dictionary and were pronounced by rule"),
@@ -51,7 +51,7 @@ class AlignmentCounts:
 
 @dataclass(frozen=True)
 class AlignedCorpus(Corpus):
-    """A corpus whose utterances all have word times, with where they come from."""
+    """A corpus whose utterances all have word times, and the aligner that made them."""
 
     aligner: str = ""  # name and version
     counts: AlignmentCounts = field(default_factory=AlignmentCounts)
@@ -70,14 +70,14 @@ def align_utterances(
 ) -> AlignedCorpus:
     """`corpus` with the `words` of every utterance filled in by `aligner`.
 
-    Utterances that cannot be read or aligned are skipped by name. Words come out in order, longer
-    than nothing and within the audio; what had to be repaired is counted.
+    Utterances that cannot be read or aligned are skipped and listed by name. The words of the
+    result are in order, have a positive length and lie within the audio; repairs are counted.
 
     Args:
-        corpus: what to align.
-        aligner: what gives the times; `gold` keeps the corpus's own, repaired in the same way.
-        cache: a JSONL file to take earlier results from and to append new ones to, each as soon as
-            it is there. Keyed by audio, text, language, aligner and version.
+        corpus: the corpus to align.
+        aligner: makes the word times; `gold` keeps those of the corpus, repaired in the same way.
+        cache: a JSONL file. Earlier results are read from it, and each new one is appended as
+            soon as it is made. Keyed by audio, text, language, aligner and version.
         progress: called after each utterance.
 
     Raises:
@@ -135,7 +135,7 @@ def _align(
 
 @dataclass(frozen=True)
 class _Entry:
-    """What an aligner said of an utterance, before repair."""
+    """The result of an aligner for one utterance, before repair."""
 
     words: tuple[WordTime, ...]
     by_rule: int = 0
@@ -151,13 +151,13 @@ def _ask(utterance: Utterance, aligner: Aligner) -> _Entry:
     except InputError as error:
         raise AlignmentFailed(str(error)) from error
     words = aligner.align(samples, utterance.text, utterance.language)
-    # Only an aligner with a dictionary has words that it does not know.
+    # Only aligners with a dictionary have this method.
     unknown = getattr(aligner, "unknown_words", lambda text: ())(utterance.text)
     return _Entry(tuple(words), len(unknown))
 
 
 class _Cache:
-    """Results of one aligner, in a JSONL file that may hold those of others."""
+    """The results of one aligner, in a JSONL file that may also hold those of other aligners."""
 
     def __init__(self, path: Path, aligner: Aligner) -> None:
         self._path = path
@@ -170,11 +170,11 @@ class _Cache:
                 self._take(line)
             if b"\n" in content and not self._entries:
                 raise InputError(
-                    f"{path} is no file of word times; give another one as cache",
+                    f"{path} is not an alignment cache; give another file as cache",
                     arguments=("cache",),
                 )
             with path.open("ab") as file:
-                # A run that was killed may have left half a line: close it, and do it again.
+                # A killed run may have left an incomplete line: end it, so that it is ignored.
                 if content and not content.endswith(b"\n"):
                     file.write(b"\n")
         except OSError as error:

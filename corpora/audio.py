@@ -1,4 +1,4 @@
-"""Audio files and arrays as the engine wants them: mono, 16 kHz, float32."""
+"""Audio files and arrays, converted to what the models take: mono, 16 kHz, float32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 16_000
 MIN_SAMPLES = 201  # the engine's feature extraction refuses 200 samples or fewer
-ROUNDING_S = 0.05  # durations and word times in text files are rounded; no more is forgiven
+ROUNDING_S = 0.05  # tolerated, because text files round durations and word times
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 
 
@@ -49,7 +49,7 @@ def read_audio(path: Path, offset_s: float = 0.0, duration_s: float | None = Non
 
 
 def audio_duration_s(path: Path) -> float:
-    """Length of an audio file in seconds, from its header: nothing is decoded.
+    """Length of an audio file in seconds, from its header. No samples are decoded.
 
     Raises:
         InputError: the file is missing or is not audio.
@@ -59,7 +59,7 @@ def audio_duration_s(path: Path) -> float:
 
 
 def part_duration_s(path: Path, offset_s: float, duration_s: float | None) -> float:
-    """Length of a part of an audio file in seconds: never more than the file has.
+    """Length of a part of an audio file in seconds, at most what the file has after `offset_s`.
 
     Raises:
         InputError: the file is missing or is not audio.
@@ -69,12 +69,12 @@ def part_duration_s(path: Path, offset_s: float, duration_s: float | None) -> fl
 
 
 def as_mono_16k(samples: np.ndarray, sample_rate: float, name: str = "the audio") -> np.ndarray:
-    """An array of samples as the engine wants it.
+    """Convert an array of samples to mono, 16 kHz, float32.
 
     Args:
         samples: [n] or [n, channels]; integers are scaled by their type to -1 to 1.
         sample_rate: in Hz.
-        name: what to call the audio in an error.
+        name: the name of the audio in error messages.
 
     Returns:
         [n] float32, mono, 16 kHz.

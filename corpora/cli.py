@@ -20,14 +20,14 @@ from ..options import (
 
 def align_corpus(
     corpus: CorpusArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the TextGrids and manifest.jsonl.")],
+    out: Annotated[Path, typer.Option(help="folder for the TextGrids and manifest.jsonl")],
     aligner: AlignerOption = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of results to reuse and add to. Default: in OUT."),
+        typer.Option(help="JSONL file of word times to reuse and to add to; default: in OUT"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help='Where the corpus does not say it, as in "English".')
+        str | None, typer.Option(help='of utterances without a language, as in "English"')
     ] = None,
     clips: ClipsOption = None,
     seed: SeedOption = 0,
@@ -36,8 +36,8 @@ def align_corpus(
 ) -> None:
     """Give every utterance of a corpus word times.
 
-    Writes one TextGrid an utterance (tier "words"), laid out as the audio is, and manifest.jsonl,
-    which is a corpus again: discover-heads --corpus OUT/manifest.jsonl.
+    Writes one TextGrid for each utterance (tier "words"), in the same folders as the audio, and
+    manifest.jsonl, which can be used as a corpus: discover-heads --corpus OUT/manifest.jsonl.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -1,4 +1,4 @@
-"""A corpus: named utterances, what was left out of it and why, and its fingerprint."""
+"""A corpus: its utterances, those that were skipped with the reasons, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AnyCorpus = TypeVar("_AnyCorpus", bound="Corpus")
 
 @dataclass(frozen=True)
 class Skipped:
-    """An utterance that was left out, and why, in words for the person who asked for it."""
+    """An utterance that was left out, and the reason, in words for the user."""
 
     id: str
     reason: str
@@ -27,7 +27,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Utterances with unique ids, and those that were skipped.
+    """A named set of utterances with unique ids, and those that were skipped.
 
     Raises:
         InputError: there is no utterance, or two have the same id.
@@ -63,12 +63,12 @@ class Corpus:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change when anything changes that determines a result.
+        """16 hex digits that identify the content: they change with anything that changes results.
 
-        SHA-256 over each utterance's id, text, language, word times (to the millisecond), the
-        part of the audio file that is used, and the SHA-256 of the audio file's bytes; sorted
-        by id. Name, folder, order and speakers do not enter. Each file is read once, not decoded
-        (about a second for the 337 MB of LibriSpeech dev-clean).
+        It is the SHA-256 of each utterance's id, text, language, word times (to the millisecond),
+        used part of the audio file, and SHA-256 of the audio file's bytes, sorted by id. Name,
+        folder, order and speakers have no effect. Each file is read once and not decoded (about a
+        second for the 337 MB of LibriSpeech dev-clean).
 
         Raises:
             InputError: an audio file cannot be read.
@@ -81,11 +81,12 @@ class Corpus:
         return digest.hexdigest()[:16]
 
     def sample(self: _AnyCorpus, clips: int, seed: int) -> _AnyCorpus:
-        """`clips` utterances drawn evenly over the speakers; the corpus itself if it has no more.
+        """A random sample of `clips` utterances, spread evenly over the speakers.
 
-        The speakers are shuffled, and so are the utterances of each; then one utterance of each
-        speaker is taken in turn. The same seed and utterances give the same sample in the same
-        order, and a smaller sample is the beginning of a larger one.
+        A corpus with no more than `clips` utterances is returned as it is. Otherwise the speakers,
+        and the utterances of each speaker, are shuffled; then one utterance of each speaker is
+        taken in turn. The same seed and utterances give the same sample in the same order, and a
+        smaller sample is the beginning of a larger one.
 
         Raises:
             InputError: `clips` is less than 1.
@@ -107,7 +108,7 @@ class Corpus:
         return replace(self, utterances=tuple(drawn[:clips]))
 
     def without(self: _AnyCorpus, skipped: Iterable[Skipped]) -> _AnyCorpus:
-        """The corpus without the utterances named, which are added to `skipped`.
+        """The corpus without the utterances in `skipped`, which are added to its own `skipped`.
 
         Raises:
             InputError: no utterance is left.

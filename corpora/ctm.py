@@ -1,7 +1,9 @@
-"""CTM word times (`FILE CHANNEL START DURATION WORD [CONFIDENCE]` a line) and the audio they time.
+"""Reads CTM files, which hold word times, together with their audio files.
 
-FILE is the name of an audio file, without the suffix, anywhere below the folder of the .ctm.
-A .lab or .txt file beside the audio gives the transcript; without one it is made of the words.
+A line of a CTM file is `FILE CHANNEL START DURATION WORD [CONFIDENCE]`, with times in seconds. FILE
+is the name of an audio file, without the suffix, anywhere below the folder of the .ctm file. A .lab
+or .txt file beside the audio gives the transcript; without one, the words of the CTM file are
+joined.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ LOOKED_FOR = "a .ctm file with `FILE CHANNEL START DURATION WORD` lines, and the
 def load_ctm(path: Path, name: str, *, language: str | None = None, strict: bool = False) -> Corpus:
     """The utterances of a .ctm file, or of all .ctm files below a folder.
 
-    Files without audio, audio without words, and files of several channels are skipped by name.
+    Names without audio, audio without words, and files with several channels are skipped.
 
     Raises:
         InputError: a line is malformed, nothing is found, or (`strict`) something would be skipped.

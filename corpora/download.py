@@ -1,4 +1,4 @@
-"""LibriSpeech's small splits, fetched from OpenSLR once, checked, and unpacked safely."""
+"""Downloads the small splits of LibriSpeech from OpenSLR once, verifies and unpacks them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LIBRISPEECH = {
 
 
 def fetch_librispeech(split: str, cache_dir: Path | None = None, base_url: str = BASE_URL) -> Path:
-    """The folder of a LibriSpeech split, fetched when it is not in the cache.
+    """The folder of a LibriSpeech split, which is downloaded if it is not in the cache.
 
     Raises:
         InputError: an unknown split, or what `fetch_archive` raises.
@@ -57,13 +57,13 @@ def fetch_librispeech(split: str, cache_dir: Path | None = None, base_url: str =
 
 
 def fetch_archive(archive: Archive, cache_dir: Path | None, base_url: str = BASE_URL) -> Path:
-    """Fetch, check and unpack an archive into `cache_dir`/librispeech/NAME, unless it is there.
+    """Download, verify and unpack an archive into `cache_dir`/librispeech/NAME, unless it is there.
 
-    An interrupted download leaves a `.part` file and is continued by the next call. The archive
-    is deleted once it is unpacked.
+    An interrupted download leaves a `.part` file, which the next call continues. The archive is
+    deleted after unpacking.
 
     Args:
-        archive: what to fetch.
+        archive: the archive to download.
         cache_dir: where to keep it (None: the user's cache folder for alignheads).
         base_url: the folder of the archive on the server.
 
@@ -101,7 +101,7 @@ def _fetch(url: str, archive: Archive, root: Path) -> Path:
         _log.info(f"fetching {archive.size_bytes / 1e6:.0f} MB{more}, once: {url} -> {root}")
     pooch.get_logger().setLevel("ERROR")
     try:
-        # pooch's type for downloaders names the arguments otherwise than its documentation does.
+        # The argument names of pooch's downloader type differ from those in its documentation.
         downloader: Any = ResumingDownloader(part)
         pooch.retrieve(url, f"md5:{archive.md5}", file.name, root, downloader=downloader)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -122,15 +122,15 @@ def _fetch(url: str, archive: Archive, root: Path) -> Path:
 class ResumingDownloader:
     """A downloader for pooch that continues a partial file with an HTTP Range request.
 
-    pooch checks the checksum of the whole, so a part of another version cannot slip through. A
-    connection that breaks is taken up again as long as bytes keep coming.
+    pooch verifies the checksum of the whole file, so a partial file of another version is detected.
+    A broken connection is opened again as long as each attempt receives data.
     """
 
     def __init__(self, part: Path) -> None:
         self._part = part
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Fetch `url` to `output_file`."""
+        """Download `url` to `output_file`."""
         import requests
         import urllib3
 
@@ -144,7 +144,7 @@ class ResumingDownloader:
             except (requests.RequestException, urllib3.exceptions.HTTPError):
                 flowing = flowing or self._size() > before
                 idle = 0 if self._size() > before else idle + 1
-                # Without a byte yet, there is no network or no such server: say so at once.
+                # Nothing was received at all: no network or no such server, so fail at once.
                 if not flowing or idle >= _IDLE_ATTEMPTS:
                     raise
                 time.sleep(idle)
@@ -154,11 +154,11 @@ class ResumingDownloader:
         return self._part.stat().st_size if self._part.exists() else 0
 
     def _continue(self, url: str) -> bool:
-        """Whether the file is complete; False when it has to be begun anew."""
+        """Receive the rest of the file; False if the download has to start again."""
         import requests
 
         had = self._size()
-        # Some servers call a .tar.gz a gzip-encoded tar and would have it unpacked on the way.
+        # Some servers declare a .tar.gz as a gzip-encoded tar, which a client would then unpack.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
             if response.status_code == 416:
@@ -169,7 +169,7 @@ class ResumingDownloader:
                 if had:
                     return True
             response.raise_for_status()
-            # A server that knows no ranges answers 200 with the whole file.
+            # A server without support for ranges answers 200 with the whole file.
             resumed = response.status_code == 206
             sent = response.headers.get("Content-Range", "")
             if resumed and not sent.startswith(f"bytes {had}-"):
@@ -199,7 +199,7 @@ class ResumingDownloader:
 
 
 def _unpack(packed: Path, name: str, target: Path) -> None:
-    """Unpack `LibriSpeech/NAME` of a .tar.gz to `target`, which appears when it is complete."""
+    """Unpack `LibriSpeech/NAME` of a .tar.gz to `target`, which is created only when complete."""
     if not hasattr(tarfile, "data_filter"):
         raise InputError("this Python cannot unpack archives safely; use Python 3.11.4 or later")
     _log.info(f"unpacking {packed.name} to {target}")

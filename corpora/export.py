@@ -1,4 +1,4 @@
-"""Writes word times: one TextGrid an utterance, and a manifest that is a corpus again."""
+"""Writes word times: one TextGrid for each utterance, and a manifest that is a corpus."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .utterance import Utterance
 
 
 def export_plan(corpus: Corpus, out: Path, root: Path, force: bool = False) -> dict[str, Path]:
-    """Where the TextGrid of each utterance goes, by id; folders are made.
+    """The path of each utterance's TextGrid, by utterance id. Their folders are created.
 
-    Below `root` the layout of the audio is kept, so that `out` = `root` puts each TextGrid beside
-    its audio; elsewhere, and for parts of a file, the id is the name.
+    Audio below `root` keeps its relative path, so with `out` = `root` each TextGrid is written
+    beside its audio. For other audio, and for parts of a file, the id is the file name.
 
     Raises:
-        InputError: a TextGrid or manifest is in the way and `force` is off, `out` cannot be
-            written, or an id is no file name.
+        InputError: a TextGrid or manifest exists and `force` is off, `out` cannot be written, or
+            an id is not a valid file name.
     """
     plan = {u.id: out / _relative(u, root).with_suffix(".TextGrid") for u in corpus.utterances}
     for path in [*plan.values(), out / "manifest.jsonl"]:
@@ -43,7 +43,7 @@ def export_plan(corpus: Corpus, out: Path, root: Path, force: bool = False) -> d
 def write_alignment(
     corpus: AlignedCorpus, plan: dict[str, Path], out: Path, strict: bool = False
 ) -> Path:
-    """Write the TextGrids of `plan` and `out`/manifest.jsonl; the manifest's path.
+    """Write the TextGrids of `plan` and `out`/manifest.jsonl; return the path of the manifest.
 
     Raises:
         InputError: a file cannot be written, or (`strict`) utterances were skipped.

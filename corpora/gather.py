@@ -1,4 +1,4 @@
-"""What every loader does with what it finds: check it, keep it or skip it by name."""
+"""Shared by all loaders: finding files, and checking, keeping or skipping utterances."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .utterance import Utterance
 
 
 class Gathering:
-    """Collects utterances for a corpus.
+    """Collects the utterances of a corpus, and those that are skipped.
 
-    Only headers of audio files are read here: samples that cannot be decoded come to light in
-    `Utterance.read`.
+    Only the headers of audio files are read here. Samples that cannot be decoded raise an error
+    later, in `Utterance.read`.
     """
 
     def __init__(self, name: str, strict: bool = False) -> None:
@@ -26,7 +26,7 @@ class Gathering:
         self._skipped: list[Skipped] = []
 
     def skip(self, id: str, reason: str) -> None:
-        """Leave an utterance out.
+        """Leave an utterance out of the corpus and record the reason.
 
         Raises:
             InputError: the loader is strict.
@@ -39,11 +39,11 @@ class Gathering:
         self._skipped.append(Skipped(id, reason))
 
     def add(self, utterance: Utterance, partial: bool = False) -> None:
-        """Keep an utterance whose audio is there, or skip it.
+        """Keep an utterance if it can be used, or skip it.
 
-        Skipped are: missing or unreadable audio; a part beyond the end of the file; word times
-        beyond the end of the audio, or other words than those of the transcript (with `partial`,
-        words of the transcript may lack a time).
+        An utterance is skipped if its audio is missing or unreadable, if it is a part beyond the
+        end of the file, if word times lie beyond the end of the audio, or if the timed words are
+        not those of the transcript. With `partial`, words of the transcript may lack a time.
 
         Raises:
             InputError: the loader is strict, and the utterance would be skipped.
@@ -55,10 +55,14 @@ class Gathering:
             self._utterances.append(utterance)
 
     def corpus(self, where: Path, looked_for: str) -> Corpus:
-        """The corpus.
+        """The corpus of the utterances that were kept.
+
+        Args:
+            where: the file or folder that was searched, for the error message.
+            looked_for: a description of the expected files, for the error message.
 
         Raises:
-            InputError: nothing was found in `where`, nothing of it is left, or ids repeat.
+            InputError: nothing was found in `where`, all utterances were skipped, or ids repeat.
         """
         if not self._utterances and not self._skipped:
             raise InputError(f"no utterance in {where}: looked for {looked_for}")
@@ -90,7 +94,7 @@ def _short(text: str) -> str:
 
 
 def files_with(folder: Path, *suffixes: str) -> Iterator[Path]:
-    """Files below `folder`, hidden ones left out, whose lower-case names end so; sorted."""
+    """The files below `folder` whose lower-case names end in a suffix, sorted; no hidden files."""
     for path in sorted(folder.rglob("*")):
         if (
             path.name.lower().endswith(suffixes)
@@ -106,7 +110,7 @@ def audio_files(folder: Path) -> Iterator[Path]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines of a UTF-8 text file, blank ones left out.
+    """The lines of a UTF-8 text file that are not blank, with line numbers from 1.
 
     Raises:
         InputError: the file cannot be read, or a line is not UTF-8.
@@ -125,7 +129,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def transcript_beside(audio: Path) -> str | None:
-    """The text of the .lab or .txt file of the same name, or None.
+    """The transcript in the .lab or .txt file beside `audio` with the same name, or None.
 
     Raises:
         InputError: the file is not UTF-8 text.

@@ -1,7 +1,7 @@
-"""The LibriSpeech layout: SPEAKER/CHAPTER/ID.flac and SPEAKER-CHAPTER.trans.txt, at any depth.
+"""Reads the LibriSpeech layout: SPEAKER/CHAPTER/ID.flac and SPEAKER-CHAPTER.trans.txt.
 
-A transcript file has one `ID TEXT` a line. A TextGrid of the same name beside the audio gives
-gold word times.
+The folders may lie at any depth. Each line of a transcript file is `ID TEXT`. A TextGrid with the
+same name beside the audio gives gold word times.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def load_librispeech(
 ) -> Corpus:
     """The utterances of every transcript file below `folder`.
 
-    Missing audio, audio without a transcript and unusable TextGrids are skipped by name.
+    Utterances without audio or transcript, or with an unusable TextGrid, are skipped.
 
     Raises:
         InputError: a transcript line is malformed, an id comes twice, nothing is found, or

@@ -1,4 +1,4 @@
-"""One name for every corpus: `load_corpus`."""
+"""`load_corpus`: finds out which kind of corpus is meant, and calls its loader."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def load_corpus(
     cache_dir: Path | None = None,
     language: str | None = None,
 ) -> Corpus:
-    """The corpus of a name, a file or a folder.
+    """Load the corpus that a name, a file or a folder stands for.
 
     Args:
         spec: `demo` (the same as `demo:discover`), `demo:dev`, `demo:test`, `demo:all`;
-            `librispeech:dev-clean` and the like, which are fetched once; a .jsonl manifest; a
-            .ctm file; or a folder, known by what is in it: *.trans.txt (LibriSpeech layout),
-            *.ctm, or *.TextGrid beside the audio. A folder called `demo` is `./demo`.
-        strict: fail where an utterance would be skipped.
-        cache_dir: where fetched corpora are kept (default: the user's cache folder).
-        language: of utterances whose language the corpus does not say, as the model names it
+            `librispeech:dev-clean` and its siblings, which are downloaded once; a .jsonl manifest;
+            a .ctm file; or a folder, recognised by its files: *.trans.txt (LibriSpeech layout),
+            *.ctm, or *.TextGrid beside the audio. For a folder called `demo`, write `./demo`.
+        strict: raise an error where an utterance would be skipped.
+        cache_dir: where downloaded corpora are kept (default: the user's cache folder).
+        language: of utterances for which the corpus gives none, in the model's spelling
             ("English"). The LibriSpeech layout is English if this is None.
 
     Raises:

@@ -1,12 +1,11 @@
-"""JSONL manifests, as NeMo and its kin write them: one utterance a line.
+"""Reads JSONL manifests, a format of NeMo and similar tools: one utterance in each line.
 
     {"audio_filepath": "a.wav", "text": "two words", "duration": 1.9, "words": [["two", 0.2, 0.5]]}
 
-`audio_filepath` (from the folder of the manifest, or absolute) and `text` are required;
-`duration` and `offset` in seconds choose a part of the file; `language`, `speaker`, `id` and
-`words` are optional. Word times are in seconds from the start of the utterance:
-`[text, start, end]` or `{"word": text, "start": s, "end": s}`; words of the text may lack a time.
-Other keys are left alone.
+`audio_filepath` (absolute, or relative to the folder of the manifest) and `text` are required.
+`duration` and `offset`, in seconds, select a part of the file. `language`, `speaker`, `id` and
+`words` are optional. A word is `[text, start, end]` or `{"word": text, "start": s, "end": s}`, in
+seconds from the start of the utterance; words of the text may lack a time. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -72,8 +71,8 @@ def load_manifest(
 ) -> Corpus:
     """The utterances of a JSONL manifest.
 
-    Without an `id` the name of the audio file is the id; with its line number where several
-    lines have the same name. Utterances without usable audio are skipped by name.
+    Without an `id`, the name of the audio file is the id, followed by the line number if several
+    lines have the same name. Utterances without usable audio are skipped.
 
     Raises:
         InputError: a line is malformed (file and line number are named), an id comes twice,

@@ -1,4 +1,4 @@
-"""Which word of one text stands for which word of another, by edit alignment."""
+"""Matches the words of a hypothesis to those of a reference, by edit alignment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_WORD = re.compile(r"[^\w]|_")
 
 @dataclass(frozen=True)
 class WordMatch:
-    """Word `hypothesis` of one text stands for word `reference` of the other."""
+    """A pair of word indices, one in each text; `equal` or a substitution."""
 
     hypothesis: int
     reference: int
@@ -22,19 +22,19 @@ class WordMatch:
 
 
 def normalised(word: str) -> str:
-    """Lower case, without punctuation; may be empty."""
+    """`word` in lower case and without punctuation; may be empty."""
     return _NOT_WORD.sub("", unicodedata.normalize("NFKC", word).lower())
 
 
 def plain_text(text: str) -> str:
-    """`text` as words are compared: lower case, without punctuation, single spaces."""
+    """`text` in the form in which words are compared: normalised words and single spaces."""
     return " ".join(filter(None, map(normalised, text.split())))
 
 
 def match_words(hypothesis: Sequence[str], reference: Sequence[str]) -> list[WordMatch]:
-    """Pairs of words by least edit distance over normalised words, equal or substituted.
+    """Pairs of equal or substituted words in the alignment with the least edit distance.
 
-    Words that are nothing but punctuation take no part.
+    Words are compared after `normalised`. Words that are only punctuation are left out.
     """
     hypothesis_at = [i for i, word in enumerate(hypothesis) if normalised(word)]
     reference_at = [i for i, word in enumerate(reference) if normalised(word)]

@@ -1,7 +1,8 @@
-"""A pronunciation by rule for English words that a dictionary lacks.
+"""Pronunciations by rule, for English words that the dictionary of an aligner lacks.
 
-Rough on purpose: forced alignment needs phones of about the right kind and number, between
-neighbours that are known. Longest spelling first, ARPAbet phones as in CMUdict.
+The rules are approximate. Forced alignment needs only phones of about the right kind and number,
+because the neighbouring words are known. Longer spellings are matched first. Phones are ARPAbet, as
+in CMUdict.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _SILENT_E = re.compile(r"(?<=[aeiouy])([b-df-hj-np-tv-xz]+)e(?=s?$)")
 
 
 def english_spelling(word: str) -> str:
-    """Latin letters, digits and apostrophes of `word`, in lower case, accents taken off."""
+    """The Latin letters, digits and apostrophes of `word`, in lower case and without accents."""
     plain = unicodedata.normalize("NFKD", word.casefold().replace("’", "'"))
     return re.sub(r"[^a-z0-9']", "", plain).strip("'")
 
 
 def pronounce(spelling: str) -> str | None:
-    """Phones of a word in `english_spelling`, separated by spaces; None if it has no letters."""
+    """The phones of an `english_spelling`, separated by spaces; None if there are none."""
     if spelling.endswith("'s"):
         stem = pronounce(spelling[:-2])
         return stem and f"{stem} Z"

@@ -1,7 +1,8 @@
-"""TextGrids: reading and writing their words tier, and folders of audio + TextGrid (MFA layout).
+"""Reads and writes the words tier of TextGrids, and loads folders of audio with TextGrids.
 
-A folder may have one folder per speaker, as the Montreal Forced Aligner wants it. A .lab or
-.txt file beside the audio gives the transcript; without one it is made of the words.
+A folder may have one folder for each speaker, the layout of the Montreal Forced Aligner (MFA). A
+.lab or .txt file beside the audio gives the transcript; without one, the words of the TextGrid are
+joined.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ LOOKED_FOR = "audio files with a .TextGrid of the same name beside them"
 def load_textgrids(
     folder: Path, name: str, *, language: str | None = None, strict: bool = False
 ) -> Corpus:
-    """The utterances of a folder of audio + TextGrid; ids are paths in it, without the suffix.
+    """The utterances of a folder of audio and TextGrids. Ids are relative paths without the suffix.
 
-    Audio without a TextGrid and the reverse, TextGrids without a words tier, and TextGrids that
-    do not fit the transcript or the length of the audio are skipped by name.
+    Skipped are: audio without a TextGrid, a TextGrid without audio or without a words tier, and a
+    TextGrid that does not fit the transcript or the length of the audio.
 
     Raises:
         InputError: nothing is found, two audio files differ in the suffix only, or (`strict`)
@@ -61,7 +62,7 @@ def load_textgrids(
 
 
 def textgrid_beside(audio: Path) -> Path | None:
-    """The TextGrid of the same name, or None."""
+    """The TextGrid beside `audio` with the same name, or None."""
     for suffix in (".TextGrid", ".textgrid"):
         path = audio.with_suffix(suffix)
         if path.is_file():
@@ -70,12 +71,12 @@ def textgrid_beside(audio: Path) -> Path | None:
 
 
 def read_words(path: Path) -> tuple[WordTime, ...]:
-    """The words of a TextGrid's words tier, silences left out; `<unk>` is kept as it is.
+    """The words of a TextGrid's words tier, without silences. `<unk>` is kept unchanged.
 
-    The tier is called `words` or `word`, in any case, or `SPEAKER - words` as MFA writes it.
+    The tier is called `words` or `word`, in upper or lower case, or `SPEAKER - words` (MFA).
 
     Raises:
-        InputError: the file is not a TextGrid, or has no such tier, or several.
+        InputError: the file is not a TextGrid, or has no such tier or more than one.
     """
     from praatio import textgrid
 
@@ -84,7 +85,7 @@ def read_words(path: Path) -> tuple[WordTime, ...]:
             str(path), includeEmptyIntervals=True, reportingMode="silence"
         )
     except Exception as error:
-        # praatio meets a malformed file with whatever its parser stumbles over.
+        # praatio raises exceptions of many types for a malformed file.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as a TextGrid: {reason}") from error
     names = [name for name in content.tierNames if _is_words_tier(name)]
@@ -122,7 +123,7 @@ def write_words(path: Path, words: Sequence[WordTime], duration_s: float) -> Non
 
 
 def _declared_size(path: Path, tier: str) -> int | str:
-    """How many intervals a tier says it has: praatio takes a file cut short for a whole one."""
+    """The number of intervals that a tier declares. praatio does not notice a truncated file."""
     content = path.read_bytes()
     text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     number = r"\s+(?:xm(?:in|ax)\s*=\s*)?[-+.\deE]+"

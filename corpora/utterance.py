@@ -1,4 +1,4 @@
-"""The one type every corpus is made of. Knows audio files and word times, no models."""
+"""`Utterance`, the type that every corpus consists of. Knows audio files and word times only."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class WordTime:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance. Audio is read when asked for; `words` are gold times, if the corpus has them.
+    """One utterance: where its audio is, its transcript, and its word times.
 
-    `offset_s` and `duration_s` choose a part of the audio file (None: to its end).
+    Audio is read by `read`, not before. `words` are gold word times, or None if there are none.
+    `offset_s` and `duration_s` select a part of the audio file (a duration of None: to its end).
     """
 
     id: str
@@ -34,10 +35,10 @@ class Utterance:
     duration_s: float | None = None
 
     def read(self) -> np.ndarray:
-        """The samples, [n] float32 in -1 to 1, 16 kHz, mono.
+        """The samples: [n] float32, -1 to 1, 16 kHz, mono.
 
         Raises:
-            InputError: the file is missing, unreadable, empty, too short or has NaN in it.
+            InputError: the file is missing, unreadable, empty or too short, or has NaN samples.
         """
         from .audio import read_audio
 

@@ -1,4 +1,4 @@
-"""Word times: what is not a word, whether they fit a transcript, and their repair."""
+"""Checks and repairs of word times, and the comparison of timed words with a transcript."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .audio import ROUNDING_S
 from .utterance import WordTime
 
 UNKNOWN_WORD = "<unk>"
-WIDENING_S = 0.04  # on each side of a word of no length: half of the qwen3 aligner's grid
+WIDENING_S = 0.04  # on each side of a zero-length word: half of the qwen3 aligner's grid
 _SILENCES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<s>", "</s>", "<p:>", "<silence>"})
 
 
 @dataclass(frozen=True)
 class Repairs:
-    """How many words were changed or dropped, by what was wrong with them."""
+    """How many words were changed or dropped, by kind of fault."""
 
     out_of_order_dropped: int = 0
     overlaps_trimmed: int = 0
@@ -32,19 +32,19 @@ class Repairs:
 
 
 def is_silence(label: str) -> bool:
-    """Whether a label of a TextGrid or CTM stands for no word."""
+    """Whether a label of a TextGrid or CTM file means silence and not a word."""
     return label.strip().lower() in _SILENCES
 
 
 def bare(text: str) -> str:
-    """Letters and digits of `text`, in one case: what a comparison of words looks at."""
+    """The letters and digits of `text`, case folded: the form in which `agree` compares words."""
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def agree(text: str, words: Sequence[WordTime], partial: bool = False) -> bool:
-    """Whether `words` are those of the transcript, punctuation, case and spacing aside.
+    """Whether `words` are those of the transcript, apart from punctuation, case and spacing.
 
-    `<unk>`, which aligners write for a word that is not in their dictionary, fits any one word.
+    `<unk>`, which aligners write for a word that is not in their dictionary, matches any one word.
     With `partial`, words of the transcript may lack a time.
     """
     written = [bare(word) for word in text.split()]
@@ -69,7 +69,7 @@ def _in_turn(text: str, words: Sequence[str]) -> bool:
 
 
 def fault(words: Sequence[WordTime], duration_s: float) -> str | None:
-    """What makes gold word times unusable, or None. 50 ms past the end are forgiven as rounding."""
+    """Why gold word times are unusable, or None. Up to 50 ms past the end are taken as rounding."""
     for word in words:
         span = f"{word.text!r} at {word.start_s:g} to {word.end_s:g} s"
         if not (math.isfinite(word.start_s) and math.isfinite(word.end_s)):
@@ -82,12 +82,15 @@ def fault(words: Sequence[WordTime], duration_s: float) -> str | None:
 
 
 def repair(words: Sequence[WordTime], duration_s: float) -> tuple[tuple[WordTime, ...], Repairs]:
-    """Words in order, each longer than nothing, none past the end; and what was done for it.
+    """Words in order, of positive length and within the audio, and the count of each repair.
 
-    In this order: ends past the audio are trimmed and words that start past it dropped; of words
-    out of order the longest run that is in order stays; an end that overlaps the next start is
-    trimmed to it; a word of no length takes up to 40 ms on each side where its neighbours leave
-    room, and is dropped where they leave none.
+    The repairs, in this order:
+
+    - a word that ends past the audio is trimmed; one that starts past it is dropped;
+    - if words are out of order, the longest subsequence that is in order is kept;
+    - a word that overlaps the next one is trimmed to the start of the next one;
+    - a word of length zero is widened by up to 40 ms on each side, as far as its neighbours leave
+      room, and dropped if they leave none.
     """
     heard, repairs = _within(words, duration_s)
     ordered = [heard[i] for i in _longest_rise([word.start_s for word in heard])]
@@ -96,7 +99,7 @@ def repair(words: Sequence[WordTime], duration_s: float) -> tuple[tuple[WordTime
     for i, following in enumerate(ordered[1:]):
         if trimmed[i].end_s > following.start_s:
             trimmed[i] = replace(trimmed[i], end_s=following.start_s)
-            # Up to a millisecond is float rounding of the writer, not an overlap.
+            # An overlap of up to a millisecond comes from rounding and is not counted.
             overlap = ordered[i].end_s - following.start_s > 1e-3
             repairs = replace(repairs, overlaps_trimmed=repairs.overlaps_trimmed + overlap)
     return _widened(trimmed, duration_s, repairs)

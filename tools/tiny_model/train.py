@@ -12,7 +12,7 @@ A checkpoint is written every 500 steps; `--resume` goes on from it.
 A second stage at a low rate, from the last checkpoint of the first, on what a stream's buffer
 holds: two more heads of the last layer learn to look where three others do, for the redundancy
 that large models have.
-`--start runtime/tiny` goes on from an exported checkpoint instead.
+`--start runtime/models/tiny` goes on from an exported checkpoint instead.
 """
 
 from __future__ import annotations
