@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import pytest
@@ -12,6 +13,15 @@ def pytest_addoption(parser):
         "--live-minutes", type=float, default=1.0, help="audio streamed in the test of memory"
     )
     parser.addoption("--screenshots", help="folder for pictures of the live server's page")
+
+
+@pytest.fixture(autouse=True)
+def library_log():
+    """A command that a test calls shows the library's log; what the next test sees is unchanged."""
+    log = logging.getLogger("alignheads")
+    before = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.level, log.propagate = before
 
 
 @pytest.fixture(scope="session")
