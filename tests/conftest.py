@@ -15,6 +15,18 @@ def pytest_addoption(parser):
     parser.addoption("--screenshots", help="folder for pictures of the live server's page")
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly which marked tests, asked for with -m, were skipped: .ci/run looks for this."""
+    reports = terminalreporter.stats.get("skipped", [])
+    for marker in ("postgres", "browser", "wheel", "whisperlivekit", "slow"):
+        skipped = [report for report in reports if marker in getattr(report, "keywords", ())]
+        reasons = sorted({str(report.longrepr[2]) for report in skipped})
+        if skipped:
+            terminalreporter.write_line(
+                f"NOT RUN: {len(skipped)} tests marked {marker}: {'; '.join(reasons)}", red=True
+            )
+
+
 @pytest.fixture(autouse=True)
 def library_log():
     """A command that a test calls shows the library's log; what the next test sees is unchanged."""
