@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import pytest
@@ -12,6 +13,27 @@ def pytest_addoption(parser):
         "--live-minutes", type=float, default=1.0, help="audio streamed in the test of memory"
     )
     parser.addoption("--screenshots", help="folder for pictures of the live server's page")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly which marked tests, asked for with -m, were skipped: .ci/run looks for this."""
+    reports = terminalreporter.stats.get("skipped", [])
+    for marker in ("postgres", "browser", "wheel", "whisperlivekit", "slow"):
+        skipped = [report for report in reports if marker in getattr(report, "keywords", ())]
+        reasons = sorted({str(report.longrepr[2]) for report in skipped})
+        if skipped:
+            terminalreporter.write_line(
+                f"NOT RUN: {len(skipped)} tests marked {marker}: {'; '.join(reasons)}", red=True
+            )
+
+
+@pytest.fixture(autouse=True)
+def library_log():
+    """A command that a test calls shows the library's log; what the next test sees is unchanged."""
+    log = logging.getLogger("alignheads")
+    before = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.level, log.propagate = before
 
 
 @pytest.fixture(scope="session")

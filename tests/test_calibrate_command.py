@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import shutil
 import signal
@@ -204,19 +205,10 @@ def test_the_call_gives_what_the_command_writes(command, speech, tiny, tmp_path)
     assert found.report.study.storage == "memory"
 
 
-def test_the_room_can_be_called_and_imported():
-    import alignheads.calibrate.cli
-    import alignheads.calibrate.study.pareto
-
-    assert callable(alignheads.calibrate)
-    assert alignheads.calibrate.cli.main is main
-    assert alignheads.calibrate is sys.modules["alignheads.calibrate"]
-    code = (
-        "import alignheads; f = alignheads.calibrate; import alignheads.calibrate.cli as cli; "
-        "assert callable(f) and callable(alignheads.calibrate) and cli.main; "
-        "import sys; assert not {'optuna', 'mlx', 'numpy'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_the_package_is_a_package_and_the_call_a_function():
+    assert inspect.ismodule(alignheads.calibrate)
+    assert not callable(alignheads.calibrate)
+    assert inspect.isfunction(alignheads.calibrate_decoder)
 
 
 # Bad input

@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -165,6 +166,7 @@ def test_ctrl_c_keeps_what_is_done_and_tries_the_trial_again(tmp_path):
 
 
 def left_running(journal, worker):
+    """A trial that has begun and is neither complete nor failed."""
     study = opened(journal)
     trial = study.ask()
     if worker is not None:
@@ -193,12 +195,13 @@ def test_the_trial_of_a_process_that_is_gone_is_tried_again(tmp_path):
 
 def test_a_lost_trial_that_two_processes_retry_is_tried_again_once(tmp_path, monkeypatch):
     lost = left_running(tmp_path / "j", gone())
-    studies = [opened(tmp_path / "j") for _ in range(2)]
+    storages = [open_storage(None, tmp_path / "j") for _ in range(2)]
+    studies = [open_study(storage, "s", PARTS, 0, FIRST) for storage in storages]
     (seen,) = [trial for trial in studies[0].trials if trial.state is TrialState.RUNNING]
     study_module.retry(studies[0], seen, "gone")
     with monkeypatch.context() as patched:  # a storage that lets a trial fail twice
         patched.setattr(studies[1], "tell", lambda *_, **__: None)
-        patched.setattr(studies[1]._storage, "set_trial_user_attr", lambda *_: None)
+        patched.setattr(storages[1], "set_trial_user_attr", lambda *_: None)
         study_module.retry(studies[1], seen, "gone")
     study = opened(tmp_path / "j")
     assert [trial.user_attrs.get(RETRY_OF) for trial in study.trials] == [None, 0, 0]
@@ -233,17 +236,19 @@ def test_a_second_retry_whose_process_ends_is_not_tried_again(tmp_path):
 def test_a_trial_that_another_process_has_ended_costs_no_worker(tmp_path, is_twin, monkeypatch):
     study, _ = second_retry_waits(tmp_path / "j")
     ask = study.ask
+    ended = 2 if is_twin else 1
 
     def asked_by_two():
         trial = ask()
-        if (trial.number == 2) == is_twin:
+        if trial.number == ended:
             study.tell(trial.number, state=TrialState.FAIL)
         return trial
 
     monkeypatch.setattr(study, "ask", asked_by_two)
-    for _ in range(2):
-        study_module._run_one(study, 10, objective)
-    assert study.trials[2].state is TrialState.FAIL
+    finished = run(study, 3)
+    assert study.trials[ended].state is TrialState.FAIL
+    assert len(completed(study)) == 3
+    assert ended not in [trial.number for trial in finished]
 
 
 def test_what_kills_its_process_is_not_tried_for_ever(tmp_path):
@@ -259,24 +264,32 @@ def test_what_kills_its_process_is_not_tried_for_ever(tmp_path):
 
 
 def test_a_trial_elsewhere_is_alive_while_it_shows_it(tmp_path, monkeypatch):
-    elsewhere = {"host": "another/1", "pid": 1}
-    left_running(tmp_path / "j", elsewhere)
+    trial = left_running(tmp_path / "j", {"host": "another/1", "pid": 1})
     study, watch = opened(tmp_path / "j"), Watch()
-    monkeypatch.setattr(study_module, "STILL_S", 0.2)
+    now_s = 0.0
+    monkeypatch.setattr(study_module, "time", SimpleNamespace(monotonic=lambda: now_s))
     assert not watch.is_dead(study.trials[0])
-    time.sleep(0.15)
-    study._storage.set_trial_user_attr(study.trials[0]._trial_id, "pulse", 1)
+    now_s = 0.8 * study_module.STILL_S
+    trial.set_user_attr("pulse", 1)
     assert not watch.is_dead(study.trials[0])
-    time.sleep(0.15)
+    now_s = 1.6 * study_module.STILL_S
     assert not watch.is_dead(study.trials[0])
-    time.sleep(0.15)
+    now_s = 2.4 * study_module.STILL_S
     assert watch.is_dead(study.trials[0])
 
 
 def test_a_running_trial_shows_that_it_is(monkeypatch):
     monkeypatch.setattr(study_module, "PULSE_S", 0.02)
     study = opened()
-    run(study, 1, lambda trial: (time.sleep(0.2), objective(trial))[1])
+
+    def until_it_has_shown_it_twice(trial):
+        for _ in range(3000):
+            if study.trials[0].user_attrs.get("pulse", 0) >= 2:
+                break
+            time.sleep(0.01)
+        return objective(trial)
+
+    run(study, 1, until_it_has_shown_it_twice)
     assert study.trials[0].user_attrs["pulse"] >= 2
 
 
@@ -294,20 +307,34 @@ def test_a_result_of_a_trial_that_was_taken_for_dead_does_not_count():
     assert study.trials[1].params["x"] == study.trials[0].params.get("x", 0.25)
 
 
-def test_a_trial_too_many_is_given_back():
+def test_a_trial_too_many_is_given_back(monkeypatch):
     study = opened()
     run(study, 3)
-    for _ in range(3):
-        study.ask()
-    assert study_module._run_one(study, 4, objective) is None
-    assert study.trials[-1].user_attrs[REASON] == SURPLUS
-    assert len(completed(study)) == 3
+    ask, others = study.ask, []
+
+    def after_three_others():
+        others.extend(ask() for _ in range(3))
+        return ask()
+
+    def end(running):
+        assert running == 3
+        study.tell(others.pop(), (1.0, 1.0))
+        for trial in others:
+            study.tell(trial, state=TrialState.FAIL)
+
+    monkeypatch.setattr(study, "ask", after_three_others)
+    finished = []
+    run_trials(study, 4, objective, finished.append, end)
+    assert finished == []
+    assert len(study.trials) == 3 + 3 + 1
+    assert study.trials[6].user_attrs[REASON] == SURPLUS
+    assert [trial.number for trial in completed(study)] == [0, 1, 2, 5]
 
 
 # The journal
 
 
-def test_a_half_written_last_line_is_cut_off(tmp_path, capsys):
+def test_a_half_written_last_line_is_cut_off(tmp_path, caplog):
     journal = tmp_path / "j"
     run(opened(journal), 4)
     whole = journal.read_bytes()
@@ -315,7 +342,8 @@ def test_a_half_written_last_line_is_cut_off(tmp_path, capsys):
         journal.write_bytes(whole + cut)
         study = opened(journal)
         assert len(completed(study)) == 4
-        assert "cut off" in capsys.readouterr().err
+        assert "cut off" in caplog.text
+        caplog.clear()
         assert journal.read_bytes() == whole
     run(opened(journal), 5)
     assert len(completed(opened(journal))) == 5

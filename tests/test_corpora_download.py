@@ -99,15 +99,15 @@ def left_in(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "librispeech").iterdir())
 
 
-def test_fetched_once_and_said_before(server: Server, tmp_path: Path, capsys):
+def test_fetched_once_and_said_before(server: Server, tmp_path: Path, capsys, caplog):
+    caplog.set_level("INFO", "alignheads")
     archive = serve(server)
     folder = fetch_archive(archive, tmp_path, server.url)
     assert folder == tmp_path / "librispeech" / "mini"
     assert complete(folder)
     assert left_in(tmp_path) == ["mini"]
-    said = capsys.readouterr()
-    assert said.out == ""
-    first = said.err.splitlines()[0]
+    assert capsys.readouterr().out == ""
+    first = caplog.messages[0]
     assert first.startswith("fetching 3 MB")
     assert server.url in first
     assert str(tmp_path) in first
@@ -122,8 +122,9 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(server: Server, tmp_pat
 
 
 def test_interrupted_then_resumed_by_the_next_run(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ):
+    caplog.set_level("INFO", "alignheads")
     monkeypatch.setattr("alignheads.corpora.download.time.sleep", lambda seconds: None)
     archive = serve(server, behaviour="drops always")
     with pytest.raises(InputError, match=r"interrupted after 2 of 3 MB .*goes on from there"):
@@ -131,10 +132,10 @@ def test_interrupted_then_resumed_by_the_next_run(
     assert left_in(tmp_path) == ["mini.tar.gz.part"]
     server.behaviour = "ranges"
     server.requests.clear()
-    capsys.readouterr()
+    caplog.clear()
     assert complete(fetch_archive(archive, tmp_path, server.url))
     assert server.requests == [f"bytes={archive.size_bytes // 2}-"]
-    assert "of which 2 MB are there" in capsys.readouterr().err
+    assert "of which 2 MB are there" in caplog.text
 
 
 def test_a_server_without_ranges_sends_all_again(server: Server, tmp_path: Path):
