@@ -81,7 +81,7 @@ def print_cost(bars: Bars, model: SpeechModel, trials: int, seed: int) -> None:
             # Before and after: other work on the machine comes and goes.
             passes = [live_pass_s(sweep) for _ in range(3)]
             live_s = float(np.median(passes))
-            decoded, replayed = sweep.source.decoded, sweep.source.replayed
+            decoded, replayed = sweep.replay.decoded, sweep.replay.replayed
             sweep.store.close()
         ratio = seconds / live_s
         one_phase_s = one_phase_s or live_s

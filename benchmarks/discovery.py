@@ -26,8 +26,9 @@ from alignheads.discovery import discover
 from alignheads.discovery.measure import Measurement
 from alignheads.errors import InputError
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.checkpoint import Checkpoint
 from alignheads.runtime.models.model import SpeechModel
-from alignheads.runtime.models.protocol import Prefix
+from alignheads.runtime.models.qwen3.model import Qwen3Model, Qwen3Prefix
 
 _Result = TypeVar("_Result")
 _MEGABYTE = 1e6
@@ -55,11 +56,12 @@ class Stopwatch:
         return self.total_s - sum(self.stages.values())
 
 
-class WatchedModel(SpeechModel):
+class WatchedModel(Qwen3Model):
     """A model that waits for the device after each stage, and notes how long it took."""
 
-    def __init__(self, model: SpeechModel) -> None:
-        super().__init__(model.engine, model.vocabulary, model.name, model.label, model.folder)
+    def __init__(self, model: Qwen3Model) -> None:
+        checkpoint = Checkpoint(model.name, model.label, model.folder, model.family)
+        super().__init__(model.engine, model.vocabulary, checkpoint)
         self.watch = Stopwatch()
 
     def encode(self, samples):
@@ -107,7 +109,7 @@ class WatchedModel(SpeechModel):
 class Job:
     """What every measurement here is of."""
 
-    model: SpeechModel
+    model: Qwen3Model
     prepared: discover.PreparedCorpus
     text: str
     cuts: int
@@ -136,7 +138,7 @@ class Job:
         _, model.watch.total_s = timed(lambda: replace(self, model=model).measure(cuts))
         return model.watch
 
-    def prefixes(self) -> list[Prefix]:
+    def prefixes(self) -> list[Qwen3Prefix]:
         """Every clip, encoded and prefilled."""
         model = WatchedModel(self.model)
         return [model.prefill(u.read(), u.language) for u in self.prepared.part.utterances]

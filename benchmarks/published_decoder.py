@@ -22,10 +22,10 @@ from mlx_qwen3_asr.generate import detect_repetition
 
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.model import SpeechModel
-from alignheads.runtime.models.qwen3.clock import FRAMES_PER_SECOND
+from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.models.qwen3.text_decoder import decode
 
+_FRAMES_PER_S = 13  # the original divides by it; the model's clock is finer
 _FIRST_FRAME = -15.0
 _LEAST_AUDIO_S = 0.5
 _LEAST_FRAMES = 2
@@ -70,7 +70,7 @@ class Tokens:
 class PublishedDecoder:
     """One stream: `feed` and `finish` return the words that are out."""
 
-    def __init__(self, model: SpeechModel, settings: PublishedSettings) -> None:
+    def __init__(self, model: Qwen3Model, settings: PublishedSettings) -> None:
         self.settings = settings
         self._model = model
         self.buffer = np.zeros(0, np.float32)
@@ -115,12 +115,12 @@ class PublishedDecoder:
 
     def _words(self, ids: Sequence[int], frames: Sequence[float]) -> list[PublishedWord]:
         vocabulary = self._model.vocabulary
-        _, text_ids = vocabulary.split_answer(ids)
-        texts = vocabulary.decode(text_ids).split()
+        _, start = vocabulary.answer_head(ids)
+        texts = vocabulary.decode(ids[start:]).split()
         offset_s = (self._received - len(self.buffer)) / SAMPLE_RATE
         words = []
         for index, text in enumerate(texts):
-            start_s = offset_s + frames[index * len(frames) // len(texts)] / FRAMES_PER_SECOND
+            start_s = offset_s + frames[index * len(frames) // len(texts)] / _FRAMES_PER_S
             words.append(
                 PublishedWord(text, start_s, start_s + _WORD_S, self._received / SAMPLE_RATE,
                               self._emitted > 0)
@@ -167,7 +167,7 @@ class PublishedDecoder:
 
     def _encode(self, samples: np.ndarray) -> mx.array:
         mel, _ = compute_features(samples.astype(np.float32))
-        return self._model.engine.audio_tower.encode_frames(mel[0].astype(self._model.dtype))
+        return self._model.engine.audio_tower.encode_frames(mel[0].astype(self._model.engine_dtype))
 
     def _prefill(self, audio: mx.array, context: Sequence[int]) -> tuple[KVCache, int, slice]:
         """The whole prompt into a fresh cache; the first token, and where the audio is."""

@@ -78,7 +78,7 @@ class Job:
 
 def published_heads(config: DecoderConfig, model: SpeechModel) -> tuple[tuple[int, int], ...]:
     """The best 20 heads that the configuration's heads file lists, or all it has."""
-    config.chosen_heads(model)  # refuses what does not fit the model
+    config.resolved(model)  # refuses what does not fit the model
     listed = load_heads(config.heads).compact if isinstance(config.heads, str) else config.heads
     return tuple(map(tuple, listed[:PUBLISHED_HEADS]))
 

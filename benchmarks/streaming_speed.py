@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import mean, median
+from unittest.mock import patch
 
 import numpy as np
 from mlx.utils import tree_flatten
@@ -18,8 +19,9 @@ from alignheads.corpora import Utterance
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.model import SpeechModel
-from alignheads.runtime.models.qwen3.source import IncrementalDecoder
+from alignheads.runtime.models.protocol import Hypothesis
+from alignheads.runtime.models.qwen3 import greedy, source
+from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
 
@@ -28,6 +30,7 @@ Heads = Sequence[tuple[int, int]]
 WINDOW_STEPS = 8
 COMMITTED_PER_S = 3  # tokens of text in a second of speech
 STAGES = ("encode", "prefill", "decode")
+_TAKE_STEP = greedy.take_step
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,27 @@ class _Watch:
         return result
 
 
-class ForcedOurs(IncrementalDecoder):
+@dataclass(frozen=True)
+class _WatchedStep(greedy.Step):
+    """A step whose reading, with the probabilities, counts to its stage as well."""
+
+    watch: _Watch
+    stage: str
+
+    def rows(self, columns: np.ndarray) -> list[greedy.Row]:
+        begin = time.perf_counter()
+        found = super().rows(columns)
+        self.watch.seconds[self.stage] += time.perf_counter() - begin
+        return found
+
+
+class ForcedOurs(source.Qwen3Source):
     """Ours, made to decode `script` and then the end token, whatever the model would say.
 
     Token by token, with no draft to read along: as many are decoded as by the published one.
     """
 
-    def __init__(self, model: SpeechModel, heads: Heads, script: Sequence[int]) -> None:
+    def __init__(self, model: Qwen3Model, heads: Heads, script: Sequence[int]) -> None:
         super().__init__(model, heads)
         self.watch = _Watch()
         self._script = [*script, min(model.vocabulary.end_ids)]
@@ -88,24 +105,32 @@ class ForcedOurs(IncrementalDecoder):
     def _draft_after(self, committed_ids: list[int]) -> list[int]:
         return []
 
-    def _step(self, embedded, *arguments):
-        stage = "prefill" if embedded.shape[1] > 1 else "decode"
+    def _hypothesis(self, *arguments) -> Hypothesis:
+        # The step is a function of both modules: one reads the prompt, the other goes on from it.
+        forced = [patch.object(module, "take_step", self._forced) for module in (source, greedy)]
+        with forced[0], forced[1]:
+            return super()._hypothesis(*arguments)
+
+    def _forced(self, model: Qwen3Model, embedded: mx.array, *given, **options) -> greedy.Step:
+        """A step that says the script's next token, read from a step that says its own."""
         if self._at >= len(self._script):
-            return super()._step(embedded, *arguments)  # begun ahead, and never run
+            return _TAKE_STEP(model, embedded, *given, **options)  # begun ahead, and never run
         token = self._script[self._at]
         self._at += 1
+        stage = "prefill" if embedded.shape[1] > 1 else "decode"
 
-        def forced(*given) -> list[mx.array]:
-            said, *weights = super(ForcedOurs, self)._step(*given)
-            return [mx.concatenate([said[:, :1] * 0 + token, said[:, 1:]], axis=1), *weights]
+        def arrays() -> list[mx.array | None]:
+            step = _TAKE_STEP(model, embedded, *given, **options)
+            said = mx.concatenate([step.said[:, :1] * 0 + token, step.said[:, 1:]], axis=1)
+            return [said, step.logits, step.weights]
 
-        return self.watch.call(stage, forced, embedded, *arguments)
+        return _WatchedStep(*self.watch.call(stage, arrays), self.watch, stage)
 
 
 class ForcedPublished(PublishedDecoder):
     """The published decoder, made to decode `script`."""
 
-    def __init__(self, model: SpeechModel, heads: Heads, script: Sequence[int]) -> None:
+    def __init__(self, model: Qwen3Model, heads: Heads, script: Sequence[int]) -> None:
         super().__init__(model, PublishedSettings(tuple(heads)))
         self.watch = _Watch()
         self._script = script
@@ -136,7 +161,7 @@ class ForcedPublished(PublishedDecoder):
 Forced = type[ForcedOurs] | type[ForcedPublished]
 
 
-def script_of(model: SpeechModel, count: int) -> list[int]:
+def script_of(model: Qwen3Model, count: int) -> list[int]:
     """`count` tokens of text, no two in a row the same and nothing repeated."""
     ids = [i for i in range(256) if model.vocabulary.token_bytes(i).isalpha()]
     return np.random.default_rng(0).choice(ids, count).tolist()
@@ -144,7 +169,7 @@ def script_of(model: SpeechModel, count: int) -> list[int]:
 
 def forced_cost(
     kind: Forced,
-    model: SpeechModel,
+    model: Qwen3Model,
     heads: Heads,
     samples: np.ndarray,
     *,
@@ -177,7 +202,7 @@ def forced_cost(
 
 
 def window_mean(
-    model: SpeechModel, heads: Heads, samples: np.ndarray, tokens: int, language: str | None
+    model: Qwen3Model, heads: Heads, samples: np.ndarray, tokens: int, language: str | None
 ) -> float:
     """Mean seconds of our last eight steps of `samples`, during which one window is finished."""
     decoder = ForcedOurs(model, heads, script_of(model, tokens))
@@ -192,7 +217,7 @@ def window_mean(
     return mean(spent[1:])
 
 
-def weight_bytes(model: SpeechModel) -> int:
+def weight_bytes(model: Qwen3Model) -> int:
     """Bytes of the weights that one decoded token reads: the layers and the output's."""
     layers = [tree_flatten(layer.parameters()) for layer in model.engine.model.layers]
     return sum(array.nbytes for layer in layers for _, array in layer) + (
@@ -231,7 +256,7 @@ def speech(utterances: Sequence[Utterance], seconds: float, first: int = 0) -> n
 
 
 def stream_steps(
-    model: SpeechModel, config: DecoderConfig, samples: np.ndarray, language: str | None
+    model: Qwen3Model, config: DecoderConfig, samples: np.ndarray, language: str | None
 ) -> list[float]:
     """Seconds of each of our steps over `samples`."""
     stream = StreamDecoder(model, config, language=language)
@@ -239,7 +264,7 @@ def stream_steps(
 
 
 def published_steps(
-    model: SpeechModel, settings: PublishedSettings, samples: np.ndarray
+    model: Qwen3Model, settings: PublishedSettings, samples: np.ndarray
 ) -> list[float]:
     """Seconds of each of the published decoder's steps over `samples`."""
     return _seconds(PublishedDecoder(model, settings).feed, samples, settings.step_s)
@@ -270,7 +295,7 @@ class Step:
 
 
 def by_buffer(
-    model: SpeechModel,
+    model: Qwen3Model,
     config: DecoderConfig,
     utterances: Sequence[Utterance],
     language: str | None,
@@ -316,7 +341,7 @@ def by_buffer(
 
 
 def _in_turns(
-    model: SpeechModel,
+    model: Qwen3Model,
     configs: Sequence[DecoderConfig],
     samples: Sequence[np.ndarray],
     language: str | None,
@@ -341,7 +366,7 @@ def _in_turns(
 
 
 def at_most_15_s(
-    model: SpeechModel,
+    model: Qwen3Model,
     config: DecoderConfig,
     heads: tuple[tuple[int, int], ...],
     samples: np.ndarray,

@@ -28,7 +28,7 @@ from alignheads.evaluate.latency import (
     summary,
 )
 from alignheads.evaluate.timed import pieces
-from alignheads.runtime.models.model import SpeechModel
+from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder, Word
 
@@ -126,7 +126,7 @@ def _append_only(samples: np.ndarray, steps: Sequence[_Step]) -> Streamed:
     return Streamed(text.strip(), tuple(words), wall_s, len(samples) / SAMPLE_RATE)
 
 
-def offline(model: SpeechModel, samples: np.ndarray, language: str | None) -> Streamed:
+def offline(model: Qwen3Model, samples: np.ndarray, language: str | None) -> Streamed:
     """All of the audio at once."""
     begin = time.perf_counter()
     text = model.transcribe(samples, language).text
@@ -134,7 +134,7 @@ def offline(model: SpeechModel, samples: np.ndarray, language: str | None) -> St
 
 
 def ours(
-    model: SpeechModel, config: DecoderConfig, samples: np.ndarray, language: str | None
+    model: Qwen3Model, config: DecoderConfig, samples: np.ndarray, language: str | None
 ) -> Streamed:
     """This package's decoder, fed a step at a time; shown: its words and its draft."""
     stream = StreamDecoder(model, config, language=language)
@@ -158,7 +158,7 @@ def ours(
 
 
 def published(
-    model: SpeechModel, settings: PublishedSettings, samples: np.ndarray, language: str | None
+    model: Qwen3Model, settings: PublishedSettings, samples: np.ndarray, language: str | None
 ) -> Streamed:
     """The published algorithm, fed a step at a time."""
     given = PublishedSettings(**{**vars(settings), "language": model.language_name(language)})
@@ -167,7 +167,7 @@ def published(
 
 
 def engines_own(
-    model: SpeechModel, chunk_s: float, samples: np.ndarray, language: str | None
+    model: Qwen3Model, chunk_s: float, samples: np.ndarray, language: str | None
 ) -> Streamed:
     """mlx_qwen3_asr's streaming, its settings as they come but for the chunk."""
     state = engine_streaming.init_streaming(chunk_size_sec=chunk_s, language=language)
@@ -203,7 +203,7 @@ def _emitted(texts: Sequence[str], steps: Sequence[_Step]) -> tuple[CommittedWor
     )
 
 
-def _engine_tokenizer(model: SpeechModel) -> Tokenizer:
+def _engine_tokenizer(model: Qwen3Model) -> Tokenizer:
     """The engine's, with this checkpoint's special ids for its constants."""
     tokenizer = Tokenizer(str(model.folder))
     ids = tokenizer._tokenizer.get_vocab()
@@ -236,7 +236,7 @@ def rewrites(texts: Sequence[str]) -> int:
 
 
 def contestants(
-    model: SpeechModel, config: DecoderConfig, heads: tuple[tuple[int, int], ...]
+    model: Qwen3Model, config: DecoderConfig, heads: tuple[tuple[int, int], ...]
 ) -> list[Contestant]:
     """The rows of the table, in order. `heads` are the published decoder's."""
     settings = PublishedSettings(heads)

@@ -13,18 +13,15 @@ import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come befor
 from dataclasses import dataclass
 
 import numpy as np
-from mlx_qwen3_asr.generate import detect_repetition, resolve_max_new_tokens
 
 from alignheads.corpora import Utterance
 from alignheads.discovery.mapping import token_targets
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.model import SpeechModel
-from alignheads.runtime.models.protocol import Prefix
-from alignheads.runtime.models.qwen3.clock import FRAMES_PER_SECOND
+from alignheads.runtime.models.continuation import Continuation, token_budget
+from alignheads.runtime.models.qwen3.model import Qwen3Model, Qwen3Prefix
 from alignheads.runtime.models.qwen3.text_decoder import attention_weights, decode
 from alignheads.runtime.policy.words import split_words
 
-_REPETITION_CHECK_TOKENS = 8
 _MIN_TOLERANCE_FRAMES = 3
 
 
@@ -36,7 +33,7 @@ class Captured:
     frames: np.ndarray
 
 
-def capture(model: SpeechModel, prefix: Prefix, read: bool = True) -> Captured:
+def capture(model: Qwen3Model, prefix: Qwen3Prefix, read: bool = True) -> Captured:
     """Decode greedily from `prefix`, whose cache is used up; `read` off: capture nothing.
 
     The query of a token is the one that predicts it, so the last prompt position is run again.
@@ -50,36 +47,36 @@ def capture(model: SpeechModel, prefix: Prefix, read: bool = True) -> Captured:
             rows.append(int(mx.argmax(weights[head, 0]).item()))
 
     prefix.cache.trim(1)
-    ids: list[int] = []
+    text = Continuation(token_budget(prefix.samples), model.vocabulary.end_ids)
     frames: list[list[int]] = []
     token = prompt.ids[-1]
-    for _ in range(resolve_max_new_tokens(None, audio_duration_sec=prefix.seconds)):
+    while True:
         embedded = engine.model.embed_tokens(mx.array([token]))[None]
         hidden = decode(engine.model, embedded, prefix.cache, observe=read_heads if read else None)
         token = int(mx.argmax(engine.lm_head(hidden[0, -1])).item())
-        if token in model.vocabulary.end_ids:
-            break
-        ids.append(token)
         frames.append(rows.copy())
         rows.clear()
-        if len(ids) % _REPETITION_CHECK_TOKENS == 0 and detect_repetition(ids):
+        if not text.take(token):
             break
+    ids = text.token_ids
     shape = (len(ids), model.num_layers, model.num_heads) if read else (len(ids), 0, 0)
-    return Captured(ids, np.array(frames, int).reshape(shape))
+    return Captured(ids, np.array(frames[: len(ids)], int).reshape(shape))
 
 
-def hits(model: SpeechModel, utterance: Utterance, captured: Captured) -> tuple[np.ndarray, int]:
+def hits(model: Qwen3Model, utterance: Utterance, captured: Captured) -> tuple[np.ndarray, int]:
     """Tokens of one clip that hit their gold word, [layers, heads], and of how many.
 
     The window is discovery's: max(3 frames, half the word) around the word's middle.
     """
-    transcript = model.transcript(captured.ids, utterance.language)
-    start = len(captured.ids) - len(transcript.token_ids)
-    parts = [model.vocabulary.token_bytes(i) for i in captured.ids[start:]]
-    targets = token_targets(split_words(parts, transcript.language), utterance.words or ())
+    language, start = model.language_name(utterance.language), 0
+    if language is None:
+        language, start = model.vocabulary.answer_head(captured.ids)
+    parts = [model.token_bytes(i) for i in captured.ids[start:]]
+    targets = token_targets(split_words(parts, language), utterance.words or ())
     frames = captured.frames[start:][targets.token]
-    middle = (targets.start_s + targets.end_s) / 2 * FRAMES_PER_SECOND
-    half = (targets.end_s - targets.start_s) / 2 * FRAMES_PER_SECOND
+    per_s = model.clock.frames(1.0)
+    middle = (targets.start_s + targets.end_s) / 2 * per_s
+    half = (targets.end_s - targets.start_s) / 2 * per_s
     window = np.maximum(_MIN_TOLERANCE_FRAMES, half)[:, None, None]
     inside = np.abs(frames + 0.5 - middle[:, None, None]) <= window
     return inside.sum(axis=0), len(targets)

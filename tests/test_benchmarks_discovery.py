@@ -46,10 +46,10 @@ def test_token_by_token_sees_what_one_pass_sees(plain, model, clips):
     samples = utterance.read()
     captured = plain.capture(model, model.prefill(samples, utterance.language))
     prefix = model.prefill(samples, utterance.language)
-    (ids,) = model.generate([prefix])
-    assert captured.ids == ids
+    (answer,) = model.generate([prefix])
+    assert captured.ids == list(answer.text_ids)
     layers = []
-    model.attention(prefix, ids, lambda _, weights: layers.append(weights))
+    model.attention(prefix, answer.text_ids, lambda _, weights: layers.append(weights))
     ours = np.stack([weights.argmax(-1).T for weights in layers], axis=1)
     assert captured.frames.shape == ours.shape
     # Two orders of summation: where two frames are nearly equal, either may win.
