@@ -44,4 +44,4 @@ def render_report_command(
 
 def main() -> None:
     """Entry point of `render-report`."""
-    run(render_report_command)
+    run(render_report_command, options={"benchmarks": "--benchmark"})

@@ -98,7 +98,9 @@ def test_limits_choose_the_best_that_keeps_them():
 
 
 def test_a_delay_that_cannot_be_had_says_what_can():
-    with pytest.raises(InputError, match=r"max-delay=0\.1: no trial has less delay than 0\.400 s"):
+    with pytest.raises(
+        InputError, match=r"max-delay=0\.1', but no trial has less delay than 0\.400 s"
+    ):
         select([(0.05, 0.4), (0.01, 0.9)], parse_rule("max-delay=0.1"))
     with pytest.raises(InputError, match="nothing to select"):
         select([], KNEE)
@@ -110,7 +112,7 @@ def test_a_delay_that_cannot_be_had_says_what_can():
      "max-delay=-1", "max-wer-increase=inf", "wer=1"],
 )  # fmt: skip
 def test_a_rule_that_is_none_is_refused_with_what_is_one(text):
-    with pytest.raises(InputError, match=r"--select is .*max-wer-increase"):
+    with pytest.raises(InputError, match=r"^select is .*max-wer-increase"):
         parse_rule(text)
 
 
@@ -160,9 +162,9 @@ def test_a_space_changes_only_what_it_searches(heads):
     ("given", "message"),
     [
         ({"border": "inches"}, "fraction or seconds"),
-        ({"max_heads": 18}, r"--max-heads is 18.*lists 17.*1 to 17"),
+        ({"max_heads": 18}, r"max_heads is 18.*lists 17.*1 to 17"),
         ({"max_heads": 0}, "1 to 17"),
-        ({"tune": ("sink_frames",)}, "cannot tune 'sink_frames'; --tune takes step_s, aggregate"),
+        ({"tune": ("sink_s",)}, "tune has 'sink_s', expected step_s or aggregate"),
     ],
 )
 def test_a_space_that_cannot_be_is_refused(heads, given, message):

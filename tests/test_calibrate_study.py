@@ -99,7 +99,9 @@ def test_no_two_trials_start_from_the_same_point():
 
 def test_a_study_of_something_else_is_refused_with_what_differs(tmp_path):
     run(opened(tmp_path / "j"), 1)
-    with pytest.raises(InputError, match=r"another corpus: demo \(2\), not demo \(3\).*--study"):
+    with pytest.raises(
+        InputError, match=r"another corpus: demo \(2\), not demo \(3\).*name as study"
+    ):
         opened(tmp_path / "j", parts={**PARTS, "corpus": "demo (3)"})
     with pytest.raises(InputError, match="another heads: none, not mine"):
         opened(tmp_path / "j", parts={**PARTS, "heads": "mine"})
@@ -366,7 +368,7 @@ def test_a_damaged_line_in_the_middle_is_refused_with_its_number(tmp_path):
 def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, content):
     path = tmp_path / "notes"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"notes is damaged: line 1 .*--storage"):
+    with pytest.raises(InputError, match=r"notes is damaged: line 1 .*another one as storage"):
         open_storage(str(path), None)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]

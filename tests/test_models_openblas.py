@@ -11,7 +11,14 @@ from alignheads.runtime.models.cpu.openblas import cpu_flags, kernels_for
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 SCRIPT = """
 import os
-from alignheads.runtime.models.cpu import openblas
+import importlib.util
+from pathlib import Path
+import alignheads
+# The file alone: its package would load the BLAS before the test has its say.
+path = Path(alignheads.__file__).parent / "runtime/models/cpu/openblas.py"
+spec = importlib.util.spec_from_file_location("openblas", path)
+openblas = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(openblas)
 {before}
 print(openblas.prefer_openblas(), openblas.core_of(openblas._loaded()[1]) or "unnamed",
       os.environ.get("OPENBLAS_CORETYPE"))

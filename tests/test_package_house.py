@@ -138,7 +138,10 @@ def test_what_is_usable_by_all_knows_no_room(path):
 
 def test_imports_are_seen_wherever_they_stand():
     seen = set(imports_of(ROOT / "discovery" / "cli.py"))
-    assert {"alignheads.commandline.run", "alignheads.reports.figures.heads"} <= seen
+    assert {
+        "alignheads.commandline.run",
+        "alignheads.reports.figures.registry.heads_figures",
+    } <= seen
     assert "alignheads.discovery.shards" in seen
 
 

@@ -564,7 +564,7 @@ def test_set_error_of_one_head_without_baselines():
 
 
 def test_set_error_needs_a_set():
-    with pytest.raises(InputError, match="discover them with --rank-by set"):
+    with pytest.raises(InputError, match="discover-heads --rank-by set"):
         curves.set_error_curve_info(ranked())
 
 

@@ -65,9 +65,12 @@ def render_report(
         InputError: nothing to report, or a file that cannot be read or written.
     """
     if timelines < 0:
-        raise InputError(f"timelines is {timelines}, expected 0 or more")
+        raise InputError(f"timelines is {timelines}, expected 0 or more", arguments=("timelines",))
     if not (benchmarks or heads or calibration or published):
-        raise InputError("nothing to report: give benchmarks, heads or calibration")
+        raise InputError(
+            "nothing to report: give benchmarks, heads or calibration",
+            arguments=("benchmarks", "heads", "calibration"),
+        )
     if out is not None:
         output_path(Path(out), force)
     report = Report(
