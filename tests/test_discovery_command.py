@@ -158,10 +158,10 @@ def test_a_folder_as_model_names_the_files(discover_command, tmp_path):
     [
         (("--clips", 0), "0 clips of demo:discover were asked for; expected 1 or more"),
         (("--clips", -3), "-3 clips"),
-        (("--cuts", -1), "--cuts is -1; expected 0 or more"),
+        (("--cuts", -1), "--cuts is -1, expected 0 or more"),
         (("--top", 0), "--top is 0; expected 1 or more"),
         (("--rank-by", "nonsense"), "cannot rank by 'nonsense'; known: hit_rate, monotonicity"),
-        (("--rank-by", "border_auc", "--cuts", 0), "needs --cuts 1 or more"),
+        (("--rank-by", "border_auc", "--cuts", 0), "needs --cuts of 1 or more"),
         (("--text", "both"), "known: hypothesis, reference"),
         (("--language", "klingon"), "does not know the language 'klingon'; it knows English"),
         (("--language", ""), "language is an empty string"),
