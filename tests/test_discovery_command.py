@@ -173,7 +173,7 @@ def test_a_folder_as_model_names_the_files(discover_command, tmp_path):
         (("--shard", "0/2"), "--shard is '0/2'"),
         (("--shard", "x"), "--shard is 'x'"),
         (("--shard", "17/17"), "shard 17/17 is empty: demo:discover has 16"),
-        (("--merge", "a.json"), "--merge needs two files or more"),
+        (("--merge", "a.json"), "--merge has 1 file, expected two or more"),
         (("--merge", "a.json", "--merge", "b.json"), "there are no sums a.sums.npz"),
         (("--merge", "a.json", "--merge", "b.json", "--shard", "1/2"), "leave --shard out"),
         (("--no-such-option",), "No such option"),
