@@ -160,7 +160,10 @@ def test_a_folder_as_model_names_the_files(discover_command, tmp_path):
         (("--clips", -3), "-3 clips"),
         (("--cuts", -1), "--cuts is -1, expected 0 or more"),
         (("--top", 0), "--top is 0, expected 1 or more"),
-        (("--rank-by", "nonsense"), "--rank-by is 'nonsense', expected one of hit_rate, monotonicity"),
+        (
+            ("--rank-by", "nonsense"),
+            "--rank-by is 'nonsense', expected one of hit_rate, monotonicity",
+        ),
         (("--rank-by", "border_auc", "--cuts", 0), "needs --cuts of 1 or more"),
         (("--text", "both"), "expected hypothesis or reference"),
         (("--language", "klingon"), "does not know the language 'klingon'; it knows English"),
