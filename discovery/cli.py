@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..corpora import Utterance
     from ..heads import HeadsFile
     from ..runtime.models.model import SpeechModel
+    from .discover import PreparedCorpus
     from .measure import Measurement
 
 
@@ -108,17 +109,8 @@ def discover_heads_command(
                 loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
                 shard=part, strict=strict, progress=progress,
             )  # fmt: skip
-        for line in prepared.part.counts.lines():
-            say(line)
-        with progress_bar("discovering heads") as progress:
-            found = discover.measure_corpus(
-                loaded, prepared, language, text, cuts, top=top, progress=progress
-            )
-        if strict and found.skipped:
-            name, reason = next(iter(found.skipped.items()))
-            raise InputError(f"{found.subject.corpus}: {name}: {reason}; mend it, or drop --strict")
-        if figures is not None:
-            example = prepared.part.utterances[0]
+        found = _score(loaded, prepared, language, text, cuts, top, strict)
+        example = prepared.part.utterances[0]
     heads = discover.heads_file(found, rank_by, top)
     heads.save(out)
     if part:
@@ -128,6 +120,28 @@ def discover_heads_command(
         _draw_attention(heads, loaded, example, language, figures)
     _report(heads, found, top)
     say(f"wrote {out} and {figure}")
+
+
+def _score(
+    model: SpeechModel,
+    prepared: PreparedCorpus,
+    language: str | None,
+    text: str,
+    cuts: int,
+    top: int,
+    strict: bool,
+) -> Measurement:
+    """Score every head, with progress; with `strict`, a skipped utterance is an InputError."""
+    from .discover import measure_corpus
+
+    for line in prepared.part.counts.lines():
+        say(line)
+    with progress_bar("discovering heads") as progress:
+        found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
+    if strict and found.skipped:
+        name, reason = next(iter(found.skipped.items()))
+        raise InputError(f"{found.subject.corpus}: {name}: {reason}; mend it, or drop --strict")
+    return found
 
 
 def _figure_path(figure: Path, out: Path, force: bool) -> Path:
