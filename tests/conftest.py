@@ -31,7 +31,7 @@ def pytest_terminal_summary(terminalreporter):
 def library_log():
     """A command that a test calls shows the library's log; what the next test sees is unchanged."""
     log = logging.getLogger("alignheads")
-    before = log.handlers, log.level, log.propagate
+    before = [*log.handlers], log.level, log.propagate
     yield
     log.handlers, log.level, log.propagate = before
 
