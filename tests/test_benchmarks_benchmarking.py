@@ -26,6 +26,7 @@ def test_a_bar_is_met_below_it_only(benchmarking, capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["met", "MISSED"]
 
 
+@pytest.mark.slow
 def test_every_bar_is_printed(benchmarking, capsys, monkeypatch, tmp_path, tiny):
     def few(name):
         corpus = load_corpus("demo:test")

@@ -33,6 +33,7 @@ def run(*arguments):
     return done
 
 
+@pytest.mark.slow
 def test_rankings_are_compared_at_each_number_of_heads(tmp_path):
     heads = load_heads("tiny")
     few = heads.model_copy(

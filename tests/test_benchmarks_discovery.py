@@ -75,6 +75,7 @@ def test_token_by_token_hits_are_discoverys(plain, model, clips):
     np.testing.assert_allclose(total / tokens, found.totals.scores()["hit_rate"][0], atol=0.01)
 
 
+@pytest.mark.slow
 def test_prints_its_ratios():
     done = run("--clips", "2", "--counts", "2,3", "--repeats", "1", "--cuts", "1")
     assert done.returncode == 0, done.stderr

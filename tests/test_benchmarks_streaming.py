@@ -188,6 +188,7 @@ def run(*options):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_prints_the_table_and_its_bars(config):
     done = run("--config", config, "--clips", 1, "--sections", "table")
     assert done.returncode == 0, done.stderr
@@ -205,6 +206,7 @@ def test_prints_the_table_and_its_bars(config):
     assert len(shown) == 7 + 3 + 2 * 2
 
 
+@pytest.mark.slow
 def test_prints_a_long_stream_and_sessions(config):
     done = run("--config", config, "--clips", 2, "--sections", "", "--hour", "--minutes", 0.3,
                "--sessions", 2, "--session-seconds", 3)  # fmt: skip

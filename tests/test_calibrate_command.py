@@ -223,7 +223,7 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--max-heads", 18], "--max-heads is 18, but the heads file of tiny lists 17"),
         (["--select", "best"], "--select is 'best', expected knee"),
         (["--border", "frames"], "expected fraction or seconds"),
-        (["--tune", "heads"], "cannot tune 'heads'"),
+        (["--tune", "heads"], "--tune has 'heads', expected step_s or aggregate"),
         (["--phases", 0], "--phases is 0"),
         (["--holdout", 1], "--holdout is 1.0"),
         (["--clips", 0], "0 clips"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def imports_of(path, *leave_out):
     Parts of it for which a function in `leave_out` is true are not looked at.
     """
     package = ["alignheads", *path.relative_to(ROOT).parts[:-1]]
-    waiting = [ast.parse(path.read_text())]
+    waiting = [parsed(path)]
     for node in waiting:
         if any(is_left_out(node) for is_left_out in leave_out):
             continue
@@ -95,6 +96,11 @@ def imports_of(path, *leave_out):
             base = [*above, *(node.module or "").split(".")]
             # `from .. import heads` names a room only in what is imported.
             yield from (".".join(filter(None, [*base, alias.name])) for alias in node.names)
+
+
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
 
 
 def named(path):
@@ -218,7 +224,7 @@ def test_circles_are_seen_through_functions_and_over_several_modules():
 
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_imports_inside_the_package_are_relative(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and not node.level:
             assert (node.module or "").split(".")[0] != "alignheads"
         elif isinstance(node, ast.Import):
