@@ -217,4 +217,4 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
 
 def main() -> None:
     """Entry point of `discover-heads`."""
-    run(discover_heads_command)
+    run(discover_heads_command, options={"heads_paths": "--merge"})

@@ -346,7 +346,7 @@ def test_processes_may_write_at_once(tmp_path):
     assert len(DecodeStore(path)) == 120
 
 
-def test_a_full_disk_is_told_once_and_the_sweep_goes_on_in_memory(tmp_path, capsys):
+def test_a_full_disk_is_told_once_and_the_sweep_goes_on_in_memory(tmp_path, caplog):
     store = DecodeStore(tmp_path / "store.sqlite")
     pages = store._file.execute("pragma page_count").fetchone()[0]
     store._file.execute(f"pragma max_page_count = {pages}")
@@ -354,16 +354,17 @@ def test_a_full_disk_is_told_once_and_the_sweep_goes_on_in_memory(tmp_path, caps
         store.put(f"{index}", record())
     assert store.find("0", ()) is not None
     assert store.find("399", ()) is not None
-    told = capsys.readouterr().err.strip().splitlines()
+    told = [(one.levelname, one.getMessage()) for one in caplog.records]
     assert len(told) == 1
-    assert "full" in told[0]
+    assert told[0][0] == "WARNING"
+    assert "full" in told[0][1]
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 40])
 def test_another_file_in_the_place_of_the_store_is_refused(tmp_path, content):
     path = tmp_path / "store.sqlite"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"store\.sqlite .*not a database.*--store"):
+    with pytest.raises(InputError, match=r"store\.sqlite .*not a database.*another folder"):
         DecodeStore(path)
     assert path.read_bytes() == content
 

@@ -205,11 +205,11 @@ def test_a_transcript_that_matches_nothing_is_skipped_by_name_and_alone_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text": "both"}, "text 'both'; known: hypothesis, reference"),
-        ({"rank_by": "luck"}, "'luck'; known: hit_rate"),
-        ({"top": 0}, "--top is 0"),
-        ({"cuts": -1}, "--cuts is -1"),
-        ({"rank_by": "border_auc", "cuts": 0}, "needs --cuts 1"),
+        ({"text": "both"}, "^text is 'both', expected hypothesis or reference"),
+        ({"rank_by": "luck"}, "^rank_by is 'luck', expected one of hit_rate"),
+        ({"top": 0}, "^top is 0"),
+        ({"cuts": -1}, "^cuts is -1"),
+        ({"rank_by": "border_auc", "cuts": 0}, "^rank_by is 'border_auc', which needs cuts of 1"),
         ({"clips": 0}, "0 clips"),
         ({"language": "klingon"}, "does not know the language 'klingon'"),
         ({"aligner": "magic"}, "no aligner 'magic'"),

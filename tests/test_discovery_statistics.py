@@ -186,10 +186,10 @@ def test_time_errors_follow_the_exact_clock():
 
 
 def test_windows_are_as_many_seconds_by_any_clock():
-    goal = targets((2.0, 2.1))
+    goal = targets((2.0, 2.11))
     found = counted(one_hot(np.arange(200)[:, None], 200), goal, EvenClock())
-    # 0.24 s on either side of 2.05 s, and a sink of 0.6 s.
-    assert np.flatnonzero(found.hits).tolist() == list(range(90, 115))
+    # 0.23 s is 12 frames of 20 ms: centres from 1.815 to 2.295 s. The sink is 0.6 s.
+    assert np.flatnonzero(found.hits).tolist() == list(range(91, 115))
     assert found.sinks.sum() == 30
     assert distance_bins(50.0) == 155
     assert distance_bins(13.0) == 40
