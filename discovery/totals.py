@@ -73,6 +73,11 @@ class HeadTotals:
                 f"cannot add scores of {self.shape} (layers, heads) and {other.shape}: "
                 "they are of different models"
             )
+        if self.frames_per_s != other.frames_per_s:
+            raise InputError(
+                f"cannot add scores counted at {self.frames_per_s:g} and "
+                f"{other.frames_per_s:g} frames a second: they are of different models"
+            )
         both = HeadTotals(*self.shape, self.frames_per_s)
         both.arrays = {name: array + other.arrays[name] for name, array in self.arrays.items()}
         return both

@@ -122,8 +122,9 @@ class Planted:
         ids = tuple(self.text[len(committed_ids) :])
         rows = len(ids) + self.ended
         frames = np.arange(rows * 3).reshape(rows, 3)
+        probabilities = np.array([*ids, 1][:rows]) / 8  # of each token its number, and of the end 1
         return Hypothesis(
-            ids, "English", np.median(frames, axis=1), frames, np.full(rows, 0.5), 50, self.ended
+            ids, "English", np.median(frames, axis=1), frames, probabilities, 50, self.ended
         )
 
     def open_source(self, heads, aggregate="median"):
@@ -155,7 +156,7 @@ def test_one_decode_answers_for_all_that_runs_along_it():
     assert found.token_ids == (5, 6)
     assert found.head_frames.tolist() == [[6, 7, 8], [9, 10, 11], [12, 13, 14]]
     assert found.frames.tolist() == [7, 10, 13]
-    assert found.probabilities.tolist() == [0.5] * 3
+    assert found.probabilities.tolist() == [5 / 8, 6 / 8, 1 / 8]
     assert found.language == "English"
     for committed in ([1, 2], [1, 2, 3], [1, 2, 3, 4, 5, 6]):
         assert ask(replay, committed).token_ids == tuple([1, 2, 3, 4, 5, 6][len(committed) :])
@@ -227,6 +228,18 @@ def test_the_live_decoder_follows_the_stream_it_is_asked_about():
     assert live.calls == ["reset", "drop 320", "reset"]
 
 
+def test_a_source_that_is_reset_is_a_new_stream():
+    live = Planted([1, 2])
+    source = source_of(planted_replay(live))
+    source.hypothesis(AUDIO, 0, [], "English")
+    source.drop(320)
+    source.reset()
+    source.hypothesis(AUDIO, 0, [], "English")  # replayed, as nothing is dropped any more
+    assert len(live.asked) == 1
+    source.hypothesis(AUDIO[:-160], 0, [], "English")
+    assert live.calls == ["reset", "drop 320", "reset"]
+
+
 def test_fewer_heads_are_the_first_columns():
     replay = planted_replay(Planted([1, 2]))
     two, one = ask(replay, [], head_count=2), ask(replay, [], head_count=1)
@@ -237,6 +250,9 @@ def test_fewer_heads_are_the_first_columns():
 
 def test_heads_that_are_not_the_first_of_the_ranked_ones_have_no_answer():
     model = planted_replay(Planted([1])).recording("one")
+    for heads in (HEADS[::-1], [*HEADS, (3, 3)]):
+        with pytest.raises(ValueError, match="not the first of the ranked heads"):
+            model.open_source(heads)
     with pytest.raises(ValueError, match="not the first of the ranked heads"):
         model.open_source(HEADS[1:])
 
@@ -396,13 +412,27 @@ def test_the_engines_files_and_no_others_make_stored_answers_stale(tmp_path):
 
 def test_what_decides_a_trial_is_in_the_version_of_its_study(tmp_path):
     package = copied(tmp_path)
-    for name, is_changed in (
-        ("runtime/models/qwen3/source.py", True),
-        ("runtime/policy/policy.py", True),
-        ("runtime/stream/decoder.py", True),
-        ("evaluate/latency.py", True),
-        ("runtime/stream/cli.py", False),
-        ("reports/figures/style.py", False),
-        ("calibrate/report.py", False),
-    ):
-        assert changes(package, code_version, package / name) == is_changed, name
+    paths = sorted(package.rglob("*.py"))
+    found = {p.relative_to(package) for p in paths if changes(package, code_version, p)}
+    rooms = ("runtime/models", "runtime/policy", "runtime/stream", "evaluate", "corpora")
+    decides = {
+        p.relative_to(package)
+        for p in paths
+        if p.name != "cli.py" and any(package / room in p.parents for room in rooms)
+    }
+    assert found == decides
+
+
+def test_a_module_that_is_added_or_renamed_makes_stored_answers_stale(tmp_path):
+    package = copied(tmp_path)
+
+    def version():
+        engine_version.cache_clear()
+        return engine_version(package)
+
+    before = version()
+    added = package / "runtime" / "models" / "qwen3" / "more.py"
+    added.touch()
+    with_more = version()
+    added.rename(added.with_name("other.py"))
+    assert len({before, with_more, version()}) == 3

@@ -209,7 +209,7 @@ def test_a_transcript_that_matches_nothing_is_skipped_by_name_and_alone_refused(
         ({"rank_by": "luck"}, "^rank_by is 'luck', expected one of hit_rate"),
         ({"top": 0}, "^top is 0"),
         ({"cuts": -1}, "^cuts is -1"),
-        ({"rank_by": "border_auc", "cuts": 0}, "needs cuts of 1"),
+        ({"rank_by": "border_auc", "cuts": 0}, "^rank_by is 'border_auc', which needs cuts of 1"),
         ({"clips": 0}, "0 clips"),
         ({"language": "klingon"}, "does not know the language 'klingon'"),
         ({"aligner": "magic"}, "no aligner 'magic'"),

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from numpy_model import EvenClock
 
 from alignheads.discovery import totals as totals_module
 from alignheads.discovery.mapping import TokenTargets
@@ -184,27 +185,24 @@ def test_time_errors_follow_the_exact_clock():
         assert np.flatnonzero(counts).tolist() == [0]
 
 
-class EvenClock:
-    """50 frames a second."""
-
-    def count(self, samples):
-        return samples // 320
-
-    def span_s(self, frame):
-        return frame / 50, (frame + 1) / 50
-
-    def frames(self, seconds):
-        return 50.0 * seconds
-
-
 def test_windows_are_as_many_seconds_by_any_clock():
-    goal = targets((2.0, 2.1))
+    goal = targets((2.0, 2.11))
     found = counted(one_hot(np.arange(200)[:, None], 200), goal, EvenClock())
-    # 0.24 s on either side of 2.05 s, and a sink of 0.6 s.
-    assert np.flatnonzero(found.hits).tolist() == list(range(90, 114))
+    # 0.23 s is 12 frames of 20 ms: centres from 1.815 to 2.295 s. The sink is 0.6 s.
+    assert np.flatnonzero(found.hits).tolist() == list(range(91, 115))
     assert found.sinks.sum() == 30
     assert distance_bins(50.0) == 155
     assert distance_bins(13.0) == 40
+    assert HeadTotals(1, 2, 50).arrays["border"].shape[-1] == 155
+
+
+def test_time_errors_and_gold_frames_follow_another_clock():
+    goal = targets((0.5, 0.7))  # frames 25 to 34
+    first, last = gold_frames(goal, FrameTimes.of(EvenClock(), 100))
+    assert (first.tolist(), last.tolist()) == ([25], [34])
+    # Frame 24 has its centre at 0.49 s, 0.11 s from the middle of the word.
+    counts = counted(one_hot([[24]], 100), goal, EvenClock()).error_counts[0]
+    assert np.flatnonzero(counts).tolist() == [5]
 
 
 # Quantiles from histograms
@@ -321,6 +319,8 @@ def test_adding_leaves_both_parts_as_they_were():
 def test_totals_of_other_shapes_do_not_add():
     with pytest.raises(InputError, match="different models"):
         HeadTotals(2, 3, RATE) + HeadTotals(2, 4, RATE)
+    with pytest.raises(InputError, match="13 and 50 frames a second"):
+        HeadTotals(2, 3, 13) + HeadTotals(2, 3, 50)
 
 
 def test_scores_of_nothing_are_undefined_and_not_zero():

@@ -31,7 +31,7 @@ def kept(frames, audio_frames=100, **given_):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({}, "border_fraction or border_s: neither is given"),
+        ({}, "border_fraction or border_s, and neither is given"),
         ({"border_s": 1, "border_fraction": 0.2}, "both are given"),
         ({"border_s": 0}, "border_s is 0"),
         ({"border_s": math.nan}, "border_s is nan"),

@@ -20,6 +20,7 @@ import jiwer
 import numpy as np
 
 from alignheads import SpeechModel, discover_heads
+from alignheads.runtime.models.protocol import text_of
 
 from .held_out import HeldOut, digit_strings, known_texts, sentences, turns
 from .speech import SAMPLE_RATE
@@ -34,7 +35,7 @@ def texts(model: SpeechModel, clips: Iterable[np.ndarray]) -> list[str]:
     for batch in _batched(clips):
         floats = [c / 32768 if c.dtype == np.int16 else c for c in batch]
         prefixes = [model.prefill(samples) for samples in floats]
-        found += [model.transcript(ids).text for ids in model.generate(prefixes)]
+        found += [text_of(model, one.text_ids).strip() for one in model.generate(prefixes)]
     return found
 
 

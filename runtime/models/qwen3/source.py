@@ -206,8 +206,8 @@ def group_frames(head_frames: np.ndarray, weights: np.ndarray | None) -> np.ndar
         head_frames: [rows, heads], of which the median is taken, unless there are
         weights: [rows, heads, audio frames], whose mean decides.
     """
-    if not len(head_frames):
-        return np.zeros(0)
+    if not head_frames.size:  # no rows, or no heads were asked for
+        return np.zeros(len(head_frames))
     if weights is None:
         return np.median(head_frames, axis=1)
     return weights.mean(axis=1).argmax(axis=-1).astype(float)
