@@ -18,7 +18,8 @@ from alignheads.commandline import run, say
 from alignheads.corpora import load_corpus
 from alignheads.evaluate import measure
 from alignheads.evaluate.benchmark import Job, benchmark
-from alignheads.evaluate.result import BenchmarkFile, load_benchmark
+from alignheads.evaluate.load import load_benchmark
+from alignheads.evaluate.result import BenchmarkFile
 from alignheads.evaluate.scores import totals
 from alignheads.heads.load import load_heads
 from alignheads.reports.page.report import Report

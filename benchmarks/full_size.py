@@ -26,6 +26,7 @@ import numpy as np
 import typer
 
 from alignheads.commandline import run, say
+from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ LANGUAGES = (
     "Persian", "Greek", "Romanian", "Hungarian", "Macedonian",
 )  # fmt: skip
 FRAMES_PER_SECOND = 13
-SAMPLE_RATE = 16_000
 _BLOCK = 1 << 24
 _LETTERS = 4
 _SLOWEST_TURN = 0.01  # radians a position; slower ones tell near positions apart no more

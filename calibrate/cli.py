@@ -204,10 +204,11 @@ def _again() -> str:
 
 
 def _draw(found: Calibration, figure: Path) -> None:
-    from ..reports.figures.calibration import pareto, pareto_info
+    from ..reports.figures.registry import calibration_figures
     from ..reports.figures.style import save_figure
 
-    save_figure(pareto(pareto_info(found.report)), figure)
+    for one in calibration_figures(found.report):
+        save_figure(one.draw(one.info), figure)
 
 
 def _report(sweep: Sweep, found: Calibration) -> None:

@@ -21,6 +21,7 @@ from ..runtime.stream.config import DecoderConfig, chosen_config
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
+from .load import load_benchmark
 from .measure import DETECT, Decoder, decoders, run_decoder
 from .normalise import normalise, scoring_language
 from .result import (
@@ -36,7 +37,6 @@ from .result import (
     Observation,
     Run,
     Trace,
-    load_benchmark,
 )
 from .scores import scored, totals
 

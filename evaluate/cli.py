@@ -126,7 +126,7 @@ def benchmark_decoder_command(
 def _show(path: Path) -> None:
     from rich.console import Console
 
-    from .result import load_benchmark
+    from .load import load_benchmark
     from .tables import stated_table, totals_table
 
     file = load_benchmark(path)

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import InputError
 from .intervals import Difference, paired_difference
+from .load import load_benchmark
 from .normalise import NORMALISERS, Normaliser
 from .record import Record
-from .result import Run, Utterance, load_benchmark
+from .result import Run, Utterance
 from .scores import delay_sums, word_sums
 
 

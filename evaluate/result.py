@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from ..files import json_text, replacing
 from .error_rates import ErrorRate, SpaceErrors
 from .latency import CommittedWord, Distribution, Latency, Times
 from .normalise import NORMALISERS, Normaliser
@@ -216,27 +216,3 @@ def _each_once(names: Sequence[str], what: str) -> None:
         if name in seen:
             raise ValueError(f"{what}: {name!r} stands twice")
         seen.add(name)
-
-
-def load_benchmark(path: Path) -> BenchmarkFile:
-    """The benchmark file at `path`, ours or in the published layout (see `published.py`).
-
-    Raises:
-        InputError: no such file, not a benchmark file, cut off, or of another schema version.
-    """
-    from .published import from_published, is_published
-
-    text = read_text(path, KIND, HINT)
-    content = parse_json(text, path, KIND)
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds {shown(content)}, expected a {KIND}: a JSON object")
-    if is_published(content):
-        return from_published(content, path)
-    if "schema_version" not in content or "runs" not in content:
-        raise InputError(f"{path} is no {KIND}: it has no schema_version or no runs; {HINT}")
-    check_version(content, SCHEMA_VERSION, path)
-    try:
-        # JSON mode: strict, so that "3" and true are no numbers.
-        return BenchmarkFile.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error, BenchmarkFile.model_fields)}") from error

@@ -21,8 +21,8 @@ from alignheads.evaluate import measure
 from alignheads.evaluate.cli import main
 from alignheads.evaluate.items import GAP_S, make_items, shown_items
 from alignheads.evaluate.journal import journal_path
+from alignheads.evaluate.load import load_benchmark
 from alignheads.evaluate.measure import Decoder, decoders
-from alignheads.evaluate.result import load_benchmark
 from alignheads.evaluate.traces import packed_mel, unpacked_mel
 from alignheads.runtime.models.spectrogram import Spectrogram
 from alignheads.runtime.stream.config import DecoderConfig

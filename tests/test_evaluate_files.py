@@ -14,6 +14,7 @@ from alignheads.errors import InputError
 from alignheads.evaluate.compare import compare_files
 from alignheads.evaluate.journal import Done, Journal, check_subject, read_journal
 from alignheads.evaluate.latency import CommittedWord, Times
+from alignheads.evaluate.load import load_benchmark
 from alignheads.evaluate.result import (
     BenchmarkFile,
     CorpusInfo,
@@ -22,7 +23,6 @@ from alignheads.evaluate.result import (
     Observation,
     Run,
     RunSettings,
-    load_benchmark,
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
 

@@ -151,15 +151,6 @@ def test_imports_are_seen_wherever_they_stand():
     assert "alignheads.discovery.shards" in seen
 
 
-KNOWN_CIRCLES = [
-    # result imports published in a function, published imports scores, and scores result.
-    {"evaluate/published.py", "evaluate/result.py", "evaluate/scores.py"},
-    # server imports session in functions, and session takes the name of the backend from server.
-    {"runtime/whisperlivekit/server.py", "runtime/whisperlivekit/session.py"},
-]
-"""Circles that are still to be opened. Nothing may be added; what is opened is taken out."""
-
-
 def import_graph():
     """By module, as `corpora/load.py`: the modules that it imports, in functions too.
 
@@ -209,7 +200,7 @@ def circles(graph):
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    assert circles(import_graph()) == KNOWN_CIRCLES
+    assert circles(import_graph()) == []
 
 
 def test_circles_are_seen_through_functions_and_over_several_modules():

@@ -17,7 +17,8 @@ from test_evaluate_files import file_of, observation, published_file, run_of, ti
 from test_reports_figures import check_texts, drawn_texts
 
 from alignheads.evaluate.latency import CommittedWord
-from alignheads.evaluate.result import CorpusInfo, Machine, load_benchmark
+from alignheads.evaluate.load import load_benchmark
+from alignheads.evaluate.result import CorpusInfo, Machine
 from alignheads.evaluate.trace_types import AudioPart, DecodingStep, GoldWord, TokenStep, Trace
 from alignheads.evaluate.traces import packed_mel
 from alignheads.reports.cli import main
@@ -555,7 +556,7 @@ def test_a_page_needs_no_engine(tmp_path):
     traced_file(tmp_path).save(tmp_path / "b.json")
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from alignheads.evaluate.result import load_benchmark\n"
+        "from alignheads.evaluate.load import load_benchmark\n"
         "from alignheads.reports.page.report import Report\n"
         "Report([(Path('b.json'), load_benchmark(Path('b.json')))]).html()\n"
         "assert not {'mlx', 'mlx_qwen3_asr', 'optuna'} & set(sys.modules)"

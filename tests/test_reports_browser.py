@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alignheads.evaluate.result import load_benchmark
+from alignheads.evaluate.load import load_benchmark
 from alignheads.heads.load import load_heads
 from alignheads.reports.page.report import Report
 

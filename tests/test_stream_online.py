@@ -172,7 +172,8 @@ def test_a_word_that_a_detector_cut_into_is_whole(processor, clips, silence_s):
         assert session.end == pytest.approx(end_s)
         words = inserted(session, clips[2][cut:], end_s) + session.finish()[0]
         assert plain(words)[-len(whole) :] == plain(whole)
-        assert words[-1].end == pytest.approx(whole[-1].end - cut_s + end_s, abs=0.1)
+        # Seconds restart elsewhere in it: a frame of 80 ms, and one cut to 40 ms.
+        assert words[-1].end == pytest.approx(whole[-1].end - cut_s + end_s, abs=0.125)
 
 
 def test_of_a_silence_no_more_than_its_length_is_heard(processor, clips):

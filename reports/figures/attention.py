@@ -205,7 +205,7 @@ def _draw_attention(axes: Axes, info: AttentionOverMel, label_every: float):
     axes.scatter(
         [x for x, _ in dots],
         [row for _, row in dots],
-        s=13,
+        s=12,
         color="white",
         edgecolor=INK,
         linewidth=0.8,

@@ -176,7 +176,7 @@ def pareto(info: Pareto) -> Figure:
                 label="published settings",
             )  # fmt: skip
         if info.chosen is not None:
-            axes.plot(*info.chosen, "*", color=GREEN, markersize=13, label=CHOSEN, linestyle="none")
+            axes.plot(*info.chosen, "*", color=GREEN, markersize=12, label=CHOSEN, linestyle="none")
         axes.set(xlabel="mean emission delay (s of audio)", ylabel="word error rate (%)")
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2,

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...calibrate.result import CalibrationFile
 from ...errors import InputError
-from ...evaluate.result import BenchmarkFile, Run, Utterance, load_benchmark
+from ...evaluate.load import load_benchmark
+from ...evaluate.result import BenchmarkFile, Run, Utterance
 from ...files import output_folder, output_path, replacing
 from ...heads import HeadsFile, load_heads
 from .. import rows as words

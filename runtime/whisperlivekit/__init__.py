@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .server import BACKEND, PROGRAM, check_version, register, serve
+from .backend import BACKEND
+from .server import PROGRAM, check_version, register, serve
 
 __all__ = ["BACKEND", "PROGRAM", "check_version", "register", "serve"]

@@ -28,10 +28,10 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from ...errors import InputError
+from .backend import BACKEND
 
 _log = logging.getLogger(__name__)
 
-BACKEND = "qwen3-mlx-simul"
 PROGRAM = "wlk-alignheads"
 _OLDEST, _TOO_NEW = (0, 2, 26), (0, 2, 27)
 _INSTALL = "pip install 'alignheads[whisperlivekit]'"

@@ -26,7 +26,7 @@ from ..models.languages import language_code
 from ..models.model import SpeechModel
 from ..stream.config import DecoderConfig, chosen_config
 from ..stream.online import LONGEST_PAUSE_S, OnlineProcessor, OnlineWord, SessionClosed
-from .server import BACKEND
+from .backend import BACKEND
 
 _SETTINGS = ("border_fraction", "border_s", "step_s")
 _AUTO = "auto"

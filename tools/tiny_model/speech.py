@@ -16,7 +16,7 @@ import espeakng_loader
 import numpy as np
 import soxr
 
-SAMPLE_RATE = 16_000
+from alignheads.corpora.audio import SAMPLE_RATE
 
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, at once
 _PHONEME_EVENTS = 1  # espeakINITIALIZE_PHONEME_EVENTS
