@@ -109,8 +109,9 @@ def calibrate_command(
 
     Streams a corpus with many settings and writes the best one as decoder_config.json, every
     trial as calibration.json, and the front as pareto.png. Each state of the decoder is decoded
-    once and then replayed, so that trials are nearly free. Without options: the bundled tiny
-    model on the bundled speech.
+    once and then replayed, so that trials are nearly free. At most 200 utterances of each corpus
+    are used, unless --clips says otherwise. Without options: the bundled tiny model on the
+    bundled speech.
     """
     report = report or out.with_name("calibration.json")
     figure = figure or out.with_name("pareto.png")
@@ -255,4 +256,4 @@ def _cell(estimate, scale: float) -> str:
 
 def main() -> None:
     """Entry point of `calibrate`."""
-    run(calibrate_command)
+    run(calibrate_command, options={"cache": "--alignments"})

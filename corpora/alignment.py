@@ -170,7 +170,7 @@ class _Cache:
                 self._take(line)
             if b"\n" in content and not self._entries:
                 raise InputError(
-                    f"{path} is not an alignment cache; give another file as cache",
+                    f"{path} is no file of word times; give another one as cache",
                     arguments=("cache",),
                 )
             with path.open("ab") as file:

@@ -231,4 +231,4 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
 
 def main() -> None:
     """Entry point of `discover-heads`."""
-    run(discover_heads_command, options={"heads_paths": "--merge"})
+    run(discover_heads_command, options={"heads_paths": "--merge", "cache": "--alignments"})

@@ -133,7 +133,7 @@ def observe(
             model, decoder, samples, _given(item, language), steps.append if is_traced else None
         )
     except InputError as error:
-        raise InputError(f"{item.id}: {error}") from error
+        raise InputError(f"{item.id}: {error}", arguments=error.arguments) from error
     except Exception as error:
         error.add_note(f"while decoding {item.id} ({decoder.name})")
         raise

@@ -72,12 +72,23 @@ def _print(source: str, compare: str | None, compact: bool, top: int | None) -> 
             raise InputError("give --compact or --compare, not both")
         print(compact_text(heads.compact if top is None else heads.top(top)))
         return
-    from .show import print_comparison, print_heads
+    from rich.console import Console
+    from rich.text import Text
 
+    from .show import shown_comparison, shown_heads
+
+    console = Console(highlight=False)
+    in_terminal = console.is_terminal
+    if not in_terminal:
+        # A pipe has no width: cut nothing.
+        console = Console(highlight=False, width=10_000)
     if compare is not None:
-        print_comparison(heads, load_heads(compare), source, compare, top or 20)
+        other = load_heads(compare)
+        parts = shown_comparison(heads, other, source, compare, top or 20, in_terminal=in_terminal)
     else:
-        print_heads(heads, top or 20)
+        parts = shown_heads(heads, top or 20, in_terminal=in_terminal)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _convert(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,36 +13,41 @@ from .compare import compare_heads
 from .schema import HIT_RATE, HeadsFile, Ranking
 
 
-def print_heads(heads: HeadsFile, top: int) -> None:
-    """Print what the file says of itself, and its best `top` heads (or as many as it lists)."""
-    console = _console()
-    for name, value in _summary(heads):
-        console.print(Text(f"{name:<13}{printable(value)}"), soft_wrap=True)
-    console.print()
-    console.print(_table(console, *head_rows(heads, top)))
+def shown_heads(heads: HeadsFile, top: int, *, in_terminal: bool) -> list[Text | Table]:
+    """What the file says of itself, and its best `top` heads (or as many as it lists).
+
+    Lines and a table, to be printed in this order; `in_terminal`: the table is ruled and may wrap.
+    """
+    lines = [Text(f"{name:<13}{printable(value)}") for name, value in _summary(heads)]
+    return [*lines, Text(), _table(*head_rows(heads, top), in_terminal)]
 
 
-def print_comparison(
-    first: HeadsFile, second: HeadsFile, first_name: str, second_name: str, top: int
-) -> None:
-    """Print how many of the best heads two files share, and how alike their scores rank.
+def shown_comparison(
+    first: HeadsFile,
+    second: HeadsFile,
+    first_name: str,
+    second_name: str,
+    top: int,
+    *,
+    in_terminal: bool,
+) -> list[Text | Table]:
+    """How many of the best heads two files share, and how alike their scores rank.
+
+    Lines and a table, as `shown_heads` gives them.
 
     Raises:
         InputError: the files are for models of different shapes.
     """
     found = compare_heads(first, second, sorted({20, top}))
-    console = _console()
-    for letter, name, heads in (("A", first_name, first), ("B", second_name, second)):
-        console.print(
-            Text(f"{letter}  {printable(name)}: {printable(heads.model)}, {_measured_on(heads)}"),
-            soft_wrap=True,
-        )
-    console.print()
+    lines = [
+        Text(f"{letter}  {printable(name)}: {printable(heads.model)}, {_measured_on(heads)}")
+        for letter, name, heads in (("A", first_name, first), ("B", second_name, second))
+    ]
     rows = [[f"best {k} in both", f"{shared} of {k}"] for k, shared in found.overlaps.items()]
     for metric, rho in found.correlations.items():
         value = "undefined" if rho is None else f"{rho:.3f}"
         rows.append([f"Spearman's rho of {printable(metric)}", value])
-    console.print(_table(console, ["comparison", "value"], rows))
+    return [*lines, Text(), _table(["comparison", "value"], rows, in_terminal)]
 
 
 def head_rows(heads: HeadsFile, top: int) -> tuple[list[str], list[list[str]]]:
@@ -126,16 +130,10 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
 
 
-def _table(console: Console, columns: list[str], rows: list[list[str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+def _table(columns: list[str], rows: list[list[str]], in_terminal: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD if in_terminal else None, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column), justify="left", no_wrap=not console.is_terminal)
+        table.add_column(Text(column), justify="left", no_wrap=not in_terminal)
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width: cut nothing.
-    return console if console.is_terminal else Console(highlight=False, width=10_000)

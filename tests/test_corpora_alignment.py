@@ -200,7 +200,7 @@ def test_a_line_cut_off_by_a_kill_is_done_again(corpus: Corpus, tmp_path: Path):
 def test_a_file_that_is_no_cache_is_left_as_it_is(corpus: Corpus, tmp_path: Path):
     cache = tmp_path / "thesis.txt"
     cache.write_text("years of work\nno newline at the end")
-    with pytest.raises(InputError, match="not an alignment cache"):
+    with pytest.raises(InputError, match="is no file of word times"):
         align_utterances(corpus, EvenAligner(), cache)
     assert cache.read_text() == "years of work\nno newline at the end"
     with pytest.raises(InputError, match="alignment cache"):

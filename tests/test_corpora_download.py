@@ -1,5 +1,6 @@
 import hashlib
 import io
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -113,6 +114,15 @@ def test_fetched_once_and_said_before(server: Server, tmp_path: Path, capsys, ca
     assert str(tmp_path) in first
     assert fetch_archive(archive, tmp_path, server.url) == folder
     assert len(server.requests) == 1
+
+
+def test_each_tenth_of_a_download_is_logged_once(server: Server, tmp_path: Path, caplog):
+    caplog.set_level("INFO", "alignheads")
+    fetch_archive(serve(server), tmp_path, server.url)
+    percents = [int(found[1]) for found in re.finditer(r"MB \((\d+) %\)", caplog.text)]
+    assert percents[-1] == 100
+    tenths = [percent // 10 for percent in percents]
+    assert tenths == sorted(set(tenths))
 
 
 def test_a_dropped_connection_is_taken_up_where_it_broke(server: Server, tmp_path: Path):

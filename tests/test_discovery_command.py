@@ -470,3 +470,13 @@ def test_a_shard_does_not_overwrite_sums(discover_command, tmp_path):
     assert code == 2
     assert "heads.sums.npz exists" in err
     assert [p.name for p in tmp_path.iterdir()] == ["heads.sums.npz"]
+
+
+def test_a_file_that_holds_no_word_times_is_told_by_its_option(discover_command, tmp_path):
+    pytest.importorskip("pocketsphinx")
+    (tmp_path / "notes.txt").write_text("mine\nalone\n")
+    options = ("--clips", 2, "--aligner", "pocketsphinx", "--alignments", "notes.txt")
+    code, out, err = discover_command(*options)
+    assert (code, out) == (2, "")
+    assert "notes.txt is no file of word times; give another one as --alignments" in err
+    assert (tmp_path / "notes.txt").read_text() == "mine\nalone\n"

@@ -119,6 +119,58 @@ def test_messages_of_the_library_name_no_options(path):
     assert stray == []
 
 
+def messages_with_arguments(path):
+    """(line, message, arguments) of each InputError whose message stands in the call itself."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError"):
+            continue
+        names = [
+            part.value
+            for keyword in node.keywords
+            if keyword.arg == "arguments"
+            for part in ast.walk(keyword.value)
+            if isinstance(part, ast.Constant)
+        ]
+        message = node.args[0]
+        if names and isinstance(message, ast.Constant):
+            yield node.lineno, message.value, names
+        elif names and isinstance(message, ast.JoinedStr):
+            parts = (
+                part.value if isinstance(part, ast.Constant) else "…" for part in message.values
+            )
+            yield node.lineno, "".join(map(str, parts)), names
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_argument_stands_once_in_its_message(path):
+    # Twice, and a word of the sentence would be shown as an option too.
+    for line, message, names in messages_with_arguments(path):
+        for name in names:
+            assert len(re.findall(rf"\b{name}\b", message)) == 1, (line, name, message)
+
+
+def printing_calls(path):
+    """Calls that write to the terminal: print, a rich console of its own, a progress bar."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            given = {keyword.arg for keyword in node.keywords}
+            if node.func.id in ("print", "Progress") or (
+                node.func.id == "Console" and "file" not in given
+            ):
+                yield node.lineno, node.func.id
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_library_prints_nothing(path):
+    assert list(printing_calls(path)) == []
+
+
+def test_calls_that_print_are_found():
+    assert {name for _, name in printing_calls(ROOT / "commandline.py")} == {
+        "print", "Console", "Progress",
+    }  # fmt: skip
+
+
 # Log
 
 

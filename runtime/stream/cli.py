@@ -162,7 +162,7 @@ def _decode(
     try:
         _feed_all(stream, writer, blocks)
     except InputError as error:
-        fault = InputError(_named(error, source.name))
+        fault = InputError(_named(error, source.name), arguments=error.arguments)
     except KeyboardInterrupt as error:
         fault = error
     # All that came is decoded, whatever stopped it; then the fault is told.

@@ -54,8 +54,8 @@ class Qwen3Aligner:
                 # The engine wraps whatever the hub, the disk or the checkpoint raises.
                 reason = textwrap.shorten(str(error), 120, placeholder="...")
                 raise InputError(
-                    f"the qwen3 aligner cannot load the weights of {self._model}: if they are not "
-                    "on this machine, run it once with a network, or choose pocketsphinx "
+                    f"qwen3 cannot load the weights of {self._model}, which align words: if they "
+                    "are not on this machine, run it once with a network, or choose pocketsphinx "
                     f"(English) as aligner or a corpus with word times ({reason})",
                     arguments=("aligner",),
                 ) from error
