@@ -117,8 +117,8 @@ class HeadTotals:
                 "hit_rate": a["hits"] / tokens,
                 "monotonicity": a["forward"] / a["pairs"][:, None, None],
                 "rho": a["rho"] / tokens,
-                "time_error_p50_ms": 1000 * _quantile(a["error_counts"], 0.5),
-                "time_error_p90_ms": 1000 * _quantile(a["error_counts"], 0.9),
+                "time_error_p50_ms": 1000 * histogram_quantile(a["error_counts"], 0.5),
+                "time_error_p90_ms": 1000 * histogram_quantile(a["error_counts"], 0.9),
                 "mass": a["mass"] / tokens,
                 "entropy_nats": a["entropy"] / tokens,
                 "sink_share": a["sinks"] / tokens,
@@ -156,7 +156,7 @@ def roc_auc(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
     return wins / (positives.sum(-1) * negatives.sum(-1))
 
 
-def _quantile(counts: np.ndarray, share: float) -> np.ndarray:
+def histogram_quantile(counts: np.ndarray, share: float) -> np.ndarray:
     """A quantile in seconds from [..., bins] counts over `ERROR_EDGES_S`, linear in its bin."""
     running = counts.cumsum(-1, dtype=np.float64)
     total = running[..., -1:]
