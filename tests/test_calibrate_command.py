@@ -126,6 +126,7 @@ def test_intervals_can_be_computed_again_from_the_report(command):
         assert comparison.delay_s.low == pytest.approx(again.low, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_running_again_goes_on_and_the_same_seed_gives_the_same_front(command, tmp_path):
     command("--trials", 4, "--out", "config.json")
     code, _, err = command("--trials", 7, "--out", "config.json")
@@ -148,6 +149,7 @@ def test_running_again_goes_on_and_the_same_seed_gives_the_same_front(command, t
     ]
 
 
+@pytest.mark.slow
 def test_a_border_in_seconds_is_laid_over_the_front_of_the_fraction(command):
     command("--trials", 4)
     code, _, err = command("--trials", 5, "--border", "seconds", "--force")
@@ -162,6 +164,7 @@ def test_a_border_in_seconds_is_laid_over_the_front_of_the_fraction(command):
     assert all("border_s" in report.trial(number).params for number in report.front)
 
 
+@pytest.mark.slow
 def test_steps_and_the_aggregate_can_be_searched_too(command):
     code, _, err = command("--trials", 8, "--tune", "step_s, aggregate", "--max-heads", 4)
     assert code == 0, err
@@ -182,6 +185,7 @@ def test_speed_can_be_asked_for(command):
     assert all(report.trial(number).measures.rtf < 1 for number in report.front)
 
 
+@pytest.mark.slow
 def test_a_rule_chooses_from_the_same_trials(command):
     command("--trials", 8)
     code, _, err = command("--trials", 8, "--select", "max-wer-increase=100")

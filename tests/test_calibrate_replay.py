@@ -79,6 +79,7 @@ def test_the_mean_of_weights_is_replayed_for_any_number_of_heads(tiny, base, rec
     assert replay.replayed > replay.decoded
 
 
+@pytest.mark.slow
 def test_a_stream_longer_than_its_buffer_is_replayed_too(tiny, base, long_audio):
     assert len(long_audio) / 16_000 > 1.5 * base.max_audio_s
     replay = Replay(tiny, base.pairs, DecodeStore())

@@ -82,6 +82,7 @@ def test_a_refusal_is_one_line_and_nothing_is_written(tmp_path, arguments, envir
     assert {p.name for p in tmp_path.iterdir()} <= {"damaged", "hub"}
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_writes_the_same_bytes(tmp_path):
     arguments = ("--clips", 2, "--cuts", 1, "--seed", 7)
     for name in ("a", "b"):
@@ -128,6 +129,7 @@ def test_what_is_there_is_left_alone_without_force(discover_command, tmp_path):
     assert load_heads(tmp_path / "alignment_heads_tiny.json").num_samples == 2
 
 
+@pytest.mark.slow
 def test_every_figure_and_none_overwritten(discover_command, tmp_path):
     arguments = ("--clips", 2, "--cuts", 1, "--rank-by", "set", "--figures", tmp_path / "new/figs")
     code, _, err = discover_command(*arguments)
@@ -387,6 +389,7 @@ def merging(*paths):
     return [part for path in paths for part in ("--merge", path)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranking", ["hit_rate", "set", "border_auc"])
 def test_merged_shards_are_one_run(discover_command, shards, tmp_path, ranking):
     files = merging(shards / "first.json", shards / "second.json")
@@ -406,6 +409,7 @@ def test_merged_shards_are_one_run(discover_command, shards, tmp_path, ranking):
         assert merged.ranking.top_probability == whole.ranking.top_probability
 
 
+@pytest.mark.slow
 def test_the_set_of_merged_shards_is_the_set_of_one_run(discover_command, shards, tmp_path):
     rank = ("--rank-by", "set", "--out")
     assert discover_command("--clips", 6, "--cuts", 2, *rank, "whole.json")[0] == 0

@@ -505,6 +505,7 @@ def test_differences_of_runs_are_tested(tmp_path, call):
     assert "better simul -25.00 significant" in text
 
 
+@pytest.mark.slow
 def test_the_same_page_every_time(tmp_path, call):
     traced_file(tmp_path).save(tmp_path / "b.json")
     for name in ("one.html", "other.html"):
@@ -512,6 +513,7 @@ def test_the_same_page_every_time(tmp_path, call):
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "other.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_figures_for_print(tmp_path, call):
     traced_file(tmp_path).save(tmp_path / "b.json")
     code, _, err = call("--benchmark", "b.json", "--heads", "tiny", "--figures", "figures")
@@ -552,6 +554,7 @@ def test_a_page_in_the_way_is_kept(call, tmp_path):
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_page_needs_no_engine(tmp_path):
     traced_file(tmp_path).save(tmp_path / "b.json")
     code = (

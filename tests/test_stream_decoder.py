@@ -442,6 +442,7 @@ def test_words_before_a_failure_are_returned_after_it(tiny, config, clips):
     assert times(stream.feed(np.zeros(0, np.float32)) + stream.finish()) == times(whole)
 
 
+@pytest.mark.slow
 def test_a_long_stream_stays_small_and_loses_nothing(tiny, long_config, demo):
     """Three minutes with pauses, in a buffer of 12 s."""
     pause = np.zeros(12_000, np.float32)

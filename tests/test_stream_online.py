@@ -286,6 +286,7 @@ def test_a_failure_reaches_the_server_and_no_audio_is_lost(
     assert abs(len(words) - 2 * whole) <= 2
 
 
+@pytest.mark.slow
 def test_eight_sessions_in_threads_say_what_each_says_alone(tiny, config, clips):
     def decoded(samples):
         processor = OnlineProcessor(tiny, config)
