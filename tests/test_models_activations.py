@@ -9,7 +9,13 @@ import pytest
 
 from alignheads.runtime.models.backend import mx, on_gpu
 from alignheads.runtime.models.cpu import activations
-from alignheads.runtime.models.cpu.activations import attention, gelu, mask_of, silu
+from alignheads.runtime.models.cpu.activations import (
+    attention,
+    gelu,
+    largest_probability,
+    mask_of,
+    silu,
+)
 
 MANY = 200_001
 
@@ -118,6 +124,20 @@ def test_half_precision_is_left_to_mlx(dtype):
     assert mx.array_equal(attention(half, half, half, "causal"), expected)
     assert mx.array_equal(silu(half), nn.silu(half))
     assert mx.array_equal(gelu(half), nn.gelu(half))
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 3000.0])
+def test_the_largest_probability_is_that_of_the_softmax(dtype, scale):
+    """From one in a thousand to certainty."""
+    logits = mx.array(np.random.default_rng(0).normal(0, scale, (7, 1000)).astype(np.float32))
+    logits = logits.astype(dtype)
+    exact = np.array(logits.astype(mx.float32)).astype(float)
+    weights = np.exp(exact - exact.max(-1, keepdims=True))
+    before = mx.array(logits)
+    found = largest_probability(logits)
+    assert found == pytest.approx(weights.max(-1) / weights.sum(-1), rel=1e-5)
+    assert mx.array_equal(logits, before)
 
 
 def test_few_numbers_are_left_to_mlx(monkeypatch):

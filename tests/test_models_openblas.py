@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from alignheads.runtime.models.cpu.openblas import cpu_flags, kernels_for
+from alignheads.runtime.models.cpu.openblas import ADVICE, cpu_flags, kernels_for
 
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 SCRIPT = """
@@ -47,6 +47,28 @@ def test_the_best_kernels_that_a_cpu_has_all_of_are_taken():
     assert kernels_for({"avx2", "fma"} | AVX512 - {"avx512vl"}) == "Haswell"
     assert kernels_for({"sse3", "avx", "avx2"}) is None
     assert kernels_for(set()) is None
+
+
+def test_the_room_of_the_models_is_ready_before_mlx_is_imported():
+    """Whichever of its modules comes first; after MLX it is too late, and the advice is right."""
+    room = "alignheads.runtime.models"
+    what = f"from {room}.cpu.openblas import prefer_openblas as how; print(how())"
+
+    def said(first):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {first}; import mlx.core; {what}"],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    late = said("numpy")
+    if late == "not needed":
+        pytest.skip("no OpenBLAS to load")
+    assert late == "late"
+    assert f"import {room} first" in ADVICE["late"]
+    for first in (room, f"{room}.backend", f"{room}.qwen3.model"):
+        assert said(first) in ("used", "missing")
 
 
 @pytest.mark.skipif("avx2" not in cpu_flags(), reason="an x86 CPU with AVX2")

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from mlx_qwen3_asr.audio import compute_features, mel_filters
 
+from alignheads.runtime.models import protocol
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.log_mel import LEAD_SAMPLES, LogMel
+from alignheads.runtime.models.log_mel import HOP_SAMPLES, LEAD_SAMPLES, LogMel
 from alignheads.runtime.models.qwen3 import stream_encoder
 from alignheads.runtime.models.qwen3.audio_encoder import encode
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
+from alignheads.runtime.models.spectrogram import spectrogram
 
 RATE = 16_000
 FLOOR_STEP = 0.25  # in log10; a quarter of it on the scale of the spectrogram
@@ -53,6 +55,23 @@ def whole(encoder, samples, lead=0):
 
 
 # Log-mel
+
+
+def test_a_buffer_is_cut_between_frames_of_the_log_mel():
+    assert protocol.CUT_SAMPLES == HOP_SAMPLES
+    assert protocol.LEAD_SAMPLES == LEAD_SAMPLES
+
+
+@pytest.mark.parametrize("length", [RATE // 2, 3 * RATE + 77])
+def test_the_spectrogram_of_a_figure_is_the_engines(length):
+    samples = noise(length)
+    picture = spectrogram(samples)
+    assert (picture.values.shape, picture.per_s) == ((128, length // 160), 100)
+    assert_is_the_engines(picture.values, samples)
+
+
+def test_audio_too_short_for_a_spectrogram_has_none():
+    assert spectrogram(np.zeros(100)).values.shape == (128, 0)
 
 
 @pytest.mark.parametrize("length", [*LENGTHS, 40 * RATE])

@@ -329,6 +329,27 @@ def test_the_attention_of_a_prefix_that_was_not_generated_from_is_the_same(tiny,
     assert (captured(tiny, fresh, said.text_ids) == captured(tiny, asked, said.text_ids)).all()
 
 
+def test_attention_has_no_row_for_the_head_of_an_answer(tiny, clips):
+    """The head that the model writes where no language is given, or that the prompt has."""
+    detected, given = tiny.prefill(clips[5][1]), tiny.prefill(clips[5][1], "en")
+    (answer,) = tiny.generate([given])
+    seen = [captured(tiny, prefix, answer.text_ids) for prefix in (detected, given)]
+    rows = len(answer.text_ids)
+    assert seen[0].shape == (tiny.num_layers, tiny.num_heads, rows, detected.frames)
+    # The same tokens stand at the same places.
+    assert seen[0] == pytest.approx(seen[1], abs=1e-4)
+
+
+def test_attention_of_another_text_than_the_answer(tiny, clips):
+    """As of a reference: its rows are as many as its tokens, whatever the model said."""
+    prefix = tiny.prefill(clips[5][1])
+    ids = tiny.encode_text(" something else altogether")
+    rows = captured(tiny, prefix, ids)
+    tiny.generate([prefix])
+    assert rows.shape[2] == len(ids)
+    assert (captured(tiny, prefix, ids) == rows).all()
+
+
 def test_no_tokens_no_attention(tiny, clips):
     tiny.attention(tiny.prefill(clips[0][1]), [], lambda *_: pytest.fail("called"))
 

@@ -42,6 +42,8 @@ def kept(frames, audio_frames=100, **given_):
         ({"border_s": 1, "sink_s": -1}, "sink_s is -1"),
         ({"border_s": 1, "min_audio_s": math.nan}, "min_audio_s is nan"),
         ({"border_s": 1, "doubt_s": -1}, "doubt_s is -1"),
+        ({"border_s": 1, "opening_s": math.inf}, "opening_s is inf"),
+        ({"border_s": 1, "pause_s": -0.5}, "pause_s is -0.5"),
     ],
 )
 def test_impossible_policies_are_refused(values, expected):
@@ -103,6 +105,14 @@ def test_a_fraction_of_the_buffer_is_at_least_two_frames():
 
 def test_frames_between_two_are_judged_as_they_are():
     assert kept([50.5, 94.9, 95.0]) == (2, "border")
+
+
+@pytest.mark.parametrize("frames_per_s", [13.0, 50.0])
+def test_seconds_are_those_of_the_models_clock(frames_per_s):
+    policy = Policy(border_s=1.0, rewind_fraction=None, sink_s=0.0)
+    frames = np.arange(100) / 10 * frames_per_s  # a token each 0.1 s, in 10 s of audio
+    decision = decide(frames, int(10 * frames_per_s), policy, frames_per_s)
+    assert (decision.keep, decision.reason) == (90, "border")
 
 
 def test_too_little_audio_decides_nothing_but_only_at_first():

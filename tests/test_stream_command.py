@@ -122,6 +122,54 @@ def test_help_names_the_options():
         assert option in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("border_s", 0),
+        ("rewind_fraction", 1.5),
+        ("sink_s", -1),
+        ("opening_s", -0.5),
+        ("doubt_s", -4),
+        ("pause_s", -1),
+        ("min_audio_s", 0),
+    ],
+)
+def test_a_bad_value_in_the_file_is_told_on_one_line(
+    call, config_file, files, tmp_path, name, value
+):
+    content = json.loads(config_file.read_text())
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps({**content, name: value}))
+    code, out, error = call(files[0], config=path)
+    assert (code, out) == (2, "")
+    assert one_line(error)
+    assert f"{path}: {name} is {value}" in error
+
+
+def test_a_configuration_of_schema_1_is_noted_and_decides_the_same(
+    call, config_file, files, tmp_path
+):
+    content = json.loads(config_file.read_text())
+    for name in ("sink_s", "opening_s", "doubt_s", "pause_s"):
+        del content[name]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**content, "schema_version": 1}))
+    code, out, error = call(files[1], "--format", "jsonl", config=path)
+    assert code == 0
+    note, *rest = error.splitlines()
+    assert str(path) in note
+    assert "schema_version 1" in note
+    assert len(rest) == 1
+    _, expected, silent = call(files[1], "--format", "jsonl")
+    assert "schema" not in silent
+    assert [told(event) for event in events(out)] == [told(event) for event in events(expected)]
+
+
+def told(event):
+    """An event without the wall clock."""
+    return {name: value for name, value in event.items() if name != "emission_time"}
+
+
 # Formats
 
 

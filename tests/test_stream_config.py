@@ -1,7 +1,7 @@
 """decoder_config.json: bad files first, then round trips, then what the decoder reads from it."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,12 @@ def refusal(path):
         ({"heads": [[1, -2]]}, "heads[0] is [1, -2]"),
         ({"heads": [[1, 2], [1, 2]]}, "heads[1] is [1, 2] again"),
         ({"step_s": 0}, "step_s is 0"),
+        ({"sink_s": -0.1}, "sink_s is -0.1"),
+        ({"opening_s": -1}, "opening_s is -1"),
+        ({"doubt_s": -1}, "doubt_s is -1"),
+        ({"doubt_s": "4"}, "doubt_s is '4'"),
+        ({"pause_s": -1}, "pause_s is -1"),
+        ({"word_margin_s": -0.1}, "word_margin_s is -0.1"),
         ({"min_audio_s": -1}, "min_audio_s is -1"),
         ({"max_audio_s": 1.4}, "max_audio_s is 1.4, expected min_audio_s + step_s = 1.5 or more"),
         ({"max_context_tokens": -1}, "max_context_tokens is -1"),
@@ -94,7 +100,7 @@ def test_wrong_values_are_refused(tmp_path, changes, expected):
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-@pytest.mark.parametrize("key", ["border_s", "step_s", "rewind_fraction", "calibration"])
+@pytest.mark.parametrize("key", ["border_s", "step_s", "rewind_fraction", "sink_s", "calibration"])
 def test_numbers_that_are_none_are_refused(tmp_path, key, number):
     value = {"wer": "HERE"} if key == "calibration" else "HERE"
     path = written(tmp_path, **{key: value})
@@ -231,15 +237,25 @@ def test_it_says_what_the_policy_needs():
     assert config.policy == Policy(border_s=0.4, rewind_fraction=None, min_audio_s=2, sink_s=0.1)
 
 
-def test_every_field_of_the_policy_is_one_of_the_configuration():
-    values = {"rewind_fraction": 0.3, "min_audio_s": 1.5, "sink_s": 0.2, "opening_s": 1.0,
-              "doubt_s": 2.0, "pause_s": 0.5}  # fmt: skip
-    names = {field.name for field in fields(Policy)}
-    assert names == {*values, "border_s", "border_fraction"}
+def test_every_field_of_the_policy_is_one_of_the_file(tmp_path):
+    values = {"border_s": 0.7, "border_fraction": 0.3, "rewind_fraction": 0.3, "min_audio_s": 1.5,
+              "sink_s": 0.2, "opening_s": 1.0, "doubt_s": 2.0, "pause_s": 0.5}  # fmt: skip
+    usual = DecoderConfig(**LEAST).policy
+    assert set(values) == {field.name for field in fields(Policy)}
     for name, value in values.items():
-        config = DecoderConfig(**LEAST).changed(**{name: value})
-        assert getattr(config.policy, name) == value
-        assert config.policy != DecoderConfig(**LEAST).policy
+        other = {"border_s": None} if name == "border_fraction" else {}
+        expected = replace(usual, **{name: value}, **other)
+        assert expected != usual
+        absent = {key: ... for key in other}
+        config = DecoderConfig.load(written(tmp_path, **{name: value}, **absent))
+        assert config.policy == expected
+        assert DecoderConfig(**LEAST).changed(**{name: value}).policy == expected
+
+
+@pytest.mark.parametrize("name", ["tiny", "0.6b", "1.7b"])
+def test_bundled_configurations_are_of_the_newest_schema(name, caplog):
+    assert DecoderConfig.bundled(name).schema_version == 2
+    assert caplog.messages == []
 
 
 def test_a_file_of_the_first_schema_decides_as_it_did_and_says_so(tmp_path, caplog):
@@ -328,7 +344,9 @@ configs = st.builds(
     rewind_fraction=st.none() | fractions,
     min_audio_s=seconds,
     sink_s=seconds,
+    opening_s=seconds,
     doubt_s=seconds,
+    pause_s=seconds,
     max_audio_s=st.floats(20, 100),
     step_s=seconds,
     max_context_tokens=st.integers(0, 10**6),

@@ -7,6 +7,7 @@ about streaming, not about the checkpoint.
 import gc
 import itertools
 import json
+import math
 import tracemalloc
 
 import jiwer
@@ -305,13 +306,35 @@ def test_tokens_are_the_text(tiny, config, clips):
     assert text_of(tiny, ids).split() == [word.text for word in words]
 
 
-def test_a_stream_keeps_its_words(tiny, config, clips):
-    stream = StreamDecoder(tiny, config)
-    words = fed(stream, clips[4])
-    assert stream.words == words
-    assert stream.text.split() == [word.text for word in words]
+def test_a_stream_keeps_its_words(tiny, long_config, clips):
+    """Also those whose audio has left the buffer, at each moment of the stream."""
+    stream, returned = StreamDecoder(tiny, long_config), []
+    assert (stream.words, stream.text) == ([], "")
+    samples = np.concatenate(clips[:4])
+    assert len(samples) > long_config.max_audio_s * 16_000
+    for start in range(0, len(samples), 16_000):
+        returned += stream.feed(samples[start : start + 16_000])
+        assert stream.words == returned
+    returned += stream.flush()
+    assert stream.words == returned
+    assert stream.finish() == []
+    assert stream.words == returned
+    assert stream.text == said(returned)
     stream.reset()
     assert (stream.words, stream.text) == ([], "")
+
+
+def test_words_committed_before_a_failure_are_among_those_of_the_stream(tiny, config, clips):
+    def on_step(step):
+        if any(token.decision == "commit" for token in step.tokens):
+            raise RuntimeError("the caller's own")
+
+    stream = StreamDecoder(tiny, config, on_step=on_step)
+    with pytest.raises(RuntimeError):
+        fed(stream, clips[2])
+    assert stream.words
+    assert stream.text == said(stream.words)
+    assert stream.feed(np.zeros(0, np.float32)) == stream.words
 
 
 def test_streaming_says_what_transcribing_says(tiny, config, clips):
@@ -513,6 +536,32 @@ def test_a_full_buffer_is_cut_between_words(tiny, long_config, demo):
 # The trace
 
 
+def test_a_word_has_the_times_that_its_tokens_attended_to(tiny, long_config, clips):
+    """Within the margin and half a frame, also once the buffer does not begin with the stream."""
+    steps = []
+    stream = StreamDecoder(tiny, long_config, on_step=steps.append)
+    words = fed(stream, np.concatenate(clips[:4]))
+    assert steps[-1].buffer_start_s > 0
+    tokens = [t for step in steps for t in step.tokens if t.decision == "commit"]
+    margin_s, done, moved = long_config.word_margin_s + 0.04 + 1e-6, 0, 0
+    for word in words:
+        first_s = tokens[done].attended_s
+        done += len(word.token_ids)
+        # One that would overlap the word before it begins later.
+        moved += abs(word.start_s - first_s) > margin_s
+    assert done == len(tokens)
+    assert moved <= 0.1 * len(words)
+
+
+def test_a_border_as_a_fraction_grows_with_the_buffer(tiny, config, clips):
+    steps = []
+    stream = StreamDecoder(tiny, config.changed(border_fraction=0.25), on_step=steps.append)
+    fed(stream, clips[2])
+    assert len(steps) > 3
+    for step in steps:
+        assert step.border_s == pytest.approx(max(2, 0.25 * step.audio_frames) / 13)
+
+
 def test_the_trace_tells_what_was_decided(tiny, config, clips):
     steps = []
     stream = StreamDecoder(tiny, config, on_step=steps.append)
@@ -530,6 +579,14 @@ def test_the_trace_tells_what_was_decided(tiny, config, clips):
             assert token.frame == np.median(token.frames)
             assert all(0 <= frame < step.audio_frames for frame in token.frames)
             assert (token.reason == "") == (token.decision == "commit")
+            assert 0 < token.probability <= 1
+            # The middle of the frame, and a median may lie between two.
+            around = [
+                tiny.clock.span_s(nearest(token.frame)) for nearest in (math.floor, math.ceil)
+            ]
+            first_s, last_s = (step.buffer_start_s + sum(span_s) / 2 for span_s in around)
+            assert first_s - 1e-9 <= token.attended_s <= last_s + 1e-9
+        assert step.border_s == pytest.approx(0.5)
     assert {t.reason for step in steps for t in step.tokens} >= {"", "border"}
     json.dumps([step.as_dict() for step in steps], allow_nan=False)
 

@@ -124,7 +124,7 @@ def largest_probability(logits: mx.array) -> np.ndarray:
     """[rows] float32: the greatest of the softmax of each row of `logits` [rows, n]."""
     if on_gpu() or logits.dtype != mx.float32:
         logits = logits.astype(mx.float32)
-        return np.array(mx.exp(logits.max(axis=-1) - mx.logsumexp(logits, axis=-1)))
+        return np.array(1 / mx.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1))
     numbers = np.array(logits, copy=False)
     shifted = numbers - numbers.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)

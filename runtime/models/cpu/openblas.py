@@ -1,8 +1,8 @@
 """OpenBLAS under MLX on Linux. Must be loaded before the first import of MLX in the process.
 
 The Linux wheel of MLX ships the reference BLAS, 5 GFLOP/s in float32. OpenBLAS, loaded
-with its symbols global, takes its place and gives 140 to 300. Whatever imports MLX, also
-through `mlx_qwen3_asr`, calls `prefer_openblas` first.
+with its symbols global, takes its place and gives 140 to 300. The package `runtime.models`, which
+alone imports MLX, calls `prefer_openblas` before any of its modules is loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ADVICE = {
     "missing": "OpenBLAS is not installed: large models run some 30 times slower than they could "
     "(Debian and Ubuntu: apt-get install libopenblas0-pthread)",
     "late": "MLX was imported before alignheads and runs on its own slow BLAS: import "
-    "alignheads.runtime first",
+    "alignheads.runtime.models first",
 }
 
 
