@@ -11,8 +11,6 @@ from .result import Comparison, HeldOut, Point, Setting
 from .scoring import Score, score
 from .speech import Recording, Speech
 
-CHOSEN = "chosen"
-
 _SHOWN = ("border_fraction", "border_s", "rewind_fraction", "head_count", "step_s", "aggregate")
 
 

@@ -17,6 +17,8 @@ from ..evaluate.record import Count, Fraction, Rate, Record
 from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
 
 SCHEMA_VERSION = 1
+CHOSEN = "chosen"
+"""The point of the configuration that the study chose, among those on held-out speech."""
 
 _KIND = "calibration"
 

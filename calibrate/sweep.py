@@ -23,11 +23,11 @@ from ..runtime.models.protocol import AlignmentModel
 from ..runtime.stream.config import DecoderConfig
 from ..runtime.stream.decoder import StreamDecoder
 from . import report
-from .held_out import CHOSEN, score_held_out
+from .held_out import score_held_out
 from .replay.identity import digest
 from .replay.source import Replay
 from .replay.store import DecodeStore
-from .result import CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
+from .result import CHOSEN, CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
 from .scoring import Score, score
 from .speech import Progress, Recording, Speech
 from .study.explain import explain

@@ -66,7 +66,12 @@ def test_trials_that_are_all_alike_can_be_drawn():
     for trial in same["trials"][:3]:
         trial.update(wer=0.0, delay_s=0.5, on_front=True)
     same["front"] = [0, 1, 2]
-    pareto(pareto_info(CalibrationFile.model_validate(same)))
+    info = pareto_info(CalibrationFile.model_validate(same))
+    assert {tuple(trial) for trial in info.trials} == {(0.5, 0.0)}
+    axes = pareto(info).axes[0]
+    for (low, high), value in ((axes.get_xlim(), 0.5), (axes.get_ylim(), 0.0)):
+        assert low <= value <= high
+        assert high - low > 1e-3
 
 
 def test_without_a_complete_trial_there_is_nothing_to_draw():

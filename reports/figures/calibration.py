@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...calibrate.result import CHOSEN
 from ...errors import InputError
 from .placing import label_points
 from .style import (
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from ...calibrate.result import CalibrationFile, TrialInfo
 
-CHOSEN = "chosen"
 _PUBLISHED = "published, "
 
 _INSET = (0.66, 0.6, 0.32, 0.34)  # left, bottom, width, height, in fractions of the axes
