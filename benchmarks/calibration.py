@@ -20,8 +20,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from alignheads.calibrate.held_out import CHOSEN, score_held_out
-from alignheads.calibrate.result import HeldOut
+from alignheads.calibrate.held_out import score_held_out
+from alignheads.calibrate.result import CHOSEN, HeldOut
 from alignheads.calibrate.scoring import Score, score
 from alignheads.calibrate.setting_up import set_up
 from alignheads.calibrate.speech import Recording, Speech, SpeechOptions, read_speech
