@@ -32,7 +32,7 @@ from .scoring import Score, score
 from .speech import Progress, Recording, Speech
 from .study.explain import explain
 from .study.pareto import Rule, parse_rule
-from .study.space import BORDERS, Space
+from .study.space import BORDERS, Space, check_searched
 from .study.storage import failing_as_input, redacted
 from .study.trials import FINGERPRINT, completed, run_trials
 
@@ -95,11 +95,7 @@ class SweepOptions:
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, expected 0 or more", arguments=("seed",))
         parse_rule(self.select)
-        if self.border not in BORDERS:
-            raise InputError(
-                f"border is {self.border!r}, expected {' or '.join(BORDERS)}",
-                arguments=("border",),
-            )
+        check_searched(self.border, self.tune)
 
 
 @dataclass

@@ -5,6 +5,7 @@ Knows the decoder's configuration and the calls of an Optuna trial; not how a tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -133,6 +134,21 @@ def check_in_range(name: str, value: Any, values: Range, what: str) -> None:
         raise InputError(f"{what}: {name} is {value}, expected {values.low:g} to {values.high:g}")
 
 
+def check_searched(border: str, tune: Sequence[str]) -> None:
+    """Refuse names of what cannot be searched.
+
+    Raises:
+        InputError: an unknown border or parameter.
+    """
+    if border not in BORDERS:
+        message = f"border is {border!r}, expected {' or '.join(BORDERS)}"
+        raise InputError(message, arguments=("border",))
+    for name in tune:
+        if name not in TUNABLE:
+            message = f"tune has {name!r}, expected {' or '.join(TUNABLE)}"
+            raise InputError(message, arguments=("tune",))
+
+
 def make_space(
     model: str,
     heads: HeadsFile,
@@ -148,15 +164,7 @@ def make_space(
     Raises:
         InputError: an unknown border or parameter, or more heads than are ranked.
     """
-    if border not in BORDERS:
-        raise InputError(
-            f"border is {border!r}, expected {' or '.join(BORDERS)}", arguments=("border",)
-        )
-    unknown = [name for name in tune if name not in TUNABLE]
-    if unknown:
-        raise InputError(
-            f"tune has {unknown[0]!r}, expected {' or '.join(TUNABLE)}", arguments=("tune",)
-        )
+    check_searched(border, tune)
     listed = len(heads.compact)
     if not listed:
         raise InputError(f"the heads file of {heads.model} lists no head")
