@@ -5,7 +5,7 @@ python benchmarks/activations.py
 
 from __future__ import annotations
 
-import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
 
 import time
 from collections.abc import Callable

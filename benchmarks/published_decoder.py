@@ -9,7 +9,7 @@ original; where that projects queries and keys a second time to see them, this d
 
 from __future__ import annotations
 
-import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
 
 from collections.abc import Sequence
 from dataclasses import dataclass

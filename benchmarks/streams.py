@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
 
 import time
 from collections.abc import Callable, Sequence

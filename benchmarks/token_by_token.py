@@ -8,7 +8,7 @@ discovery's own, so that nothing but the way of capturing differs.
 
 from __future__ import annotations
 
-import alignheads.runtime  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
 
 from dataclasses import dataclass
 

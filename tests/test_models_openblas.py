@@ -1,11 +1,14 @@
 """OpenBLAS runs with kernels that suit the CPU, also one that is newer than the library."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import alignheads
 from alignheads.runtime.models.cpu.openblas import ADVICE, cpu_flags, kernels_for
 
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
@@ -93,3 +96,21 @@ def test_a_library_that_does_not_know_the_cpu_is_loaded_anew_for_it():
 @pytest.mark.skipif(not {"avx2", "fma"} <= cpu_flags(), reason="an x86 CPU with AVX2")
 def test_kernels_that_the_environment_asks_for_stay():
     assert loaded(OPENBLAS_CORETYPE="Prescott") == ["used", "Prescott", "Prescott"]
+
+
+ROOT = Path(alignheads.__file__).parent
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmarks_import_the_models_before_mlx(path):
+    """Only `runtime.models` loads OpenBLAS; MLX that comes before it runs on its own slow BLAS."""
+    names = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    mlx = [i for i, name in enumerate(names) if name.split(".")[0] in ("mlx", "mlx_qwen3_asr")]
+    models = [i for i, name in enumerate(names) if name.startswith("alignheads.runtime.models")]
+    assert not mlx or (models and models[0] < mlx[0])
