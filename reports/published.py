@@ -12,9 +12,11 @@ from pathlib import Path
 class PublishedPoint:
     """One system as published. `wer_percent` is a percentage; None: not stated.
 
-    `unit` is what was decoded in one piece: "utterance", "chapter", "talk" or "not stated".
+    `runs_here` is whether its model is of a family that can be run here, too. `unit` is what was
+    decoded in one piece: "utterance", "chapter", "talk" or "not stated".
     """
 
+    runs_here: bool
     system: str
     hardware: str
     set: str

@@ -46,6 +46,7 @@ class Point:
     unit: str
     hardware: str
     is_ours: bool
+    runs_here: bool
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def error_against_speed_info(
     """Every run that was timed and scored, and the published points; None without either."""
     ours = [
         Point(row.label, row.totals.rtf, 100 * row.text.words.rate, row.file.corpus.group,
-              shortened(hardware(row), 32), True)
+              shortened(hardware(row), 32), True, True)
         for row in rows
         if row.totals.rtf and row.text.words.rate is not None
     ]  # fmt: skip
@@ -82,7 +83,10 @@ def error_against_speed_info(
     subtitle = ["basic normaliser"]
     if theirs and ours:
         subtitle.append(_comparable(timed, theirs))
-    shown = [Point(p.system, p.rtf, p.wer_percent, p.unit, p.hardware, False) for p in theirs]
+    shown = [
+        Point(p.system, p.rtf, p.wer_percent, p.unit, p.hardware, False, p.runs_here)
+        for p in theirs
+    ]
     return ErrorAgainstSpeed((*ours, *shown), title, " · ".join(subtitle))
 
 
@@ -145,8 +149,8 @@ def error_against_speed(info: ErrorAgainstSpeed, narrow: bool = False) -> Figure
 
 
 def _labelled(info: ErrorAgainstSpeed, narrow: bool) -> list[Point]:
-    """Ours, then those of the same model, then where there is room all others."""
-    related = [p for p in info.points if not p.is_ours and p.name.startswith("Qwen")]
+    """Ours, then those of models that run here, then where there is room all others."""
+    related = [p for p in info.points if not p.is_ours and p.runs_here]
     rest = [p for p in info.points if not p.is_ours and p not in related]
     return [p for p in info.points if p.is_ours] + related + ([] if narrow else rest)
 
