@@ -1,4 +1,4 @@
-"""The sizes of a Whisper model, from the checkpoint: its config for heads, its tensors for all else."""
+"""The sizes of a Whisper model: numbers of heads from its config, all else from its tensors."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def dimensions(
     except KeyError as error:
         named = ", ".join(sorted(shapes)[:4])
         raise InputError(
-            f"the weights in {where} lack the tensor {error.args[0]} of Whisper; they have {named}, …: "
-            "another layout than OpenAI's, mlx-whisper's or transformers'"
+            f"the weights in {where} lack the tensor {error.args[0]} of Whisper; they have "
+            f"{named}, …: another layout than mlx-whisper's or transformers'"
         ) from error
     found = Dimensions(
         n_mels=n_mels,

@@ -6,7 +6,7 @@ Knows MLX and the checkpoint's files; nothing of corpora, scores or streaming po
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import mlx.nn as nn
@@ -16,7 +16,7 @@ from mlx_qwen3_asr.decoder import KVCache
 
 from ....corpora.audio import SAMPLE_RATE
 from ....errors import InputError
-from ..backend import advise_openblas, default_dtype, mx, on_gpu
+from ..backend import advise_openblas, default_dtype, mx
 from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
@@ -33,13 +33,12 @@ from .dimensions import Dimensions, dimensions
 from .languages import NAMES, code_of
 from .network import Cross, Network
 from .source import WhisperSource
-from .step import reading, take_step
+from .step import reading
 from .vocabulary import Vocabulary
 from .weights import quantization_of, read_weights
 
 FRAMES_PER_S = 50
 MIN_SAMPLES = 400  # a window of the spectrogram
-_NO_SPEECH, _LEAST_LOG_PROBABILITY = 0.6, -1.0  # OpenAI's thresholds of `transcribe`
 
 
 @dataclass
@@ -77,7 +76,8 @@ class WhisperModel(SpeechModel):
         task: "transcribe", or "translate" into English.
         engine_dtype: MLX's own name of `dtype`.
         suppress: [vocabulary], minus infinity for tokens that are never said, else 0.
-        suppress_first: the same for the first token of a text: no end, and no space by itself.
+        suppress_blank: the same for the first token of a text, which is no space by itself.
+        suppress_first: the same where that is not the text's end either.
     """
 
     family = "whisper"
@@ -99,13 +99,13 @@ class WhisperModel(SpeechModel):
         self.languages = tuple(NAMES[code] for code in vocabulary.languages) or (NAMES["en"],)
         self.log_mel = LogMel(mel_filterbank(dims.n_mels))
         self.suppress = self._minus_infinity(vocabulary.suppressed)
-        blank = {vocabulary.blank_id} - {None}
+        blank = set() if vocabulary.blank_id is None else {vocabulary.blank_id}
         self.suppress_blank = self._minus_infinity({*vocabulary.suppressed, *blank})
         self.suppress_first = self._minus_infinity(
             {*vocabulary.suppressed, *blank, vocabulary.end_id}
         )
 
-    def _minus_infinity(self, tokens) -> mx.array:
+    def _minus_infinity(self, tokens: Iterable[int]) -> mx.array:
         values = np.zeros(self.dims.n_vocab, np.float32)
         values[sorted(tokens)] = -np.inf
         return mx.array(values).astype(self.engine_dtype)
@@ -192,7 +192,7 @@ class WhisperModel(SpeechModel):
         return self.encode_text(context)[-most:]
 
     def no_speech(self, logits: mx.array) -> float:
-        """The probability of no speech, of the logits [vocabulary] after `<|startoftranscript|>`."""
+        """The probability of no speech, of the logits [vocabulary] after the start token."""
         if self.vocabulary.no_speech_id is None:
             return 0.0
         return float(mx.softmax(logits.astype(mx.float32))[self.vocabulary.no_speech_id])
@@ -280,7 +280,8 @@ def load(checkpoint: Checkpoint, dtype: str | None = None) -> WhisperModel:
     tensors = read_weights(folder, config)
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
     quantised = {name.removesuffix(".scales") for name in tensors if name.endswith(".scales")}
-    if f"{(embedding := 'decoder.token_embedding')}" in quantised:
+    embedding = "decoder.token_embedding"
+    if embedding in quantised:
         # Packed: as many rows, fewer columns.
         width = shapes["decoder.positional_embedding"][1]
         shapes[f"{embedding}.weight"] = (shapes[f"{embedding}.weight"][0], width)
@@ -304,7 +305,8 @@ def _check_tensors(network: Network, tensors: dict[str, mx.array], where: str) -
     Raises:
         InputError: which are missing, unknown, or of another shape.
     """
-    wanted = {name: array.shape for name, array in tree_flatten(network.parameters())}
+    parameters: list[tuple[str, mx.array]] = list(tree_flatten(network.parameters()))  # type: ignore[arg-type]
+    wanted = {name: array.shape for name, array in parameters}
     missing, unknown = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     faults = [f"lack {name}" for name in missing[:2]] + [f"have {name}" for name in unknown[:2]]
     faults += [
@@ -317,6 +319,3 @@ def _check_tensors(network: Network, tensors: dict[str, mx.array], where: str) -
             f"the weights in {where} are not of a Whisper layout that is known: they "
             f"{'; they '.join(faults)}"
         )
-
-
-__all__ = ["WhisperModel", "load", "on_gpu", "take_step"]

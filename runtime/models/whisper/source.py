@@ -94,9 +94,9 @@ class WhisperSource:
         cross = self._encoded(audio)
         code = model.detected(cross) if language is None else code_of(language)
         assert code is not None
-        prompt, start = vocabulary.prompt(code, model.task, model.context_ids(context))
+        prompt, _ = vocabulary.prompt(code, model.task, model.context_ids(context))
         if len(prompt) + len(committed) >= model.dims.n_text_ctx:
-            prompt, start = vocabulary.prompt(code, model.task)
+            prompt, _ = vocabulary.prompt(code, model.task)
         budget = model.budget(len(audio), len(prompt) + len(committed))
         frames = model.clock.count(len(audio))
         text = Continuation(budget, {vocabulary.end_id})
@@ -105,9 +105,10 @@ class WhisperSource:
         draft = self._draft_after(committed)[: budget - 1]
         self._capture.audio = slice(0, frames)
         cache = KVCache(model.num_layers)
-        step, hidden = take_step(
+        step = take_step(
             model, mx.array([[*prompt, *committed, *draft]]), cache, cross,
-            last=1 + len(draft), capture=self._capture, suppress=None if committed else model.suppress_blank,
+            last=1 + len(draft), capture=self._capture,
+            suppress=None if committed else model.suppress_blank,
         )  # fmt: skip
         mx.async_eval(*step.arrays)
         rows = agreed_rows(step.rows(self._capture.columns), draft)

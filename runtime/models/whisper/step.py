@@ -27,7 +27,7 @@ def take_step(
     audio_mask: mx.array | None = None,
     capture: Capture | None = None,
     suppress: mx.array | None = None,
-) -> tuple[Step, mx.array]:
+) -> Step:
     """Read new tokens; what the last of them say.
 
     Args:
@@ -39,9 +39,6 @@ def take_step(
         left_padding, audio_mask: see `network.Decoder`.
         capture: which heads to look at.
         suppress: [vocabulary], added to the logits; None: the model's own.
-
-    Returns:
-        The step, and the hidden states of all positions read, [texts, new, width].
     """
     attended: list[mx.array] = []
     weights: list[mx.array] = []
@@ -60,12 +57,11 @@ def take_step(
     rows = hidden[:, -last:].reshape(-1, hidden.shape[-1])
     logits = model.network.logits(rows) + (model.suppress if suppress is None else suppress)
     said = mx.concatenate([mx.argmax(logits, axis=-1)[:, None], *attended], axis=1)
-    step = Step(
+    return Step(
         said.astype(mx.int32),
         logits if capture is not None else None,
         mx.concatenate(weights) if weights else None,
     )
-    return step, hidden
 
 
 def reading(model: WhisperModel, crosses: Sequence[Cross], capture: Capture | None = None) -> Read:
@@ -78,10 +74,9 @@ def reading(model: WhisperModel, crosses: Sequence[Cross], capture: Capture | No
         nonlocal audio
         if audio[2] != live:
             audio = *stacked_cross([crosses[index] for index in live]), live
-        step, _ = take_step(
+        return take_step(
             model, tokens[:, None], cache, audio[0],
             left_padding=left_padding, audio_mask=audio[1], capture=capture,
         )  # fmt: skip
-        return step
 
     return read

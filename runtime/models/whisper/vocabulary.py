@@ -141,10 +141,8 @@ def _bundled(size: int) -> _Parts:
     """OpenAI's tokens for a model of `size`: the number of languages is what is left over."""
     name = "multilingual" if size >= _FIRST_MULTILINGUAL else "gpt2"
     lines = (_FOLDER / f"{name}.tiktoken").read_text("ascii").splitlines()
-    ranks = {
-        base64.b64decode(piece): int(rank)
-        for piece, rank in (line.split() for line in lines if line)
-    }
+    pairs = (line.split() for line in lines if line)
+    ranks = {base64.b64decode(piece): int(rank) for piece, rank in pairs}
     fixed = len(_BEFORE) + len(_AFTER) + _TIMESTAMPS
     languages = size - len(ranks) - fixed
     if not 0 <= languages <= len(NAMES):
@@ -188,12 +186,9 @@ def _own(folder: Path) -> _Parts | None:
         for name, token_id in {**vocabulary, **added}.items()
         if name in special or (name.startswith("<|") and name.endswith("|>"))
     }
-    ranks = {
-        piece: token_id for piece, token_id in ranks.items() if token_id not in specials.values()
-    }
-    texts = {
-        name: token_id for name, token_id in added.items() if token_id not in specials.values()
-    }
+    taken = set(specials.values())
+    ranks = {piece: token_id for piece, token_id in ranks.items() if token_id not in taken}
+    texts = {name: token_id for name, token_id in added.items() if token_id not in taken}
     return ranks, specials, texts
 
 
