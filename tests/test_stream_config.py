@@ -13,7 +13,7 @@ from alignheads import InputError, load_heads
 from alignheads.heads.compact import heads_from_compact
 from alignheads.heads.load import BUNDLED
 from alignheads.runtime.policy.policy import Policy
-from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.config import DecoderConfig, chosen_config
 
 LEAST = {"model": "some/model", "heads": [[1, 2], [0, 3]], "head_count": 2, "border_s": 0.4}
 
@@ -24,6 +24,7 @@ class Checkpoint:
     num_layers: int = 2
     num_heads: int = 4
     max_audio_s: float = 60.0
+    attention_kind: str = "self"
 
 
 def written(folder, content=None, **changes):
@@ -205,6 +206,21 @@ def test_a_heads_file_of_another_shape_is_refused(tmp_path):
         config.resolved(Checkpoint(num_layers=3))
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("self", "cross"), ("cross", "self")])
+def test_a_heads_file_of_another_kind_of_attention_is_refused(tmp_path, ours, theirs):
+    save_heads(tmp_path / "heads.json", attention=ours)
+    config = DecoderConfig.load(written(tmp_path, heads="heads.json"))
+    expected = (
+        f"heads of {ours}-attention.* of {theirs}-attention.*discover-heads --model some/model"
+    )
+    with pytest.raises(InputError, match=expected):
+        config.resolved(Checkpoint(attention_kind=theirs))
+    heads = load_heads(tmp_path / "heads.json")
+    with pytest.raises(InputError, match=expected):
+        chosen_config(Checkpoint(attention_kind=theirs), config, heads, {})
+    assert config.resolved(Checkpoint(attention_kind=ours)).pairs
+
+
 def test_a_missing_heads_file_is_an_error_and_no_guess(tmp_path):
     config = DecoderConfig.load(written(tmp_path, heads="gone.json"))
     with pytest.raises(InputError, match=r"no heads file .*gone\.json.*discover-heads"):
@@ -219,10 +235,10 @@ def test_an_unknown_checkpoint_has_no_bundled_configuration():
 # What is right
 
 
-def save_heads(path):
-    heads_from_compact(
-        [(1, 1), (0, 2), (1, 3)], model="some/model", num_layers=2, num_heads=4, num_kv_heads=2
-    ).save(path)
+def save_heads(path, attention=None):
+    sizes = {"num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
+    pairs = [(1, 1), (0, 2), (1, 3)]
+    heads_from_compact(pairs, model="some/model", **sizes, attention=attention).save(path)
 
 
 def test_a_heads_file_is_found_from_the_folder_of_the_configuration(tmp_path, monkeypatch):
@@ -304,7 +320,7 @@ def test_the_bundled_configuration_of_a_release_fits_its_bundled_heads():
 @pytest.mark.parametrize("name", [name for name in BUNDLED if name.startswith("whisper")])
 def test_a_configuration_of_whisper_takes_all_published_heads(name):
     heads = load_heads(name)
-    model = Checkpoint(heads.model, heads.num_layers, heads.num_heads, max_audio_s=30.0)
+    model = Checkpoint(heads.model, heads.num_layers, heads.num_heads, 30.0, "cross")
     assert list(DecoderConfig.bundled(heads.model).resolved(model).pairs) == heads.compact
 
 

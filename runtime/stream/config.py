@@ -249,7 +249,7 @@ class DecoderConfig(BaseModel):
             )
         if isinstance(self.heads, str):
             file = heads or load_heads(self.heads)
-            file.check_model(model.name, model.num_layers, model.num_heads)
+            file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
             return self.model_copy(update={"heads": tuple(file.top(self.head_count))})
         for layer, head in self.heads:
             if layer >= model.num_layers or head >= model.num_heads:
@@ -302,7 +302,7 @@ def chosen_config(
     elif config is None:
         config = DecoderConfig.bundled(model.name)
     if heads is not None:
-        heads.check_model(model.name, model.num_layers, model.num_heads)
+        heads.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
         count = min(config.head_count, len(heads.compact))
         config = config.changed(heads=tuple(heads.top(count)), head_count=count)
     return config.changed(**settings).resolved(model)

@@ -33,6 +33,8 @@ SHAPES = {
     r"large-v3-turbo": (4, 20),
 }
 ALIASES = {"large", "turbo"}
+# Where a model's repository on the hub has another name.
+REPOSITORIES = {"large-v1": "openai/whisper-large"}
 
 SOURCE = (
     "OpenAI's mask of the cross-attention heads that are 'highly correlated to the word-level "
@@ -77,7 +79,7 @@ def heads_file(mask: np.ndarray, model: str, release: str) -> HeadsFile:
     layers, heads = mask.shape
     return heads_from_compact(
         [(int(layer), int(head)) for layer, head in np.argwhere(mask)],
-        model=f"openai/whisper-{model}",
+        model=REPOSITORIES.get(model, f"openai/whisper-{model}"),
         num_layers=layers,
         num_heads=heads,
         num_kv_heads=heads,
