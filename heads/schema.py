@@ -262,10 +262,9 @@ class HeadsFile(_Model):
 
     @property
     def is_measured(self) -> bool:
-        """Whether any head has a score. Heads without may be listed in no order."""
-        return any(
-            value is not None for _, rows in self._matrices() for row in rows for value in row
-        )
+        """Whether anything was scored. Heads that nobody scored may be listed in no order."""
+        rows = (row for _, matrix in self._matrices() for row in matrix)
+        return self.num_samples > 0 or any(value is not None for row in rows for value in row)
 
     @property
     def sha256(self) -> str:
