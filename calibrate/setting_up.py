@@ -50,7 +50,7 @@ def set_up(
         model = SpeechModel.load(model, dtype)
     if file is None:
         file = load_heads(None, model.name)
-    file.check_model(model.name, model.num_layers, model.num_heads)
+    file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
     dev, test = load_speech(model.label, speech, space.base.step_s, progress)

@@ -175,6 +175,7 @@ def measure_corpus(
         aligner=prepared.part.aligner,
         text=text,
         cuts=cuts,
+        attention=model.attention_kind,
     )
     return measure(model, prepared.part, subject, language, top, progress)
 
@@ -193,6 +194,7 @@ def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> 
         num_layers=subject.num_layers,
         num_heads=subject.num_heads,
         num_kv_heads=subject.num_kv_heads,
+        attention=subject.attention,
         num_samples=found.totals.clips,
         total_alignable_tokens=found.totals.tokens,
         ts_threshold=TS_THRESHOLD,

@@ -15,6 +15,7 @@ import numpy as np
 from ..corpora import Corpus, Utterance, WordTime
 from ..corpora.audio import SAMPLE_RATE
 from ..errors import InputError
+from ..heads.schema import AttentionKind
 from ..runtime.models.protocol import AlignmentModel, Prefix
 from ..runtime.policy.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
@@ -58,6 +59,7 @@ class Subject:
     aligner: str
     text: str
     cuts: int
+    attention: AttentionKind | None = None  # sums of earlier versions do not say it
 
 
 @dataclass

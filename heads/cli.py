@@ -16,7 +16,9 @@ from ..options import ForceOption
 def heads_info(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE|NAME]", help="Heads file, or tiny, 0.6b or 1.7b."),
+        typer.Argument(
+            metavar="[FILE|NAME]", help="Heads file, or tiny, 0.6b, 1.7b, whisper-base, …"
+        ),
     ] = None,
     compare: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="Compare with this heads file.")
@@ -56,7 +58,9 @@ def heads_info(
     if out is not None or model is not None or any(size is not None for size in sizes):
         raise InputError("--out, --model and the sizes belong to --from-compact")
     if source is None:
-        raise InputError("give a heads file, or one of tiny, 0.6b, 1.7b")
+        from .load import BUNDLED_SHOWN
+
+        raise InputError(f"give a heads file, or one of {BUNDLED_SHOWN}")
     if top is not None and top < 1:
         raise InputError(f"--top is {top}, expected 1 or more")
     _print(source, compare, compact, top)
@@ -104,8 +108,9 @@ def _convert(
     if model is None or out is None:
         raise InputError("--from-compact needs --model NAME and --out FILE")
     layers, heads, kv_heads = sizes
-    if None in sizes and (name := bundled_name(model)) is not None:
-        known = load_heads(name)
+    name = bundled_name(model)
+    known = None if name is None else load_heads(name)
+    if known is not None:
         layers = known.num_layers if layers is None else layers
         heads = known.num_heads if heads is None else heads
         kv_heads = known.num_kv_heads if kv_heads is None else kv_heads
@@ -121,6 +126,7 @@ def _convert(
         num_layers=layers,
         num_heads=heads,
         num_kv_heads=kv_heads,
+        attention=None if known is None else known.attention,
         source=f"compact list {path.name}",
     )
     made.save(output_path(out, force))

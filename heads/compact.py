@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ..errors import InputError
 from .load import first_fault, parse_json, read_text
-from .schema import LARGEST_SIZE, HeadsFile
+from .schema import LARGEST_SIZE, AttentionKind, HeadsFile
 
 
 def compact_text(pairs: Sequence[tuple[int, int]]) -> str:
@@ -43,6 +43,7 @@ def heads_from_compact(
     num_layers: int,
     num_heads: int,
     num_kv_heads: int,
+    attention: AttentionKind | None = None,
     language: str | None = None,
     source: str | None = None,
 ) -> HeadsFile:
@@ -59,6 +60,7 @@ def heads_from_compact(
                 "num_layers": num_layers,
                 "num_heads": num_heads,
                 "num_kv_heads": num_kv_heads,
+                "attention": attention,
                 "num_samples": 0,
                 "total_alignable_tokens": 0,
                 "ts_threshold": None,

@@ -26,18 +26,21 @@ class Comparison:
 def compare_heads(first: HeadsFile, second: HeadsFile, counts: list[int]) -> Comparison:
     """Compare the best k heads for each k of `counts`, and every score that both files have.
 
-    A k beyond the shorter list is lowered to its length.
+    A k beyond the shorter list is lowered to its length. Heads that were never measured may be
+    in no order, so their whole list is compared, too.
 
     Raises:
-        InputError: the files are for models of different shapes, or a k is below 1.
+        InputError: the files are for models of different shapes or kinds of attention, or a k is
+            below 1.
     """
-    second.check_model(first.model, first.num_layers, first.num_heads)
+    second.check_model(first.model, first.num_layers, first.num_heads, first.attention)
     listed = min(len(first.compact), len(second.compact))
     if min(counts, default=1) < 1:
         raise InputError(f"cannot compare the best {min(counts)} heads; ask for 1 or more")
+    whole = [len(heads.compact) for heads in (first, second) if not heads.is_measured]
     overlaps = {
         k: len(set(first.compact[:k]) & set(second.compact[:k]))
-        for k in sorted({min(count, listed) for count in counts})
+        for k in sorted({min(count, listed) for count in (*counts, *whole)})
     }
     shared = [metric for metric in first.metrics if metric in second.metrics]
     correlations = {

@@ -23,17 +23,34 @@ from .upgrade import upgraded
 
 _log = logging.getLogger(__name__)
 
-BUNDLED = ("tiny", "0.6b", "1.7b")
+_QWEN3 = ("0.6b", "1.7b")
+_WHISPER = (
+    *("whisper-tiny", "whisper-tiny.en", "whisper-base", "whisper-base.en"),
+    *("whisper-small", "whisper-small.en", "whisper-medium", "whisper-medium.en"),
+    *("whisper-large-v1", "whisper-large-v2", "whisper-large-v3", "whisper-large-v3-turbo"),
+)
+BUNDLED = ("tiny", *_QWEN3, *_WHISPER)
+BUNDLED_SHOWN = "tiny, 0.6b, 1.7b, whisper-tiny to whisper-large-v3-turbo"
 
 _FOLDER = Path(__file__).parent / "bundled"
 _KIND = "heads file"
+# As OpenAI's own package means them.
+_ALIASES = {"whisper-large": "whisper-large-v3", "whisper-turbo": "whisper-large-v3-turbo"}
+# Checkpoints by the last part of their name. "whisper-large" is left out: it is the first one in
+# OpenAI's own repository, and any of three in others.
+_RELEASED = {
+    **{f"qwen3-asr-{size}": size for size in _QWEN3},
+    **{name: name for name in _WHISPER},
+    "whisper-turbo": "whisper-large-v3-turbo",
+    "openai/whisper-large": "whisper-large-v1",
+}
 # "Qwen/Qwen3-ASR-0.6B", a folder of that name, and its conversions ("…-4bit", "…-bf16"): the same
 # heads. A fine-tune carries another name, and may have other heads.
-_RELEASE = re.compile(r"qwen3-asr-(0\.6b|1\.7b)(-hf|-mlx|-\d+bit|-bf16|-fp16|-fp32)*")
+_CONVERSIONS = re.compile(r"(-hf|-mlx|-asr|-q\d|-\d+bit|-bf16|-fp16|-fp32)+$")
 
 
 def load_heads(source: str | Path | None = None, model: str | None = None) -> HeadsFile:
-    """The heads file `source`: a path, a bundled name ("tiny", "0.6b", "1.7b"), or None.
+    """The heads file `source`: a path, a bundled name ("tiny", "1.7b", "whisper-base", …), or None.
 
     A bundled name wins over a file of that name (give ./tiny for the file). None means the bundled
     one for `model` ("1.7b", "Qwen/Qwen3-ASR-1.7B", …), said on stderr the first time. There is no
@@ -47,15 +64,22 @@ def load_heads(source: str | Path | None = None, model: str | None = None) -> He
         if name is None:
             raise InputError(
                 f"no heads file is bundled for the model {str(model)!r} (bundled: "
-                f"{', '.join(BUNDLED)}); make one with: discover-heads --model "
+                f"{BUNDLED_SHOWN}); make one with: discover-heads --model "
                 f"{model or 'NAME'}, and give it as the heads file"
             )
         heads = _read_bundled(name)
         _announce(name)
         return heads
-    if isinstance(source, str) and source.lower() in BUNDLED:
-        return _read_bundled(source.lower())
+    if isinstance(source, str) and (name := bundled_file(source)) is not None:
+        return _read_bundled(name)
     return _read(Path(source))
+
+
+def bundled_file(source: str) -> str | None:
+    """The bundled heads file that is asked for by its own name, or None: `source` is a path."""
+    name = source.lower()
+    name = _ALIASES.get(name, name)
+    return name if name in BUNDLED else None
 
 
 def bundled_name(model: str | None) -> str | None:
@@ -63,10 +87,8 @@ def bundled_name(model: str | None) -> str | None:
     if model is None:
         return None
     name = model.lower().rstrip("/\\")
-    if name in BUNDLED:
-        return name
-    release = _RELEASE.fullmatch(re.split(r"[/\\]", name)[-1])
-    return release[1] if release else None
+    last = _CONVERSIONS.sub("", re.split(r"[/\\]", name)[-1])
+    return bundled_file(name) or _RELEASED.get(name) or _RELEASED.get(last)
 
 
 @functools.cache
@@ -114,7 +136,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: see `files.read_text`.
     """
-    hint = f"give a file, one of {', '.join(BUNDLED)}, or make one with discover-heads"
+    hint = f"give a file, one of {BUNDLED_SHOWN}, or make one with discover-heads"
     return files.read_text(path, _KIND, hint)
 
 

@@ -27,12 +27,15 @@ from ..errors import InputError
 from ..files import json_text, replacing
 from .upgrade import as_schema_1
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 HIT_RATE = "hit_rate"
 LARGEST_SIZE = 1024
 
 ScoredText = Literal["hypothesis", "reference"]
 """What heads were scored on: the model's own text, or the transcript forced on it."""
+
+AttentionKind = Literal["self", "cross"]
+"""Where a text decoder sees the audio: in its own sequence, or in the encoder's output."""
 
 # Published files round `ts` to four digits and keep `ts_matrix` whole.
 _TS_ROUNDING = 1e-3
@@ -119,9 +122,9 @@ class HeadsFile(_Model):
 
     `ts` is the hit rate: the share of tokens whose attended frame lies near their word; it has
     the name "hit_rate" wherever a metric is named. `scores` and `intervals` are by metric name.
-    `query` says which position's attention was read ("predicting": that which predicts the
-    token), `text` whether the tokens are the model's own or the reference; None where a file does
-    not say.
+    `attention` says whether these are heads of self-attention or of cross-attention, `query`
+    which position's attention was read ("predicting": that which predicts the token), `text`
+    whether the tokens are the model's own or the reference; None where a file does not say.
     """
 
     schema_version: _Count = SCHEMA_VERSION
@@ -130,6 +133,7 @@ class HeadsFile(_Model):
     num_layers: _Size
     num_heads: _Size
     num_kv_heads: _Size
+    attention: AttentionKind | None = None
     num_samples: _Count
     total_alignable_tokens: _Count
     ts_threshold: _Fraction | None
@@ -257,6 +261,12 @@ class HeadsFile(_Model):
         return [HIT_RATE, *(name for name in self.scores if name != HIT_RATE)]
 
     @property
+    def is_measured(self) -> bool:
+        """Whether anything was scored. Heads that nobody scored may be listed in no order."""
+        rows = (row for _, matrix in self._matrices() for row in matrix)
+        return self.num_samples > 0 or any(value is not None for row in rows for value in row)
+
+    @property
     def sha256(self) -> str:
         """Hash of the content, 64 hexadecimal digits.
 
@@ -296,12 +306,26 @@ class HeadsFile(_Model):
             )
         return np.array(self.ts_matrix if metric == HIT_RATE else self.scores[metric], dtype=float)
 
-    def check_model(self, model_name: str, num_layers: int, num_heads: int) -> None:
+    def check_model(
+        self,
+        model_name: str,
+        num_layers: int,
+        num_heads: int,
+        attention: AttentionKind | None = None,
+    ) -> None:
         """Make sure that these heads can be those of a model of `num_layers` x `num_heads`.
 
+        The kind of attention is compared where both the file and the caller say it.
+
         Raises:
-            InputError: the shapes differ.
+            InputError: the shapes or the kinds of attention differ.
         """
+        if None not in (attention, self.attention) and attention != self.attention:
+            raise InputError(
+                f"the heads file is for {self.model}, heads of {self.attention}-attention, and "
+                f"does not fit {model_name}, whose alignment heads are of {attention}-attention; "
+                f"make one with: discover-heads --model {model_name}"
+            )
         if (num_layers, num_heads) != (self.num_layers, self.num_heads):
             raise InputError(
                 f"the heads file is for {self.model}, {self.num_layers} layers x {self.num_heads} "

@@ -14,7 +14,7 @@ from .schema import HIT_RATE, HeadsFile, Ranking
 
 
 def shown_heads(heads: HeadsFile, top: int, *, in_terminal: bool) -> list[Text | Table]:
-    """What the file says of itself, and its best `top` heads (or as many as it lists).
+    """What the file says of itself, and its first `top` heads (or as many as it lists).
 
     Lines and a table, to be printed in this order; `in_terminal`: the table is ruled and may wrap.
     """
@@ -51,7 +51,12 @@ def shown_comparison(
 
 
 def head_rows(heads: HeadsFile, top: int) -> tuple[list[str], list[list[str]]]:
-    """The column names and the rows, as text, of the best `top` heads."""
+    """The column names and the rows, as text, of the first `top` heads.
+
+    Heads that were never measured have neither ranks nor scores.
+    """
+    if not heads.is_measured:
+        return ["layer", "head"], [[str(a), str(b)] for a, b in heads.compact[:top]]
     metrics = heads.metrics
     matrices = {metric: heads.matrix(metric) for metric in metrics}
     ranking = heads.ranking
@@ -75,8 +80,9 @@ def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
     lines = [
         ("model", heads.model),
         ("shape", shape),
+        *([("attention", heads.attention)] if heads.attention else []),
         ("measured on", _measured_on(heads)),
-        ("heads", f"{len(heads.compact)} of {total} listed{_threshold(heads)}"),
+        ("heads", f"{len(heads.compact)} of {total} listed{_listing(heads)}"),
     ]
     if heads.ranking is not None:
         lines.append(("ranking", _ranking(heads.ranking)))
@@ -98,7 +104,9 @@ def _measured_on(heads: HeadsFile) -> str:
     return f"{language}{heads.num_samples} clips, {heads.total_alignable_tokens} tokens"
 
 
-def _threshold(heads: HeadsFile) -> str:
+def _listing(heads: HeadsFile) -> str:
+    if not heads.is_measured:
+        return ", in the order of their source"
     if heads.ts_threshold is None:
         return ""
     above = int((heads.matrix(HIT_RATE) > heads.ts_threshold).sum())

@@ -1,8 +1,8 @@
 """Heads files of earlier schemas, brought to the present one when they are read.
 
 Schema 1 kept the scores of groups of heads as `ranking.baselines`, {name: scores}, and said what a
-group was in its name alone. Schema 2 has `ranking.groups`, a list of `HeadGroup`. This is the only
-module that knows the names of schema 1.
+group was in its name alone. Schema 2 has `ranking.groups`, a list of `HeadGroup`. Schema 3 may say
+the kind of `attention`. This is the only module that knows the names of schema 1.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ def upgraded(content: dict[str, Any], newest: int) -> dict[str, Any]:
     if type(version) is not int or not 0 <= version < newest:
         return content
     ranking = content.get("ranking")
-    if not isinstance(ranking, dict) or not isinstance(ranking.get("baselines"), dict):
+    if (
+        version > 1
+        or not isinstance(ranking, dict)
+        or not isinstance(ranking.get("baselines"), dict)
+    ):
         return {**content, "schema_version": newest}
     sizes = [content.get(key) for key in ("num_layers", "num_heads")]
     if any(type(size) is not int for size in sizes):
@@ -57,11 +61,12 @@ def _group(name: str, scores: Any, total: int) -> dict[str, Any]:
 
 
 def as_schema_1(content: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object of a file of schema 2 as schema 1 had it; for its hash.
+    """The JSON object of a file of schema 3 as schema 1 had it; for its hash.
 
     The hash of a heads file is kept in studies and in decoder configurations, which outlive a
-    change of schema.
+    change of schema. It does not tell the kind of attention, which follows from the model.
     """
+    content = {key: value for key, value in content.items() if key != "attention"}
     ranking = content["ranking"]
     if ranking is not None:
         kept = {key: value for key, value in ranking.items() if key != "groups"}

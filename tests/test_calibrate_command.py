@@ -235,6 +235,7 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--model", "no/such/model"], "no/such/model"),
         (["--heads", "missing.json"], "missing.json"),
         (["--heads", "1.7b"], "does not fit tiny"),
+        (["--heads", "whisper-base"], "heads of cross-attention, and does not fit tiny"),
         (["--corpus", "nowhere"], "no corpus 'nowhere'"),
         (["--storage", "postgresql://me:hunter2@127.0.0.1:1/x"], "postgresql://me:***@127.0.0.1:1"),
         (["--out", "no/folder/config.json"], "there is no folder"),

@@ -130,6 +130,7 @@ def test_the_file_says_what_was_done(tiny, few, plain):
     assert (plain.model, plain.language) == ("tiny", "English")
     assert (plain.num_layers, plain.num_heads) == (tiny.num_layers, tiny.num_heads)
     assert plain.num_kv_heads == tiny.num_kv_heads
+    assert plain.attention == "self"
     assert (plain.query, plain.text) == ("predicting", "hypothesis")
     assert plain.corpus.fingerprint == few.fingerprint
     assert (plain.corpus.utterances, plain.corpus.skipped) == (CLIPS, 0)

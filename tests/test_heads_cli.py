@@ -76,6 +76,9 @@ SHAPE = ("--num-layers", 4, "--num-heads", 8, "--num-kv-heads", 4)
         (("--from-compact", "list.json", "--model", "0.6b", "--out", "list.json"), "--force"),
         (("--from-compact", "list.json", "--model", "0.6b", "--out", "."), "folder"),
         (("list.json",), "--from-compact list.json"),
+        (("whisper-base.de",), "whisper-tiny to whisper-large-v3-turbo"),
+        (("tiny", "--compare", "whisper-tiny"), "heads of cross-attention, and does not fit tiny"),
+        (("whisper-tiny", "--compare", "tiny"), "whose alignment heads are of cross-attention"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(heads_info, tmp_path, arguments, expected):
@@ -153,6 +156,37 @@ def test_printing_names_the_best_heads(heads_info):
     assert not any(row[:2] == ["4", "11"] for row in rows)
     assert "30 clips, 533 tokens" in out
     assert "\x1b" not in out
+
+
+def test_heads_without_scores_have_no_rank(heads_info):
+    code, out, err = heads_info("Whisper-Base", "--top", 3)
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[-4:] == [["layer", "head"], ["3", "1"], ["4", "2"], ["4", "3"]]
+    assert ["attention", "cross"] in rows
+    assert "8 of 48 listed, in the order of their source" in out
+    assert "OpenAI's mask" in out
+    assert ["attention", "self"] in [line.split() for line in heads_info("tiny")[1].splitlines()]
+
+
+def test_a_list_without_an_order_is_compared_whole():
+    """Of the 23 heads of large-v2, the first 20 are those of the lower layers."""
+    mask = load_heads("whisper-large-v2")
+    matrix = np.zeros((32, 20))
+    matrix[tuple(zip(*mask.compact[:-2], strict=True))] = 0.9
+    assert compare_heads(heads_of(matrix), mask, [20]).overlaps == {20: 20, 23: 21}
+
+
+def test_a_list_of_a_released_model_says_its_kind_of_attention(heads_info, tmp_path):
+    (tmp_path / "list.json").write_text("[[2, 1], [1, 5]]")
+    for model in ("whisper-tiny.en", "openai/whisper-tiny.en", "1.7b"):
+        code, _, _ = heads_info(
+            "--from-compact", "list.json", "--model", model, "--out", "x.json", "--force"
+        )
+        assert code == 0
+        made = load_heads(tmp_path / "x.json")
+        assert made.attention == ("self" if model == "1.7b" else "cross")
+        assert made.compact == [(2, 1), (1, 5)]
 
 
 def test_intervals_and_top_probability_are_printed_and_no_control_codes(heads_info, tmp_path):

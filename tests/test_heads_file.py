@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignheads import heads as heads_package
 from alignheads.errors import InputError
 from alignheads.heads import (
     AlignmentHead,
@@ -23,9 +24,18 @@ from alignheads.heads import (
     Ranking,
     load_heads,
 )
-from alignheads.heads.load import bundled_name
+from alignheads.heads.load import BUNDLED, bundled_name
 
+KINDS = (None, "self", "cross")
 BUNDLED_COUNTS = {"0.6b": (30, 533, 314), "1.7b": (100, 2020, 308)}
+# layers, heads, published heads
+WHISPER_SHAPES = {
+    **{"tiny": (4, 6, 6), "tiny.en": (4, 6, 8), "base": (6, 8, 8), "base.en": (6, 8, 5)},
+    **{"small": (12, 12, 10), "small.en": (12, 12, 19)},
+    **{"medium": (24, 16, 6), "medium.en": (24, 16, 18)},
+    **{"large-v1": (32, 20, 9), "large-v2": (32, 20, 23), "large-v3": (32, 20, 10)},
+    "large-v3-turbo": (4, 20, 6),
+}
 
 
 def content(**changes) -> dict:
@@ -135,6 +145,10 @@ RANKING = {"method": "score", "metric": "hit_rate", "top": 2}
             {"schema_version": 2, "ranking": RANKING | {"baselines": {}}},
             "unknown key 'ranking.baselines'",
         ),
+        (
+            {"schema_version": 3, "ranking": RANKING | {"baselines": {}}},
+            "unknown key 'ranking.baselines'",
+        ),
         ({"ranking": RANKING | {"baselines": []}}, "unknown key 'ranking.baselines'"),
         (
             {"ranking": RANKING | {"baselines": {"my group": {}}}},
@@ -154,7 +168,10 @@ RANKING = {"method": "score", "metric": "hit_rate", "top": 2}
         ),
         ({"corpus": {"name": "demo", "fingerprint": "x", "utterances": -3}}, "utterances is -3"),
         ({"text": "guess"}, "text is 'guess', expected 'hypothesis' or 'reference'"),
-        ({"schema_version": 3, "new_key": 1}, "written by a newer alignheads; upgrade"),
+        ({"attention": "both"}, "attention is 'both', expected 'self' or 'cross'"),
+        ({"attention": ["self"]}, "attention is ['self']"),
+        ({"attention": True}, "attention is True"),
+        ({"schema_version": 4, "new_key": 1}, "written by a newer alignheads; upgrade"),
         ({"schema_version": "1"}, "schema_version is '1'"),
     ],
 )
@@ -267,6 +284,48 @@ def test_a_bundled_file_that_is_missing_is_said(tmp_path, monkeypatch):
         ("/models/tiny", None),
         ("", None),
         (None, None),
+        # Fine-tunes and distilled models have heads of their own.
+        ("distil-whisper/distil-large-v3", None),
+        ("distil-whisper/distil-small.en", None),
+        ("someone/whisper-base-german", None),
+        ("someone/whisper-large-v3-turbo-german-4bit", None),
+        ("someone/my-whisper-base", None),
+        ("whisper-base-mlx-german", None),
+        # What is no size of Whisper, or could be any.
+        ("whisper", None),
+        ("whisper-", None),
+        ("whisper-0.6b", None),
+        ("whisper-huge", None),
+        ("whisper-large-v4", None),
+        ("whisper-large-v3.en", None),
+        ("whisper-tiny.de", None),
+        ("someone/whisper-large", None),
+        ("mlx-community/whisper-large-mlx", None),
+        ("base", None),
+        ("turbo", None),
+        ("-mlx", None),
+        # The bundled model is of another family.
+        ("tiny-mlx", None),
+        ("openai/tiny", None),
+        ("whisper-tiny", "whisper-tiny"),
+        ("mlx-community/whisper-tiny", "whisper-tiny"),
+        ("mlx-community/whisper-tiny.en-mlx-q4", "whisper-tiny.en"),
+        ("whisper-base", "whisper-base"),
+        ("openai/whisper-base", "whisper-base"),
+        ("openai/Whisper-Base.EN/", "whisper-base.en"),
+        ("mlx-community/whisper-base-mlx", "whisper-base"),
+        ("whisper-base-mlx-fp32", "whisper-base"),
+        ("whisper-base-mlx-4bit", "whisper-base"),
+        ("whisper-base-mlx-8bit", "whisper-base"),
+        ("C:\\models\\whisper-medium-mlx-q4", "whisper-medium"),
+        ("mlx-community/whisper-large-v3-turbo", "whisper-large-v3-turbo"),
+        ("mlx-community/whisper-large-v3-turbo-asr-fp16", "whisper-large-v3-turbo"),
+        ("mlx-community/whisper-large-v1-mlx", "whisper-large-v1"),
+        # As OpenAI's package names them, and as its repositories are named.
+        ("whisper-large", "whisper-large-v3"),
+        ("Whisper-Turbo", "whisper-large-v3-turbo"),
+        ("mlx-community/whisper-turbo", "whisper-large-v3-turbo"),
+        ("openai/whisper-large", "whisper-large-v1"),
     ],
 )
 def test_only_released_models_have_bundled_heads(model, name):
@@ -288,6 +347,26 @@ def test_heads_of_another_shape_are_refused():
     for layers, count in ((4, 2), (2, 8), (28, 16)):
         with pytest.raises(InputError, match=rf"2 layers x 4 heads.*tuned, {layers} x {count}"):
             heads.check_model("tuned", layers, count)
+
+
+def test_heads_of_another_kind_of_attention_are_refused():
+    cross = HeadsFile.model_validate(content(model="openai/whisper-base", attention="cross"))
+    expected = (
+        "the heads file is for openai/whisper-base, heads of cross-attention, and does not fit "
+        "mine, whose alignment heads are of self-attention; make one with: "
+        "discover-heads --model mine"
+    )
+    with pytest.raises(InputError, match=f"^{expected}$"):
+        cross.check_model("mine", 2, 4, "self")
+    # It is told before the shape, which differs as a consequence.
+    with pytest.raises(InputError, match="of self-attention"):
+        cross.check_model("mine", 28, 16, "self")
+    with pytest.raises(InputError, match=r"heads of self-attention.* of cross-attention"):
+        cross.model_copy(update={"attention": "self"}).check_model("mine", 2, 4, "cross")
+    cross.check_model("mine", 2, 4, "cross")
+    cross.check_model("mine", 2, 4)
+    # A published file does not say it, and only its shape is checked.
+    HeadsFile.model_validate(content()).check_model("mine", 2, 4, "cross")
 
 
 def test_an_unknown_metric_lists_the_known_ones():
@@ -345,7 +424,7 @@ def test_a_saved_file_has_the_published_keys_and_one_row_a_line(tmp_path):
     text = path.read_text()
     saved = json.loads(text)
     assert {key: saved[key] for key in content()} == content()
-    assert saved["schema_version"] == 2
+    assert saved["schema_version"] == 3
     assert "    [0.0, 0.5, 0.125, 0.02],\n" in text
     assert '    {"layer": 0, "head": 1, "ts": 0.5},\n' in text
 
@@ -402,6 +481,7 @@ def heads_files(draw) -> HeadsFile:
         intervals=draw(st.dictionaries(st.text(), bounds, max_size=2)),
         ranking=draw(ranking),
         corpus=draw(st.none() | corpus),
+        attention=draw(st.sampled_from(KINDS)),
         text=draw(st.sampled_from([None, "hypothesis", "reference"])),
         source=draw(st.none() | st.text()),
     )
@@ -437,6 +517,21 @@ SCHEMA_1_BASELINES = {
 }
 
 
+def test_a_file_of_schema_2_is_read(tmp_path):
+    path = tmp_path / "heads.json"
+    ranking = RANKING | {"groups": [group("all heads", 8)]}
+    path.write_text(json.dumps(content(schema_version=2, ranking=ranking)))
+    heads = load_heads(path)
+    assert (heads.schema_version, heads.attention) == (3, None)
+    assert heads.ranking.model_dump()["groups"] == ranking["groups"]
+
+
+def test_the_hash_does_not_tell_the_kind_of_attention():
+    """It was made before files said it."""
+    hashes = {HeadsFile.model_validate(content(attention=kind)).sha256 for kind in KINDS}
+    assert hashes == {"dc00b9e5acdbb6acf80a8ce3b7d8cb9d89e1dc97dcf0ac315f4081b7f27f6daa"}
+
+
 @pytest.mark.parametrize("version", [..., 0, 1])
 def test_groups_of_schema_1_are_read_out_of_their_names(tmp_path, version):
     """Groups of more heads than the model has held all of them."""
@@ -444,7 +539,7 @@ def test_groups_of_schema_1_are_read_out_of_their_names(tmp_path, version):
     ranking = RANKING | {"baselines": SCHEMA_1_BASELINES}
     path.write_text(json.dumps(content(schema_version=version, ranking=ranking)))
     heads = load_heads(path)
-    assert heads.schema_version == 2
+    assert heads.schema_version == 3
     assert [one.model_dump() for one in heads.ranking.groups] == [
         group("this ranking, best 1", 1, True, time_error_ms=160.0, border_auc=0.9),
         group("this ranking, best 8", 8, True, time_error_ms=97.5),
@@ -485,6 +580,36 @@ def test_bundled_files_hold_the_published_scores(name):
     assert scores[heads.top(1)[0]] == scores.max()
     assert heads.source is not None
     assert f"{clips} clips" in heads.source
+
+
+@pytest.mark.parametrize(("size", "shape"), WHISPER_SHAPES.items())
+def test_bundled_files_hold_the_published_masks(size, shape):
+    """They name heads and measure nothing."""
+    heads = load_heads(f"whisper-{size}")
+    assert (heads.num_layers, heads.num_heads, len(heads.compact)) == shape
+    assert bundled_name(heads.model) == f"whisper-{size}"
+    assert heads.attention == "cross"
+    assert heads.compact == sorted(heads.compact)
+    assert np.isnan(heads.matrix("hit_rate")).all()
+    assert f"_ALIGNMENT_HEADS['{size}']" in heads.source
+    heads.check_model("mine", *shape[:2], "cross")
+
+
+def test_the_mask_of_base_is_the_published_one():
+    expected = [(3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6)]
+    assert load_heads("whisper-base").compact == expected
+
+
+def test_every_bundled_name_has_a_file_that_says_its_kind_of_attention():
+    folder = Path(heads_package.__file__).parent / "bundled"
+    assert {path.stem for path in folder.iterdir()} == set(BUNDLED)
+    for name in BUNDLED:
+        heads = load_heads(name.upper())
+        assert heads.attention == ("cross" if name.startswith("whisper") else "self")
+        assert bundled_name(heads.model) == name
+    assert load_heads("whisper-large") == load_heads("whisper-large-v3")
+    assert load_heads("whisper-turbo") == load_heads("whisper-large-v3-turbo")
+    assert load_heads("tiny") != load_heads("whisper-tiny")
 
 
 def test_the_bundled_file_for_a_model_is_said_once():

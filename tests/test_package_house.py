@@ -338,9 +338,10 @@ def shipped(*patterns):
 @pytest.mark.wheel
 def test_the_wheel_has_the_model_the_speech_and_the_heads(wheel):
     wanted = shipped("runtime/models/tiny/*", "corpora/demo/**/*", "heads/bundled/*", "py.typed")
+    wanted += shipped("runtime/stream/configs/*")
     names = {path.name for path in wanted}
     assert {"model.safetensors", "config.json", "vocab.json", "merges.txt"} <= names
-    assert {"0.6b.json", "1.7b.json", "py.typed"} <= names
+    assert {"0.6b.json", "1.7b.json", "whisper-large-v3-turbo.json", "py.typed"} <= names
     for suffix in (".flac", ".TextGrid"):
         assert sum(path.suffix == suffix for path in wanted) == 48
     for path in wanted:

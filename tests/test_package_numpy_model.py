@@ -53,6 +53,7 @@ def test_discovery_finds_the_planted_heads(heads):
     assert min(heads.matrix("hit_rate")[pair] for pair in PLANTED) == 1
     assert max(heads.matrix("time_error_p50_ms")[pair] for pair in PLANTED) <= 20
     assert (heads.num_layers, heads.num_heads, heads.num_kv_heads) == (3, 4, 4)
+    assert heads.attention == "cross"
 
 
 def test_a_set_of_heads_is_chosen_without_a_model_in_between(corpus):

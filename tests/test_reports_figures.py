@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alignheads.errors import InputError
-from alignheads.heads import CorpusInfo, HeadGroup, HeadsFile, Interval, Ranking
+from alignheads.heads import CorpusInfo, HeadGroup, HeadsFile, Interval, Ranking, load_heads
 from alignheads.reports.figures import curves
 from alignheads.reports.figures import heads as heads_figures
 from alignheads.reports.figures.attention import (
@@ -20,8 +20,16 @@ from alignheads.reports.figures.attention import (
     visible,
 )
 from alignheads.reports.figures.placing import spread
+from alignheads.reports.figures.registry import heads_figures as heads_figures_of
 from alignheads.reports.figures.style import save_figure, shortened
-from alignheads.reports.figures.words import METRICS, described, finding, model_name, top_heads
+from alignheads.reports.figures.words import (
+    METRICS,
+    described,
+    finding,
+    model_name,
+    published_heads,
+    top_heads,
+)
 
 
 def rows(matrix):
@@ -177,6 +185,55 @@ def test_top_is_twenty_or_a_quarter():
     assert top_heads(heads_file([[np.nan]]), None) == ()
 
 
+def test_heads_without_scores_are_called_listed_and_are_all_shown():
+    info = heads_figures.score_heatmap_info(load_heads("whisper-large-v2"))
+    assert info.title == "whisper-large-v2: 23 heads listed, without scores"
+    assert info.subtitle == "not measured · outlined: the 23 listed · hatched: undefined"
+    assert len(info.top) == 23
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        ("tiny", (4, 8)),  # its bundled file was made here
+        ("mine", (6, 8)),
+        ("someone/whisper-base-german", (6, 8)),
+        ("openai/whisper-base", (6, 9)),
+        ("openai/whisper-base", (4, 8)),
+    ],
+)
+def test_no_heads_were_published_for_other_models(model, shape):
+    info = heads_figures.score_heatmap_info(realistic(*shape, model=model))
+    assert info.published == ()
+    assert "published" not in info.subtitle
+
+
+@pytest.mark.parametrize("name", ["0.6b", "whisper-base"])
+def test_published_heads_are_not_compared_with_themselves(name):
+    assert published_heads(load_heads(name)) == ()
+
+
+def test_published_heads_are_counted_among_the_outlined():
+    mask = load_heads("whisper-base").compact
+    hits = np.full((6, 8), 0.1)
+    hits[tuple(zip(*mask[:5], strict=True))] = 0.9
+    heads = heads_file(hits, model="mlx-community/whisper-base-mlx-4bit")
+    info = heads_figures.score_heatmap_info(heads, top=6)
+    assert info.published == tuple(mask)
+    assert info.subtitle == (
+        "demo, 16 clips, 1,812 tokens · outlined: the best 6 by hit rate · "
+        "dotted: the 8 published, 5 of them outlined"
+    )
+    assert info.subtitle == heads_figures.score_heatmaps_info(heads, top=6).subtitle
+    (heatmap, *_) = heads_figures_of(heads)
+    assert heatmap.alt.endswith("the best outlined, the published ones dotted.")
+
+
+def test_of_published_scores_the_best_twenty_count():
+    info = heads_figures.score_heatmap_info(realistic(28, 16, model="Qwen/Qwen3-ASR-0.6B"))
+    assert info.published == tuple(load_heads("0.6b").top(20))
+
+
 def test_names_are_short_and_published_files_have_no_corpus():
     assert model_name("Qwen/Qwen3-ASR-0.6B") == "Qwen3-ASR-0.6B"
     assert model_name("/models/a fine-tune/") == "a fine-tune"
@@ -272,6 +329,33 @@ def test_heatmap_outlines_the_top_heads_alone():
     centres = [tuple(np.round(patch.get_center()).astype(int)) for patch in figure.axes[0].patches]
     assert centres == list(info.top)
     assert len(info.top) == 20
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [("whisper-tiny.en", (4, 6)), ("whisper-base", (6, 8)), ("1.7b", (28, 16)),
+     ("whisper-large-v2", (32, 20)), ("whisper-turbo", (4, 20))],
+)  # fmt: skip
+def test_every_published_head_has_its_dot(model, shape):
+    """In its own cell, and in each panel; off the text where there is text."""
+    heads = realistic(*shape, model=model)
+    info = heads_figures.score_heatmap_info(heads)
+    assert info.published
+    figure = heads_figures.score_heatmap(info)
+    check_texts(figure)
+    panels = heads_figures.score_heatmaps(heads_figures.score_heatmaps_info(heads))
+    check_texts(panels)
+    drawn = [figure.axes[0], *(axes for axes in panels.axes if axes.get_title(loc="left"))]
+    assert len(drawn) == 1 + len(METRICS)
+    for axes in drawn:
+        dots = axes.collections[1]
+        cells = [tuple(map(int, np.round(place))) for place in dots.get_offsets()]
+        assert cells == list(info.published)
+    radius = np.sqrt(figure.axes[0].collections[1].get_sizes()[0]) / 2 / 72 * figure.dpi
+    places = figure.axes[0].transData.transform(figure.axes[0].collections[1].get_offsets())
+    for text, box in drawn_texts(figure):
+        for x, y in places:
+            assert not (box.x0 - radius < x < box.x1 + radius and box.y0 < y < box.y1), text
 
 
 def test_dark_is_good_in_both_directions():

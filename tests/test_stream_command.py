@@ -97,6 +97,7 @@ def events(text):
         (["-", "--step-s", "nan"], "step_s"),
         (["-", "--language", "Klingon"], "Klingon"),
         (["-", "--heads", "nowhere.json"], "nowhere.json"),
+        (["-", "--heads", "whisper-tiny"], "heads of cross-attention, and does not fit tiny"),
         (["-", "--model", "no-such-model"], "no-such-model"),
         (["-", "--trace", "no/such/folder/t.jsonl"], "there is no folder"),
         (["-", "--dtype", "int4"], "int4"),

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from alignheads import InputError, load_heads
 from alignheads.heads.compact import heads_from_compact
+from alignheads.heads.load import BUNDLED
 from alignheads.runtime.policy.policy import Policy
-from alignheads.runtime.stream.config import DecoderConfig
+from alignheads.runtime.stream.config import DecoderConfig, chosen_config
 
 LEAST = {"model": "some/model", "heads": [[1, 2], [0, 3]], "head_count": 2, "border_s": 0.4}
 
@@ -23,6 +24,7 @@ class Checkpoint:
     num_layers: int = 2
     num_heads: int = 4
     max_audio_s: float = 60.0
+    attention_kind: str = "self"
 
 
 def written(folder, content=None, **changes):
@@ -163,6 +165,14 @@ def test_a_configuration_of_another_model_is_refused(tmp_path, name):
         ("me/Qwen3-ASR-0.6B-medical", "Qwen/Qwen3-ASR-0.6B", False),
         ("my-0.6b", "0.6b", False),
         ("you/mine", "me/mine", False),
+        ("whisper-base", "mlx-community/whisper-base-mlx-4bit", True),
+        ("openai/whisper-base", "whisper-base-mlx", True),
+        ("whisper-large", "openai/whisper-large-v3", True),
+        ("whisper-large", "openai/whisper-large", False),
+        ("whisper-base", "openai/whisper-base.en", False),
+        ("whisper-base", "someone/whisper-base-german", False),
+        ("tiny", "openai/whisper-tiny", False),
+        ("whisper-tiny", "tiny", False),
     ],
 )
 def test_names_of_one_model(configured, name, same):
@@ -196,6 +206,21 @@ def test_a_heads_file_of_another_shape_is_refused(tmp_path):
         config.resolved(Checkpoint(num_layers=3))
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("self", "cross"), ("cross", "self")])
+def test_a_heads_file_of_another_kind_of_attention_is_refused(tmp_path, ours, theirs):
+    save_heads(tmp_path / "heads.json", attention=ours)
+    config = DecoderConfig.load(written(tmp_path, heads="heads.json"))
+    expected = (
+        f"heads of {ours}-attention.* of {theirs}-attention.*discover-heads --model some/model"
+    )
+    with pytest.raises(InputError, match=expected):
+        config.resolved(Checkpoint(attention_kind=theirs))
+    heads = load_heads(tmp_path / "heads.json")
+    with pytest.raises(InputError, match=expected):
+        chosen_config(Checkpoint(attention_kind=theirs), config, heads, {})
+    assert config.resolved(Checkpoint(attention_kind=ours)).pairs
+
+
 def test_a_missing_heads_file_is_an_error_and_no_guess(tmp_path):
     config = DecoderConfig.load(written(tmp_path, heads="gone.json"))
     with pytest.raises(InputError, match=r"no heads file .*gone\.json.*discover-heads"):
@@ -210,10 +235,10 @@ def test_an_unknown_checkpoint_has_no_bundled_configuration():
 # What is right
 
 
-def save_heads(path):
-    heads_from_compact(
-        [(1, 1), (0, 2), (1, 3)], model="some/model", num_layers=2, num_heads=4, num_kv_heads=2
-    ).save(path)
+def save_heads(path, attention=None):
+    sizes = {"num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
+    pairs = [(1, 1), (0, 2), (1, 3)]
+    heads_from_compact(pairs, model="some/model", **sizes, attention=attention).save(path)
 
 
 def test_a_heads_file_is_found_from_the_folder_of_the_configuration(tmp_path, monkeypatch):
@@ -252,7 +277,7 @@ def test_every_field_of_the_policy_is_one_of_the_file(tmp_path):
         assert DecoderConfig(**LEAST).changed(**{name: value}).policy == expected
 
 
-@pytest.mark.parametrize("name", ["tiny", "0.6b", "1.7b"])
+@pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_configurations_are_of_the_newest_schema(name, caplog):
     assert DecoderConfig.bundled(name).schema_version == 2
     assert caplog.messages == []
@@ -278,7 +303,7 @@ def test_a_model_that_takes_less_audio_than_the_buffer_holds():
         config.resolved(Checkpoint())
 
 
-@pytest.mark.parametrize("name", ["tiny", "0.6b", "1.7b"])
+@pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_configurations_are_for_their_models(name):
     config = DecoderConfig.bundled(name)
     assert config.model == config.heads == name
@@ -290,6 +315,28 @@ def test_the_bundled_configuration_of_a_release_fits_its_bundled_heads():
     heads = load_heads("1.7b")
     model = Checkpoint("Qwen/Qwen3-ASR-1.7B", heads.num_layers, heads.num_heads)
     assert list(config.resolved(model).pairs) == heads.top(config.head_count)
+
+
+@pytest.mark.parametrize("name", [name for name in BUNDLED if name.startswith("whisper")])
+def test_a_configuration_of_whisper_takes_all_published_heads(name):
+    heads = load_heads(name)
+    model = Checkpoint(heads.model, heads.num_layers, heads.num_heads, 30.0, "cross")
+    assert list(DecoderConfig.bundled(heads.model).resolved(model).pairs) == heads.compact
+
+
+def test_a_configuration_of_whisper_can_be_kept_in_a_file(tmp_path):
+    """With the name that it was asked for by, which is no file beside it."""
+    config = DecoderConfig.bundled("whisper-turbo")
+    assert (config.model, config.head_count) == ("whisper-large-v3-turbo", 6)
+    for saved in (config, config.changed(heads="whisper-turbo")):
+        saved.save(tmp_path / "decoder_config.json")
+        assert DecoderConfig.load(tmp_path / "decoder_config.json") == saved
+
+
+def test_a_fine_tune_of_whisper_has_no_bundled_configuration():
+    for model in ("distil-whisper/distil-large-v3", "someone/whisper-base-german"):
+        with pytest.raises(InputError, match=f"discover-heads --model {model}"):
+            DecoderConfig.bundled(model)
 
 
 # Changes

@@ -7,6 +7,7 @@ counted from 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from ...errors import InputError
 from ...heads.rank_correlation import spearman
 from .placing import label_points
-from .style import MUTED, ON_LIGHT, VERMILLION, new_figure, sequential
+from .style import INK, MUTED, ON_LIGHT, VERMILLION, new_figure, sequential
 from .words import (
     METRICS,
     Head,
@@ -24,8 +25,9 @@ from .words import (
     finding,
     formatted,
     model_name,
-    order,
+    published_heads,
     scores_present,
+    the_best,
     top_heads,
 )
 
@@ -37,19 +39,25 @@ if TYPE_CHECKING:
     from ...heads.schema import HeadsFile
 
 _VALUES_IN_CELLS = 64
+_TEXT_IN = 0.2
+"""The side of a cell from which text fits."""
 _LABELLED = 6
 _AGREEMENT = ((0.8, "agree"), (0.4, "partly agree"), (-1.1, "disagree"))
 
 
 @dataclass(frozen=True)
 class ScoreHeatmap:
-    """One score of every head. `values`: [layers, heads], NaN where undefined."""
+    """One score of every head. `values`: [layers, heads], NaN where undefined.
+
+    `published`: heads that others published for the model.
+    """
 
     metric: str
     values: np.ndarray
     top: tuple[Head, ...]
     title: str
     subtitle: str
+    published: tuple[Head, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ def score_heatmap_info(
 ) -> ScoreHeatmap:
     """The heatmap of one score, with the `top` best heads of the file's ranking outlined.
 
-    `top` is by default 20, or a quarter of all heads where that is less.
+    Heads that others published for the model are dotted. `top` is by default 20, or a quarter of
+    all heads where that is less.
 
     Raises:
         InputError: the file has no such score.
@@ -93,14 +102,12 @@ def score_heatmap_info(
             f"it has {', '.join(scores_present(heads))}"
         )
     values = np.array(heads.matrix(metric), dtype=float)
-    outlined = top_heads(heads, top)
-    subtitle = [described(heads)]
-    if outlined:
-        subtitle.append(f"outlined: the best {len(outlined)} {order(heads)}")
+    outlined, published = top_heads(heads, top), published_heads(heads)
+    subtitle = [described(heads), *_marks(heads, outlined, published)]
     if np.isnan(values).any():
         subtitle.append("hatched: undefined")
     return ScoreHeatmap(
-        metric, values, outlined, finding(heads, metric, values), " · ".join(subtitle)
+        metric, values, outlined, finding(heads, metric, values), " · ".join(subtitle), published
     )
 
 
@@ -110,8 +117,8 @@ def score_heatmaps_info(heads: HeadsFile, top: int | None = None) -> ScoreHeatma
     count = heads.num_layers * heads.num_heads
     title = f"{model_name(heads.model)}: {counted(len(panels), 'score')} of "
     title += f"{counted(count, 'head')}, dark is good in each"
-    outlined = f"outlined: the best {len(panels[0].top)} {order(heads)}"
-    return ScoreHeatmaps(panels, title, f"{described(heads)} · {outlined}")
+    subtitle = [described(heads), *_marks(heads, panels[0].top, panels[0].published)]
+    return ScoreHeatmaps(panels, title, " · ".join(subtitle))
 
 
 def hit_rate_against_border_auc_info(heads: HeadsFile, top: int | None = None) -> HeadScatter:
@@ -138,7 +145,7 @@ def hit_rate_against_border_auc_info(heads: HeadsFile, top: int | None = None) -
     else:
         title += next(words for least, words in _AGREEMENT if rho >= least)
         title += f" (rank correlation {rho:.2f})".replace("-0.", "−0.").replace("-1", "−1")
-    subtitle = [described(heads), f"ringed: the best {len(best)} {order(heads)}"]
+    subtitle = [described(heads), f"ringed: {the_best(heads, len(best))}"]
     if best:
         subtitle.append("L1 H2: layer 1, head 2")
     if missing := defined.size - len(shown):
@@ -168,8 +175,9 @@ def score_heatmap(info: ScoreHeatmap) -> Figure:
         bar = _draw_colour_bar(figure, axes, mesh, info)
         gap = " " if cell_height * heads > 2.8 else "\n"
         bar.set_label(f"{METRICS[info.metric].label}{gap}({METRICS[info.metric].unit})")
-        for rank, (layer, head) in enumerate(info.top, 1):
-            if not small and min(cell_width, cell_height) > 0.2 and len(info.top) < 100:
+        ranked = info.top if np.isfinite(info.values).any() else ()
+        for rank, (layer, head) in enumerate(ranked, 1):
+            if not small and min(cell_width, cell_height) > _TEXT_IN and len(ranked) < 100:
                 _write_in_cell(axes, mesh, info.values, (layer, head), str(rank), "bold")
         for cell in np.ndindex(info.values.shape) if small else ():
             if np.isfinite(info.values[cell]):
@@ -239,6 +247,17 @@ def hit_rate_against_border_auc(info: HeadScatter) -> Figure:
     return figure
 
 
+def _marks(heads: HeadsFile, outlined: Sequence[Head], published: Sequence[Head]) -> list[str]:
+    """What the outlines and the dots are."""
+    found = []
+    if outlined:
+        found.append(f"outlined: {the_best(heads, len(outlined))}")
+    if published:
+        shared = len(set(outlined) & set(published))
+        found.append(f"dotted: the {len(published)} published, {shared} of them outlined")
+    return found
+
+
 def _limits(info: ScoreHeatmap) -> tuple[float, float]:
     """The ends of the colour scale, never equal."""
     low, high = METRICS[info.metric].limits
@@ -255,7 +274,11 @@ def _beyond(info: ScoreHeatmap) -> str:
 
 
 def _draw_scores(axes: Axes, info: ScoreHeatmap, inches_per_cell: tuple[float, float]) -> Any:
-    """The cells, dark where the score is good, and an outline around each top head."""
+    """The cells, dark where the score is good, and an outline around each top head.
+
+    Each published head has a dot: in the middle of a cell that has no room for text, else in its
+    corner.
+    """
     from matplotlib.patches import Rectangle
 
     layers, heads = info.values.shape
@@ -278,7 +301,7 @@ def _draw_scores(axes: Axes, info: ScoreHeatmap, inches_per_cell: tuple[float, f
     axes.set(xlabel="layer", ylabel="head")
     axes.set_xticks(range(0, layers, _tick_step(inches_per_cell[0], layers)))
     axes.set_yticks(range(0, heads, _tick_step(inches_per_cell[1], heads)))
-    line = 1.7 if narrow > 0.2 else 1.1
+    line = 1.7 if narrow > _TEXT_IN else 1.1
     for layer, head in info.top:
         inset = line / 100 / np.array(inches_per_cell)
         axes.add_patch(
@@ -291,6 +314,19 @@ def _draw_scores(axes: Axes, info: ScoreHeatmap, inches_per_cell: tuple[float, f
                 linewidth=line,
                 joinstyle="round",
             )
+        )
+    if info.published:
+        has_text = narrow > _TEXT_IN
+        corner = 0.5 - min(0.09, 0.2 * narrow) / np.array(inches_per_cell)
+        dots = np.array(info.published) + (corner * (1, -1) if has_text else 0)
+        size_pt = 72 * narrow * (0.2 if has_text else 0.5)
+        axes.scatter(
+            *dots.T,
+            s=min(size_pt, 4.5) ** 2,
+            color=INK,
+            edgecolors="white",
+            linewidths=min(size_pt / 6, 0.7),
+            zorder=3,
         )
     return mesh
 

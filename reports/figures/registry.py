@@ -64,7 +64,8 @@ def heads_figures(file: HeadsFile) -> list[Drawing]:
     """Of a heads file: all that it has the scores for."""
     heatmap = heads.score_heatmap_info(file)
     layers, per_layer = heatmap.values.shape
-    alt = f"Heatmap of the hit rate of {layers} layers by {per_layer} heads, the best outlined."
+    alt = f"Heatmap of the hit rate of {layers} layers by {per_layer} heads, the best outlined"
+    alt += ", the published ones dotted." if heatmap.published else "."
     found = [Drawing("heads_hit_rate", heatmap, heads.score_heatmap, alt)]
     if "border_auc" in scores_present(file):
         scatter = heads.hit_rate_against_border_auc_info(file)

@@ -50,6 +50,8 @@ def model_name(model: str) -> str:
 
 def described(heads: HeadsFile) -> str:
     """Corpus, clips and tokens in one line."""
+    if not heads.is_measured:
+        return "not measured"
     clips = f"{counted(heads.num_samples, 'clip')}, {heads.total_alignable_tokens:,} tokens"
     return f"{shortened(heads.corpus.name, 40)}, {clips}" if heads.corpus else clips
 
@@ -60,24 +62,52 @@ def scores_present(heads: HeadsFile) -> list[str]:
 
 
 def top_heads(heads: HeadsFile, top: int | None) -> tuple[Head, ...]:
-    """The best `top` heads of the file; by default 20, or a quarter of all where that is less."""
+    """The best `top` heads of the file; by default 20, or a quarter of all where that is less.
+
+    Of heads that were never measured, by default all that are listed.
+    """
     quarter = -(-heads.num_layers * heads.num_heads // 4)
-    return tuple(heads.compact[: min(_TOP, quarter) if top is None else top])
+    usual = min(_TOP, quarter) if heads.is_measured else len(heads.compact)
+    return tuple(heads.compact[: usual if top is None else top])
 
 
-def order(heads: HeadsFile) -> str:
-    """How the file orders its heads, to follow "the best 20"."""
+def published_heads(heads: HeadsFile) -> tuple[Head, ...]:
+    """The heads that others published for the same model, to be compared with those of `heads`.
+
+    As many as they use themselves: all where they gave no scores, else the best 20. None where
+    nothing is bundled, or what is bundled was made here, or is the file itself.
+    """
+    from ...heads.load import bundled_name, load_heads
+
+    name = bundled_name(heads.model)
+    published = None if name is None else load_heads(name)
+    if (
+        published is None
+        or published.created_with is not None
+        or (published.num_layers, published.num_heads) != (heads.num_layers, heads.num_heads)
+        or published.sha256 == heads.sha256
+    ):
+        return ()
+    return tuple(published.compact[: _TOP if published.is_measured else None])
+
+
+def the_best(heads: HeadsFile, count: int) -> str:
+    """The first `count` heads in words, and how the file orders them."""
+    if not heads.is_measured:
+        return f"the {count} listed"
     if heads.ranking is None:
-        return "by hit rate"
+        return f"the best {count} by hit rate"
     if heads.ranking.method == "set":
-        return "chosen as a set"
+        return f"the best {count} chosen as a set"
     metric = METRICS.get(heads.ranking.metric)
-    return f"by {metric.label if metric else heads.ranking.metric}"
+    return f"the best {count} by {metric.label if metric else heads.ranking.metric}"
 
 
 def finding(heads: HeadsFile, metric: str, values: np.ndarray) -> str:
     """What the score says about the model, in a sentence."""
     name, label = model_name(heads.model), METRICS[metric].label
+    if not heads.is_measured:
+        return f"{name}: {counted(len(heads.compact), 'head')} listed, without scores"
     if np.isnan(values).all():
         return f"{name}: {label} is undefined for every head"
     choose = np.nanargmin if METRICS[metric].lower_is_better else np.nanargmax

@@ -23,7 +23,7 @@ from pydantic import (
 from ...errors import InputError
 from ...files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
 from ...heads import HeadsFile
-from ...heads.load import BUNDLED, bundled_name, load_heads
+from ...heads.load import BUNDLED_SHOWN, bundled_file, bundled_name, load_heads
 from ..models.protocol import Aggregate, AlignmentModel
 from ..policy.policy import Policy
 
@@ -33,6 +33,7 @@ SCHEMA_VERSION = 2
 
 _KIND = "decoder configuration"
 _USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
+_USUAL_WHISPER = "whisper-base"
 _FOLDER = Path(__file__).parent / "configs"
 
 _Seconds = Annotated[float, Field(gt=0)]
@@ -152,7 +153,7 @@ class DecoderConfig(BaseModel):
             raise InputError(f"{path}: {first_fault(error, cls.model_fields)}") from error
         if config.schema_version < SCHEMA_VERSION:
             config = _upgraded(config, path)
-        if isinstance(config.heads, str) and config.heads.lower() not in BUNDLED:
+        if isinstance(config.heads, str) and bundled_file(config.heads) is None:
             heads = (path.resolve().parent / config.heads).resolve()
             config = config.model_copy(update={"heads": str(heads)})
         return config
@@ -161,17 +162,25 @@ class DecoderConfig(BaseModel):
     def bundled(cls, model: str) -> DecoderConfig:
         """The bundled configuration of `model` ("1.7b", "Qwen/Qwen3-ASR-1.7B", …).
 
+        A size of Whisper without a file of its own has that of `_USUAL_WHISPER`, with all the
+        heads of its own heads file.
+
         Raises:
             InputError: none is bundled: another model's heads would be a guess.
         """
         name = bundled_name(model)
         if name is None:
             raise InputError(
-                f"no {_KIND} is bundled for the model {model!r} (bundled: {', '.join(BUNDLED)}); "
+                f"no {_KIND} is bundled for the model {model!r} (bundled: {BUNDLED_SHOWN}); "
                 f"find its heads with: discover-heads --model {model}, and make one with: "
                 f"calibrate --model {model}"
             )
-        return cls.load(_FOLDER / f"{name}.json")
+        path = _FOLDER / f"{name}.json"
+        if path.is_file() or not name.startswith("whisper-"):
+            return cls.load(path)
+        heads = len(load_heads(name).compact)
+        usual = cls.load(_FOLDER / f"{_USUAL_WHISPER}.json")
+        return usual.changed(model=name, heads=name, head_count=heads)
 
     @classmethod
     def uncalibrated(cls, model: str, heads: HeadsFile) -> DecoderConfig:
@@ -240,7 +249,7 @@ class DecoderConfig(BaseModel):
             )
         if isinstance(self.heads, str):
             file = heads or load_heads(self.heads)
-            file.check_model(model.name, model.num_layers, model.num_heads)
+            file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
             return self.model_copy(update={"heads": tuple(file.top(self.head_count))})
         for layer, head in self.heads:
             if layer >= model.num_layers or head >= model.num_heads:
@@ -293,7 +302,7 @@ def chosen_config(
     elif config is None:
         config = DecoderConfig.bundled(model.name)
     if heads is not None:
-        heads.check_model(model.name, model.num_layers, model.num_heads)
+        heads.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
         count = min(config.head_count, len(heads.compact))
         config = config.changed(heads=tuple(heads.top(count)), head_count=count)
     return config.changed(**settings).resolved(model)
