@@ -28,6 +28,7 @@ from alignheads.errors import InputError
 from alignheads.files import json_text, replacing
 from alignheads.heads.load import load_heads
 from alignheads.options import AlignerOption, AlignmentsOption, ClipsOption, CorpusOption
+from alignheads.runtime.models import cpu
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.models.whisper.languages import code_of
@@ -46,6 +47,7 @@ from side_by_side.weights import convert  # isort: skip
 
 KINDS = ("offline", "local-agreement", "ours", "mlx-audio", "simulstreaming")
 FRAME_THRESHOLD = 25  # the default of both
+CPU = Path(cpu.__file__).parent
 Run = Callable[[], tuple[dict[str, Any], list[Answer]]]
 
 
@@ -193,7 +195,7 @@ def elsewhere(
     folder = job.out / "environments"
     python = python_of(driver, folder / driver)
     weights = convert(job.model.folder, job.out / "weights")
-    given = {**settings, "step_s": job.step_s, "weights": str(weights)}
+    given = {**settings, "step_s": job.step_s, "weights": str(weights), "cpu": str(CPU)}
     more = {}
     if driver == "simulstreaming":
         source = job.source or simulstreaming(folder / "SimulStreaming")

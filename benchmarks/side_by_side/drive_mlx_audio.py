@@ -1,21 +1,29 @@
 """mlx-audio's AlignAtt streaming of Whisper; runs in that package's own environment.
 
-The loop is that of its `Model.generate_streaming`, which does not show the hypotheses. Given to it:
-float32 on a CPU, where its float16 takes many times as long, and OpenBLAS in place of the
-reference BLAS that MLX's wheel for Linux brings. The tokenizer is OpenAI's, of mlx-whisper: its own
-is read from files that OpenAI's weights do not come with.
+The loop is that of its `Model.generate_streaming`, which does not show the hypotheses. The
+tokenizer is OpenAI's, of mlx-whisper: its own is read from files that the weights may lack. On a
+CPU it is given what is not of its own making: float32, as float16 takes many times as long, and on
+Linux this package's OpenBLAS and C heap in place of the reference BLAS of MLX's wheel.
 """
 
-import ctypes
 import json
+import sys
 from pathlib import Path
 
 from protocol import serve
 
 
 def load(settings):
-    """Settings: `weights` (a folder), `heads`, `language` (a code), `frame_threshold`."""
-    blas = prefer_openblas()
+    """Settings: `weights` (a folder), `heads`, `language` (a code), `frame_threshold`, `cpu`.
+
+    `cpu` is the folder of this package's openblas.py and heap.py, which need nothing else of it.
+    """
+    sys.path.insert(0, settings["cpu"])
+    from heap import keep_freed_memory
+    from openblas import prefer_openblas
+
+    keep_freed_memory()
+    blas = prefer_openblas()  # before MLX is imported
     import mlx.core as mx
     import numpy as np
     from mlx_audio.stt.models.whisper.audio import log_mel_spectrogram
@@ -49,18 +57,9 @@ def load(settings):
 
     return open_stream, {
         "dtype": str(model.dtype),
-        "blas": blas,
+        "openblas": blas,
         "device": str(mx.default_device()),
     }
-
-
-def prefer_openblas():
-    """Load it where it is, before MLX is imported, as this package does; say which BLAS is used."""
-    try:
-        ctypes.CDLL("libopenblas.so.0", ctypes.RTLD_GLOBAL)
-    except OSError:
-        return "MLX's own"
-    return "OpenBLAS"
 
 
 if __name__ == "__main__":
