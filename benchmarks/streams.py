@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from mlx_qwen3_asr import streaming as engine_streaming
 from mlx_qwen3_asr.tokenizer import Tokenizer
 from published_decoder import PublishedDecoder, PublishedSettings
+from shown import rewrites, settled
 
 from alignheads.corpora import Utterance
 from alignheads.corpora.audio import SAMPLE_RATE
@@ -210,29 +210,6 @@ def _engine_tokenizer(model: Qwen3Model) -> Tokenizer:
     tokenizer.IM_START_ID, tokenizer.IM_END_ID = ids["<|im_start|>"], ids["<|im_end|>"]
     tokenizer.EOS_TOKEN_IDS = tuple(sorted(model.vocabulary.end_ids))  # type: ignore[attr-defined]
     return tokenizer
-
-
-def settled(texts: Sequence[str]) -> list[int]:
-    """For each word of the last text, the first of `texts` from which on it stays.
-
-    A word stays while it and all before it are the same in every later text.
-    """
-    last = texts[-1].split()
-    since = [len(texts) - 1] * len(last)
-    same = len(last)
-    for index in range(len(texts) - 1, -1, -1):
-        shown = texts[index].split()
-        common = 0
-        while common < min(same, len(shown)) and shown[common] == last[common]:
-            common += 1
-        same = common
-        since[:same] = [index] * same
-    return since
-
-
-def rewrites(texts: Sequence[str]) -> int:
-    """How many times a text was not the one before it with more at its end."""
-    return sum(not after.startswith(before) for before, after in pairwise(texts))
 
 
 def contestants(
