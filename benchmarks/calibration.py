@@ -127,10 +127,9 @@ def print_command(bars: Bars, trials: int) -> None:
 def print_result(bars: Bars, sweep: Sweep, speech: Sequence[Speech]) -> None:
     """The chosen configuration against the published settings and the published decoder."""
     found = sweep.standing(strict=True)
-    assert found.selected is not None
     configs = {CHOSEN: sweep.config(found)}
     configs |= {n: sweep.space.config(p) for n, p in sweep.space.baselines().items()}
-    settings = ", ".join(f"{k} {v}" for k, v in found.trial(found.selected).params.items())
+    settings = ", ".join(f"{k} {v}" for k, v in found.chosen.params.items())
     print(f"\nchosen on demo:dev: {settings}")
     for corpus in speech:
         say(f"held out: {corpus.corpus.name}")

@@ -15,6 +15,7 @@ from .outputs import Outputs
 from .result import Border, CalibrationFile
 from .setting_up import set_up
 from .speech import SpeechOptions
+from .study.pareto import DEFAULT_RULE
 from .study.space import Tunable
 from .study.storage import failing_as_input
 from .sweep import Sweep, SweepOptions
@@ -47,7 +48,7 @@ def calibrate_decoder(
     border: Border = "fraction",
     tune: Sequence[Tunable] = (),
     max_heads: int | None = None,
-    select: str = "knee",
+    select: str = DEFAULT_RULE,
     realtime: bool = False,
     explain: bool = False,
     seed: int = 0,
@@ -76,7 +77,8 @@ def calibrate_decoder(
         border: what a border is measured in, "fraction" of the buffer or "seconds".
         tune: what else to search: "step_s", "aggregate".
         max_heads: the most heads a trial may use; None: all ranked ones.
-        select: "knee", "max-wer-increase=0.3" (percentage points), "max-delay=0.8" (seconds).
+        select: "within=1" or "max-wer-increase=0.3" (percentage points), "max-delay=0.8"
+            (seconds), or "knee"; see `study.pareto.Rule`.
         realtime: choose only among trials that keep up with the audio.
         explain: have what the study teaches in the report.
         seed: of the search, of the parts and of the clips.

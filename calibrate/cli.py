@@ -23,6 +23,7 @@ from ..options import (
     ModelsCorpusOption,
     SeedOption,
 )
+from .study.pareto import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from .calibration import Calibration
@@ -66,10 +67,11 @@ def calibrate_command(
     select: Annotated[
         str,
         typer.Option(
-            help="how to choose from the front: knee, max-wer-increase=POINTS (over the least WER, "
-            "in percentage points), or max-delay=SECONDS"
+            help="how to choose: within=POINTS (the least delay with a WER that is known to be so "
+            "near that of the better published setting, in percentage points), "
+            "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, or knee"
         ),
-    ] = "knee",
+    ] = DEFAULT_RULE,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="choose only what keeps up with the audio")
     ] = False,
@@ -234,7 +236,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
             ", ".join(described(searched)),
         )
     Console().print(table)
-    for line in verdicts(file.held_out):
+    for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)
     if file.explanation is not None:
         for line in lines(file.explanation):

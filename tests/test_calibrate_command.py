@@ -225,7 +225,7 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--trials", -3], "--trials is -3, expected 1 or more"),
         (["--seed", -1], "--seed is -1"),
         (["--max-heads", 18], "--max-heads is 18, but the heads file of tiny lists 17"),
-        (["--select", "best"], "--select is 'best', expected knee"),
+        (["--select", "best"], "--select is 'best', expected within=PERCENTAGE_POINTS"),
         (["--border", "frames"], "expected fraction or seconds"),
         (["--tune", "heads"], "--tune has 'heads', expected step_s or aggregate"),
         (["--phases", 0], "--phases is 0"),
