@@ -18,9 +18,10 @@ from published_decoder import PublishedDecoder, PublishedSettings
 from alignheads.corpora import Utterance
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.evaluate.timed import pieces
+from alignheads.runtime.models import capture
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.protocol import Hypothesis
-from alignheads.runtime.models.qwen3 import greedy, source
+from alignheads.runtime.models.qwen3 import source, step
 from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
@@ -30,7 +31,7 @@ Heads = Sequence[tuple[int, int]]
 WINDOW_STEPS = 8
 COMMITTED_PER_S = 3  # tokens of text in a second of speech
 STAGES = ("encode", "prefill", "decode")
-_TAKE_STEP = greedy.take_step
+_TAKE_STEP = step.take_step
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ class _Watch:
 
 
 @dataclass(frozen=True)
-class _WatchedStep(greedy.Step):
+class _WatchedStep(capture.Step):
     """A step whose reading, with the probabilities, counts to its stage as well."""
 
     watch: _Watch
     stage: str
 
-    def rows(self, columns: np.ndarray) -> list[greedy.Row]:
+    def rows(self, columns: np.ndarray) -> list[capture.Row]:
         begin = time.perf_counter()
         found = super().rows(columns)
         self.watch.seconds[self.stage] += time.perf_counter() - begin
@@ -107,11 +108,11 @@ class ForcedOurs(source.Qwen3Source):
 
     def _hypothesis(self, *arguments) -> Hypothesis:
         # The step is a function of both modules: one reads the prompt, the other goes on from it.
-        forced = [patch.object(module, "take_step", self._forced) for module in (source, greedy)]
+        forced = [patch.object(module, "take_step", self._forced) for module in (source, step)]
         with forced[0], forced[1]:
             return super()._hypothesis(*arguments)
 
-    def _forced(self, model: Qwen3Model, embedded: mx.array, *given, **options) -> greedy.Step:
+    def _forced(self, model: Qwen3Model, embedded: mx.array, *given, **options) -> capture.Step:
         """A step that says the script's next token, read from a step that says its own."""
         if self._at >= len(self._script):
             return _TAKE_STEP(model, embedded, *given, **options)  # begun ahead, and never run

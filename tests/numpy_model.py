@@ -81,6 +81,7 @@ class TonePrefix:
 class NumpyModel:
     name = label = "tones"
     family = "tones"
+    attention_kind = "cross"
     num_layers, num_heads, num_kv_heads = 3, 4, 4
     languages = ("English",)
     clock = EvenClock()

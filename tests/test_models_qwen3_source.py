@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from mlx_qwen3_asr.decoder import KVCache
 
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.capture import group_frames
 from alignheads.runtime.models.protocol import text_of
-from alignheads.runtime.models.qwen3.source import Qwen3Source, group_frames
+from alignheads.runtime.models.qwen3.source import Qwen3Source
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 from alignheads.runtime.models.qwen3.text_decoder import decode
 

@@ -18,7 +18,9 @@ KNOWN_MODELS = {
     "tiny": "the checkpoint bundled with alignheads",
     **{name: repository for family in FAMILIES for name, repository in family.known.items()},
 }
-_HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_HUB_PATTERNS = ["*.json", "*.safetensors", "*.npz", "*.txt", "*.model"]
+# Some repositories of Whisper have the weights a second time.
+_NOT_FROM_HUB = ["*fp32*", "*.fp16.*", "*flax*"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _family_of(folder: Path) -> str:
     kind = config.get("architectures") or config.get("model_type") or "unnamed"
     raise InputError(
         f"{folder / 'config.json'} describes another architecture ({kind}); expected "
-        "Qwen3-ASR, with thinker_config.audio_config and thinker_config.text_config"
+        "Qwen3-ASR, with thinker_config.audio_config and thinker_config.text_config, or Whisper"
     )
 
 
@@ -86,7 +88,11 @@ def _download(repository: str) -> Path:
     from huggingface_hub import errors
 
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=_HUB_PATTERNS))
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository, allow_patterns=_HUB_PATTERNS, ignore_patterns=_NOT_FROM_HUB
+            )
+        )
     except errors.RepositoryNotFoundError as error:
         raise InputError(
             f"the hub has no repository {repository!r} that you may read; check the name, "

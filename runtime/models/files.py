@@ -65,7 +65,7 @@ def fingerprint_of(folder: Path) -> str:
     """
     found = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".json", ".safetensors", ".txt") or not path.is_file():
+        if path.suffix not in (".json", ".safetensors", ".npz", ".txt") or not path.is_file():
             continue
         try:
             size = path.stat().st_size

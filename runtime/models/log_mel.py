@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...corpora.audio import SAMPLE_RATE
 from .growing import Growing
 
 HOP_SAMPLES = 160
@@ -86,6 +87,23 @@ class LogMel:
         """Whether the frames `first` to `stop` are nowhere below `floor`."""
         return bool(self._raw(first, stop).min() >= floor)
 
+    def padded(self, samples: np.ndarray, frames: int) -> np.ndarray:
+        """The spectrogram of a recording by itself, with silence up to so many frames.
+
+        Args:
+            samples: [n] float32.
+            frames: n // 160 or more.
+
+        Returns:
+            [bands, frames] float32; what is kept of a buffer is not touched.
+        """
+        heard = min(frames, len(samples) // HOP_SAMPLES + 2)  # later ones see none of it
+        silence = heard * HOP_SAMPLES + _REACH - len(samples)
+        raw = self._computed(np.pad(samples, (0, max(0, silence))), 0, 0, heard)
+        floor = raw.max() - _RANGE
+        rest = np.full((frames - heard, raw.shape[1]), floor, np.float32)
+        return ((np.concatenate([np.maximum(raw, floor), rest]) + 4.0) / 4.0).T
+
     def _raw(self, first: int, stop: int) -> np.ndarray:
         """[stop - first, bands], log10 of the power."""
         known = len(self._final)
@@ -115,3 +133,20 @@ def _span(band: np.ndarray) -> tuple[int, int]:
     """The first bin that a band sees and the one after its last; one bin where it sees none."""
     seen = np.flatnonzero(band)
     return (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 1)
+
+
+def mel_filterbank(bands: int) -> np.ndarray:
+    """[bands, 201] float32, Slaney's mel filterbank up to 8 kHz: librosa's, and so Whisper's.
+
+    Triangles between points that are evenly spaced on a scale which is linear below 1 kHz and
+    logarithmic above (Slaney, "Auditory Toolbox", 1998), each of area 1.
+    """
+    linear_hz, steps_per_mel = 200 / 3, np.log(6.4) / 27
+    top = 1000 / linear_hz
+    mels = np.linspace(0, top + np.log(SAMPLE_RATE / 2 / 1000) / steps_per_mel, bands + 2)
+    hertz = np.where(mels < top, linear_hz * mels, 1000 * np.exp(steps_per_mel * (mels - top)))
+    bins = np.linspace(0, SAMPLE_RATE / 2, _WINDOW_SAMPLES // 2 + 1)
+    rising = (bins - hertz[:-2, None]) / np.diff(hertz)[:-1, None]
+    falling = (hertz[2:, None] - bins) / np.diff(hertz)[1:, None]
+    area = 2 / (hertz[2:] - hertz[:-2])
+    return (np.maximum(0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)

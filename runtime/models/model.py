@@ -18,6 +18,7 @@ from .protocol import (
     Aggregate,
     AlignmentModel,
     Answer,
+    AttentionKind,
     CostModel,
     FrameClock,
     HypothesisSource,
@@ -53,6 +54,7 @@ class SpeechModel(ABC):
     """A loaded checkpoint; it is an `AlignmentModel`. Make one with `SpeechModel.load`."""
 
     family: str
+    attention_kind: AttentionKind
     languages: tuple[str, ...]
     clock: FrameClock
     min_samples: int

@@ -21,6 +21,8 @@ Aggregate = Literal["median", "mean"]
 """How the heads of a group give one frame: the median of their attended frames, or the frame with
 the most of their mean attention."""
 
+AttentionKind = Literal["self", "cross"]
+
 CUT_SAMPLES = SAMPLE_RATE // 100
 """A buffer is cut at multiples of this (10 ms), so that a spectrogram of it can be kept."""
 LEAD_SAMPLES = 2 * CUT_SAMPLES
@@ -168,6 +170,8 @@ class AlignmentModel(Protocol):
         name: of the checkpoint, as it goes into results.
         label: a short form of it for file names.
         family: "qwen3", …
+        attention_kind: "cross": the heads looked at see nothing but the audio; "self": it lies
+            inside of the text that they see.
         num_layers, num_heads, num_kv_heads: of the text decoder.
         languages: the names of those it knows; empty: it does not say.
         clock: see `FrameClock`.
@@ -179,6 +183,7 @@ class AlignmentModel(Protocol):
     name: str
     label: str
     family: str
+    attention_kind: AttentionKind
     num_layers: int
     num_heads: int
     num_kv_heads: int

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .qwen3 import family as qwen3
+from .whisper import family as whisper
 
 
 @dataclass(frozen=True)
@@ -34,4 +35,7 @@ class Family:
     check: Callable[[Path, Mapping[str, Any]], None]
 
 
-FAMILIES = (Family("qwen3", "Qwen3-ASR", qwen3.KNOWN, qwen3.recognises, qwen3.check),)
+FAMILIES = (
+    Family("qwen3", "Qwen3-ASR", qwen3.KNOWN, qwen3.recognises, qwen3.check),
+    Family("whisper", "Whisper", whisper.KNOWN, whisper.recognises, whisper.check),
+)

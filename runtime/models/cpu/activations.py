@@ -19,6 +19,7 @@ from ..backend import mx, on_gpu
 _FEW_TO_WAIT_FOR = 8192  # numbers that are computed in the time it takes to evaluate an array
 _BLOCK = 65536  # numbers that stay in a CPU's cache while they go through several operations
 _SAFE_SCORE = 40.0  # e^40 and e^-40 are far from where a float32 ends
+_LEAST_EXPONENT = -80.0  # what is less gives numbers so small (denormal) that products crawl
 # erfc(z) = (((((A t + B) t + C) t + D) t + E) t) e^(-z^2), t = 1 / (1 + P z), for z >= 0, to
 # 1.5e-7: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
 _ERFC = 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592
@@ -53,6 +54,7 @@ def _gelu(x: np.ndarray, out: np.ndarray, work: np.ndarray) -> None:
         tail *= t
     np.multiply(x, x, out=t)
     t *= np.float32(-0.5)
+    np.maximum(t, np.float32(_LEAST_EXPONENT), out=t)
     np.exp(t, out=t)
     tail *= t
     tail *= size
@@ -110,9 +112,14 @@ def attention(
     weights = np.array(scores, copy=False)
     if isinstance(mask, str):
         weights[..., -new:] += _ahead(new)
-    if largest_score > _SAFE_SCORE:
-        weights -= weights.max(axis=-1, keepdims=True)
-    np.exp(weights, out=weights)
+    rows = weights.reshape(-1, length)
+    count = max(1, _BLOCK // length)
+    for start in range(0, len(rows), count):
+        block = rows[start : start + count]
+        if largest_score > _SAFE_SCORE:
+            block -= block.max(axis=-1, keepdims=True)
+            np.maximum(block, np.float32(_LEAST_EXPONENT), out=block)
+        np.exp(block, out=block)
     # A column of ones gives the sum of the weights with the product; it divides what comes out,
     # where there are fewer numbers. More of them make up a width that BLAS is quicker with.
     ones = mx.ones((*values.shape[:3], 8 - dim % 8), values.dtype)

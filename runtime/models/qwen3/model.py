@@ -21,14 +21,15 @@ from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
 from ..cpu.openblas import suit_threads
 from ..files import read_config
+from ..greedy import go_on
+from ..kv_cache import shared
 from ..model import SpeechModel
 from ..protocol import Aggregate, Answer, CostModel
 from .audio_encoder import encode
 from .clock import Qwen3Clock
 from .cost import cost_of
-from .greedy import go_on
-from .kv_cache import shared
 from .source import Qwen3Source
+from .step import reading
 from .text_decoder import attention_weights, decode, largest_score
 from .vocabulary import Prompt, Vocabulary
 
@@ -73,6 +74,7 @@ class Qwen3Model(SpeechModel):
     """
 
     family = "qwen3"
+    attention_kind = "self"
     clock = Qwen3Clock()
     min_samples = MIN_SAMPLES
     max_audio_s = MAX_AUDIO_S
@@ -166,7 +168,7 @@ class Qwen3Model(SpeechModel):
         open_still = [i for i, text in enumerate(texts) if text.take(int(first[i]))]
         if open_still:
             go_on(
-                self,
+                reading(self),
                 mx.array(first[open_still]),
                 [prefixes[i].cache for i in open_still],
                 [texts[i] for i in open_still],

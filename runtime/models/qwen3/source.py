@@ -19,11 +19,13 @@ import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
+from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation, token_budget
 from ..engine_thread import on_engine_thread
+from ..greedy import go_on
+from ..kv_cache import shared
 from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis
-from .greedy import Capture, Row, go_on, take_step
-from .kv_cache import shared
+from .step import reading, take_step
 from .stream_encoder import StreamEncoder
 
 if TYPE_CHECKING:
@@ -119,7 +121,10 @@ class Qwen3Source:
         text = Continuation(token_budget(len(samples) - lead), self._model.vocabulary.end_ids)
         rows = self._continued(read, cache, text)
         self._last_text = [*committed_ids, *text.token_ids]
-        return self._as_hypothesis(text, rows, frames, language)
+        head = 0
+        if language is None:  # the model writes a head with the language
+            language, head = self._model.vocabulary.answer_head(text.token_ids)
+        return as_hypothesis(self._capture, text, rows, frames, language, head)
 
     def _forget(self) -> None:
         self._encoder.reset()
@@ -158,12 +163,9 @@ class Qwen3Source:
         kept.values = [values[:, :, :stable] for values in cache.values]  # type: ignore[index]
         kept.offset = stable
         mx.async_eval(*step.arrays, *kept.keys, *kept.values)
-        rows = step.rows(self._capture.columns)
-        agreed = 0
-        while agreed < len(draft) and rows[agreed].token == draft[agreed]:
-            agreed += 1
-        cache.trim(len(draft) - agreed)
-        return rows[: agreed + 1], cache
+        rows = agreed_rows(step.rows(self._capture.columns), draft)
+        cache.trim(1 + len(draft) - len(rows))
+        return rows, cache
 
     def _continued(self, read: list[Row], cache: KVCache, text: Continuation) -> list[Row]:
         """All rows of a text that begins with those read. It ends here, or is decoded on."""
@@ -171,46 +173,5 @@ class Qwen3Source:
             if not text.take(row.token):
                 return read[:count]
         tokens = mx.array([read[-1].token])
-        return [*read, *go_on(self._model, tokens, [cache], [text], self._capture)]
-
-    def _as_hypothesis(
-        self, text: Continuation, rows: list[Row], audio_frames: int, language: str | None
-    ) -> Hypothesis:
-        """The text and its rows, without the head that the model writes where none was given."""
-        ids, start = text.token_ids, 0
-        if language is None:
-            language, start = self._model.vocabulary.answer_head(ids)
-        kept = rows[start : len(ids) + text.ended]
-        heads = self._capture.num_heads
-        head_frames = np.array([row.frames for row in kept], int).reshape(len(kept), heads)
-        weights = None
-        if self._capture.with_weights:
-            seen = np.array([row.weights for row in kept], np.float32)
-            weights = seen.reshape(len(kept), heads, audio_frames)
-        return Hypothesis(
-            token_ids=tuple(ids[start:]),
-            language=language,
-            frames=group_frames(head_frames, weights),
-            head_frames=head_frames,
-            probabilities=np.array([row.probability for row in kept]),
-            audio_frames=audio_frames,
-            ended=text.ended,
-            weights=weights,
-        )
-
-
-def group_frames(head_frames: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """[rows], the frame that a group of heads attends to: see `protocol.Aggregate`.
-
-    Args:
-        head_frames: [rows, heads], of which the median is taken, unless there are
-        weights: [rows, heads, audio frames], whose mean decides.
-    """
-    if not head_frames.size:  # no rows, or no heads were asked for
-        return np.zeros(len(head_frames))
-    if weights is None:
-        return np.median(head_frames, axis=1)
-    return weights.mean(axis=1).argmax(axis=-1).astype(float)
-
-
-__all__ = ["Qwen3Source", "group_frames"]
+        more = go_on(reading(self._model, self._capture), tokens, [cache], [text], self._capture)
+        return [*read, *more]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mlx_qwen3_asr.decoder import KVCache
 
-from ..backend import mx
+from .backend import mx
 
 
 def shared(cache: KVCache) -> KVCache:

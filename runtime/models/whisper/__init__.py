@@ -1,0 +1,1 @@
+"""The Whisper family: tokenizer, prompt, encoder, decoder with cross-attention, capture."""

@@ -1,0 +1,322 @@
+"""A Whisper checkpoint that encodes, decodes and shows its cross-attention.
+
+Knows MLX and the checkpoint's files; nothing of corpora, scores or streaming policy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mlx.nn as nn
+import numpy as np
+from mlx.utils import tree_flatten
+from mlx_qwen3_asr.decoder import KVCache
+
+from ....corpora.audio import SAMPLE_RATE
+from ....errors import InputError
+from ..backend import advise_openblas, default_dtype, mx, on_gpu
+from ..checkpoint import Checkpoint
+from ..continuation import Continuation, token_budget
+from ..cpu.heap import keep_freed_memory
+from ..cpu.openblas import suit_threads
+from ..files import read_config
+from ..greedy import go_on
+from ..kv_cache import shared
+from ..log_mel import LogMel, mel_filterbank
+from ..model import SpeechModel
+from ..protocol import Aggregate, Answer, CostModel
+from .clock import EvenClock
+from .cost import cost_of
+from .dimensions import Dimensions, dimensions
+from .languages import NAMES, code_of
+from .network import Cross, Network
+from .source import WhisperSource
+from .step import reading, take_step
+from .vocabulary import Vocabulary
+from .weights import quantization_of, read_weights
+
+FRAMES_PER_S = 50
+MIN_SAMPLES = 400  # a window of the spectrogram
+_NO_SPEECH, _LEAST_LOG_PROBABILITY = 0.6, -1.0  # OpenAI's thresholds of `transcribe`
+
+
+@dataclass
+class WhisperPrefix:
+    """Audio and prompt that have been read.
+
+    Attributes:
+        prompt: its tokens.
+        cross: keys and values of the audio, the padding of the window among them.
+        cache: keys and values of the prompt.
+        logits: [vocabulary] of the first token of text.
+        frames: of the audio, without padding.
+        samples: length of the audio.
+        language: given or detected, its code.
+        no_speech: the probability of there being none, by the model.
+    """
+
+    prompt: list[int]
+    cross: Cross
+    cache: KVCache
+    logits: mx.array
+    frames: int
+    samples: int
+    language: str
+    no_speech: float
+
+
+class WhisperModel(SpeechModel):
+    """See `SpeechModel`.
+
+    Attributes:
+        network: encoder and decoder.
+        dims: their sizes.
+        vocabulary: of the checkpoint.
+        task: "transcribe", or "translate" into English.
+        engine_dtype: MLX's own name of `dtype`.
+        suppress: [vocabulary], minus infinity for tokens that are never said, else 0.
+        suppress_first: the same for the first token of a text: no end, and no space by itself.
+    """
+
+    family = "whisper"
+    attention_kind = "cross"
+    clock = EvenClock(FRAMES_PER_S)
+    min_samples = MIN_SAMPLES
+
+    def __init__(
+        self, network: Network, dims: Dimensions, vocabulary: Vocabulary, checkpoint: Checkpoint
+    ) -> None:
+        super().__init__(checkpoint)
+        self.network, self.dims, self.vocabulary = network, dims, vocabulary
+        self.task = "transcribe"
+        self.num_layers, self.num_heads = dims.n_text_layer, dims.n_text_head
+        self.num_kv_heads = dims.n_text_head
+        self.max_audio_s = dims.n_audio_ctx / FRAMES_PER_S
+        self.engine_dtype: mx.Dtype = network.decoder.positional_embedding.dtype
+        self.dtype = str(self.engine_dtype).removeprefix("mlx.core.")
+        self.languages = tuple(NAMES[code] for code in vocabulary.languages) or (NAMES["en"],)
+        self.log_mel = LogMel(mel_filterbank(dims.n_mels))
+        self.suppress = self._minus_infinity(vocabulary.suppressed)
+        blank = {vocabulary.blank_id} - {None}
+        self.suppress_blank = self._minus_infinity({*vocabulary.suppressed, *blank})
+        self.suppress_first = self._minus_infinity(
+            {*vocabulary.suppressed, *blank, vocabulary.end_id}
+        )
+
+    def _minus_infinity(self, tokens) -> mx.array:
+        values = np.zeros(self.dims.n_vocab, np.float32)
+        values[sorted(tokens)] = -np.inf
+        return mx.array(values).astype(self.engine_dtype)
+
+    def language_name(self, language: str | None) -> str | None:
+        """See `AlignmentModel`."""
+        if language is None:
+            return None
+        if not language.strip():
+            raise InputError("the language is an empty string; leave it out to detect it")
+        name = NAMES.get(code_of(language) or "")
+        if name is None or name not in self.languages:
+            known = ", ".join(sorted(self.languages))
+            raise InputError(
+                f"{self.name} does not know the language {language!r}; it knows {known}"
+            )
+        return name
+
+    def encode_text(self, text: str) -> list[int]:
+        """See `AlignmentModel`. Whisper writes a space before the first word."""
+        text = text.strip()
+        return self.vocabulary.encode(f" {text}") if text else []
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """See `AlignmentModel`."""
+        return self.vocabulary.token_bytes(token_id)
+
+    def encode(self, samples: np.ndarray, margin_s: float = math.inf) -> mx.array:
+        """[1, frames, width] of `samples` [n] and the silence after them.
+
+        Args:
+            samples: [n] float, no more than `max_audio_s`.
+            margin_s: so much silence, at most up to the window's end, as the model was trained.
+
+        Raises:
+            InputError: samples that the model cannot take.
+        """
+        samples = np.asarray(samples)
+        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+            raise InputError(
+                f"samples are {samples.dtype} of shape {samples.shape}; expected one channel of "
+                "floats in -1 to 1 at 16 kHz"
+            )
+        if len(samples) < MIN_SAMPLES:
+            raise InputError(f"{len(samples)} samples are too few; expected {MIN_SAMPLES} or more")
+        if len(samples) > self.max_audio_s * SAMPLE_RATE:
+            raise InputError(
+                f"{len(samples) / SAMPLE_RATE:.1f} s of audio, but {self.name} reads no more than "
+                f"{self.max_audio_s:g} s at once; cut it up, or stream it (decode-stream)"
+            )
+        if not np.isfinite(samples).all():
+            raise InputError("the samples hold NaN or infinity")
+        mel = self.log_mel.padded(samples.astype(np.float32), self._window(len(samples), margin_s))
+        return self.network.encoder(mx.array(mel.T).astype(self.engine_dtype))
+
+    def _window(self, samples: int, margin_s: float) -> int:
+        """Mel frames of so many samples and a margin: a whole number of audio frames."""
+        longest = 2 * self.dims.n_audio_ctx
+        if math.isinf(margin_s):
+            return longest
+        frames = math.ceil((samples / SAMPLE_RATE + margin_s) * FRAMES_PER_S)
+        return min(longest, 2 * frames)
+
+    def prefill(
+        self, samples: np.ndarray, language: str | None = None, context: str = ""
+    ) -> WhisperPrefix:
+        """See `AlignmentModel`; `context` follows `<|startofprev|>`. A window of 30 s is read."""
+        given = self.language_name(language)
+        cross = self.network.decoder.cross(self.encode(samples))
+        code = self.detected(cross) if given is None else code_of(given)
+        assert code is not None
+        prompt, start = self.vocabulary.prompt(code, self.task, self.context_ids(context))
+        cache = KVCache(self.num_layers)
+        hidden = self.network.decoder(mx.array([prompt]), cache, cross)
+        logits = self.network.logits(hidden[0, mx.array([start, len(prompt) - 1])])
+        return WhisperPrefix(
+            prompt, cross, cache, logits[1], self.clock.count(len(samples)), len(samples), code,
+            self.no_speech(logits[0]),
+        )  # fmt: skip
+
+    def context_ids(self, context: str) -> list[int]:
+        """The end of a text that was said before, as many tokens as the model has room for."""
+        most = self.dims.n_text_ctx // 2 - 1
+        return self.encode_text(context)[-most:]
+
+    def no_speech(self, logits: mx.array) -> float:
+        """The probability of no speech, of the logits [vocabulary] after `<|startoftranscript|>`."""
+        if self.vocabulary.no_speech_id is None:
+            return 0.0
+        return float(mx.softmax(logits.astype(mx.float32))[self.vocabulary.no_speech_id])
+
+    def detected(self, cross: Cross) -> str:
+        """The code of the language that the model takes the audio for."""
+        if not self.vocabulary.languages:
+            return "en"
+        start = mx.array([[self.vocabulary.start_id]])
+        hidden = self.network.decoder(start, KVCache(self.num_layers), cross)
+        logits = np.array(self.network.logits(hidden[0, -1]).astype(mx.float32))
+        return max(self.vocabulary.languages.items(), key=lambda item: logits[item[1]])[0]
+
+    def generate(self, prefixes: Sequence[WhisperPrefix]) -> list[Answer]:
+        """See `AlignmentModel`."""
+        if not prefixes:
+            return []
+        ends = {self.vocabulary.end_id}
+        texts = [Continuation(self.budget(p.samples, len(p.prompt)), ends) for p in prefixes]
+        logits = mx.stack([prefix.logits for prefix in prefixes]) + self.suppress_first
+        first = np.array(mx.argmax(logits, axis=-1))
+        live = [i for i, text in enumerate(texts) if text.take(int(first[i]))]
+        if live:
+            go_on(
+                reading(self, [prefixes[i].cross for i in live]),
+                mx.array(first[live]),
+                [prefixes[i].cache for i in live],
+                [texts[i] for i in live],
+            )
+        return [
+            Answer(tuple(text.token_ids), NAMES[prefix.language])
+            for prefix, text in zip(prefixes, texts, strict=True)
+        ]
+
+    def budget(self, samples: int, prompt_tokens: int) -> int:
+        """The most tokens that may be said of so much audio after such a prompt."""
+        return max(0, min(token_budget(samples), self.dims.n_text_ctx - prompt_tokens - 1))
+
+    def attention(
+        self,
+        prefix: WhisperPrefix,
+        text_ids: Sequence[int],
+        on_layer: Callable[[int, np.ndarray], None],
+    ) -> None:
+        """See `AlignmentModel`. The window's padding is cut off after the softmax."""
+        room = self.dims.n_text_ctx - len(prefix.prompt) + 1
+        if len(text_ids) > room:
+            raise InputError(
+                f"a text of {len(text_ids)} tokens, but {self.name} has room for {room}"
+            )
+        if not len(text_ids):
+            return
+
+        def observe(layer: int, queries: mx.array, keys: mx.array) -> None:
+            scores = (queries[0].astype(mx.float32) * queries.shape[-1] ** -0.5) @ keys[0].astype(
+                mx.float32
+            ).swapaxes(-1, -2)
+            on_layer(layer, np.array(mx.softmax(scores, axis=-1)[..., : prefix.frames]))
+
+        cache = shared(prefix.cache)
+        cache.trim(1)
+        queried = mx.array([[prefix.prompt[-1], *text_ids][:-1]])
+        mx.eval(self.network.decoder(queried, cache, prefix.cross, observe=observe))
+
+    def open_source(
+        self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
+    ) -> WhisperSource:
+        """See `AlignmentModel`."""
+        return WhisperSource(self, heads, aggregate)
+
+    def cost(self) -> CostModel:
+        """See `AlignmentModel`."""
+        return cost_of(self.dims, self.engine_dtype.size)
+
+
+def load(checkpoint: Checkpoint, dtype: str | None = None) -> WhisperModel:
+    """Load the weights and the tokenizer of a checkpoint.
+
+    Raises:
+        InputError: files that are corrupt, of another layout, or do not belong together.
+    """
+    advise_openblas()
+    folder, wanted = checkpoint.folder, getattr(mx, dtype) if dtype else default_dtype()
+    config = read_config(folder)
+    tensors = read_weights(folder, config)
+    shapes = {name: tuple(array.shape) for name, array in tensors.items()}
+    quantised = {name.removesuffix(".scales") for name in tensors if name.endswith(".scales")}
+    if f"{(embedding := 'decoder.token_embedding')}" in quantised:
+        # Packed: as many rows, fewer columns.
+        width = shapes["decoder.positional_embedding"][1]
+        shapes[f"{embedding}.weight"] = (shapes[f"{embedding}.weight"][0], width)
+    dims = dimensions(config, shapes, str(folder))
+    network = Network(dims)
+    if quantised:
+        nn.quantize(network, **quantization_of(config), class_predicate=lambda p, _: p in quantised)
+    _check_tensors(network, tensors, str(folder))
+    network.load_weights(list(tensors.items()))
+    network.set_dtype(wanted)
+    mx.eval(network.parameters())
+    suit_threads(dims.n_text_state)
+    keep_freed_memory()
+    vocabulary = Vocabulary(folder, dims.n_vocab)
+    return WhisperModel(network, dims, vocabulary, checkpoint)
+
+
+def _check_tensors(network: Network, tensors: dict[str, mx.array], where: str) -> None:
+    """Make sure that the tensors are those of the network.
+
+    Raises:
+        InputError: which are missing, unknown, or of another shape.
+    """
+    wanted = {name: array.shape for name, array in tree_flatten(network.parameters())}
+    missing, unknown = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
+    faults = [f"lack {name}" for name in missing[:2]] + [f"have {name}" for name in unknown[:2]]
+    faults += [
+        f"have {name} of shape {tensors[name].shape}, expected {shape}"
+        for name, shape in wanted.items()
+        if name in tensors and tensors[name].shape != shape
+    ][:2]
+    if faults:
+        raise InputError(
+            f"the weights in {where} are not of a Whisper layout that is known: they "
+            f"{'; they '.join(faults)}"
+        )
+
+
+__all__ = ["WhisperModel", "load", "on_gpu", "take_step"]
