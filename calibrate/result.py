@@ -171,6 +171,12 @@ class Selected(Record):
     increase: Increase | None = None
     missed: Missed | None = None
 
+    @property
+    def numbers(self) -> list[int]:
+        """Of all the trials that it names."""
+        named = [self.number, self.reference, self.missed and self.missed.number]
+        return [number for number in named if number is not None]
+
 
 class Point(Record):
     """One configuration on the held-out speech."""
@@ -345,9 +351,10 @@ class CalibrationFile(Record):
         for trial in self.trials:
             if (trial.wer is None) == (trial.state == "complete"):
                 raise ValueError(f"trial {trial.number} is {trial.state}, its wer {trial.wer}")
-        chosen = self.selected and by_number.get(self.selected.number)
-        if self.selected and (chosen is None or chosen.state != "complete"):
-            raise ValueError(f"selected is trial {self.selected.number}, which did not complete")
+        for number in self.selected.numbers if self.selected else ():
+            trial = by_number.get(number)
+            if trial is None or trial.state != "complete":
+                raise ValueError(f"selected names trial {number}, which did not complete")
         return self
 
     @classmethod
