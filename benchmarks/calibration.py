@@ -253,7 +253,7 @@ def benchmark(
     ] = None,
     trials: Annotated[int, typer.Option(help="of each sweep")] = 50,
     seed: Annotated[int, typer.Option(help="of each sweep")] = 0,
-    border: Annotated[str, typer.Option(help="of the result: fraction or seconds")] = "fraction",
+    border: Annotated[str, typer.Option(help="of the result: fraction or seconds")] = "seconds",
     rankings: Annotated[
         list[str] | None, typer.Option(help="heads files to compare as streams use them; repeat it")
     ] = None,

@@ -88,7 +88,7 @@ def benchmark(
     heads: Annotated[str | None, typer.Option(help="heads file; default: the bundled one")] = None,
     seeds: Annotated[int, typer.Option(help="sweeps")] = 5,
     trials: Annotated[int, typer.Option(help="of each")] = 50,
-    border: Annotated[str, typer.Option(help="fraction or seconds")] = "fraction",
+    border: Annotated[str, typer.Option(help="fraction or seconds")] = "seconds",
     phases: Annotated[int | None, typer.Option(help="of each utterance")] = None,
     rules: Annotated[str, typer.Option(help="by commas")] = f"{DEFAULT_RULE},knee",
     store: Annotated[str | None, typer.Option(help="folder for what was decoded")] = None,

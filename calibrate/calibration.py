@@ -16,7 +16,7 @@ from .result import Border, CalibrationFile
 from .setting_up import set_up
 from .speech import SpeechOptions
 from .study.pareto import DEFAULT_RULE
-from .study.space import Tunable
+from .study.space import DEFAULT_BORDER, Tunable
 from .study.storage import failing_as_input
 from .sweep import Sweep, SweepOptions
 
@@ -45,7 +45,7 @@ def calibrate_decoder(
     clips: int | None = None,
     phases: int | None = None,
     language: str | None = None,
-    border: Border = "fraction",
+    border: Border = DEFAULT_BORDER,
     tune: Sequence[Tunable] = (),
     max_heads: int | None = None,
     select: str = DEFAULT_RULE,
@@ -74,7 +74,7 @@ def calibrate_decoder(
         clips: at most so many utterances of each; None: 200.
         phases: how often each utterance is streamed, see `SpeechOptions`.
         language: given to the model; None: the utterances' own.
-        border: what a border is measured in, "fraction" of the buffer or "seconds".
+        border: what a border is measured in, "seconds" or "fraction" of the buffer.
         tune: what else to search: "step_s", "aggregate".
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: "within=1" or "max-wer-increase=0.3" (percentage points), "max-delay=0.8"

@@ -56,8 +56,8 @@ def calibrate_command(
     ] = None,
     language: CorpusLanguageOption = None,
     border: Annotated[
-        str, typer.Option(help="what a border is measured in: fraction (of the buffer) or seconds")
-    ] = "fraction",
+        str, typer.Option(help="what a border is measured in: seconds, or fraction (of the buffer)")
+    ] = "seconds",
     tune: Annotated[
         str, typer.Option(help="what else to search, by commas: step_s, aggregate")
     ] = "",
@@ -221,11 +221,12 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     from .held_out import verdicts
     from .report import described
     from .study.explain import lines
+    from .study.space import BORDERS
 
     file = found.report
     assert file.held_out is not None
     assert file.replay is not None
-    shown = {*sweep.space.ranges, "border_fraction"}
+    shown = {*sweep.space.ranges, *BORDERS.values()}
     table = Table("held-out speech", "WER %", "delay s", "settings")
     for point in file.held_out.points:
         searched = {k: v for k, v in point.config.items() if k in shown}

@@ -32,7 +32,7 @@ from .scoring import Score, score
 from .speech import Progress, Recording, Speech
 from .study.explain import explain
 from .study.pareto import DEFAULT_RULE, Rule, parse_rule
-from .study.space import BORDERS, Space, check_searched
+from .study.space import BORDERS, DEFAULT_BORDER, Space, check_searched
 from .study.storage import failing_as_input, redacted
 from .study.trials import FINGERPRINT, completed, run_trials
 
@@ -51,7 +51,7 @@ class SweepOptions:
 
     Attributes:
         trials: complete trials in all, those of earlier runs and of other processes included.
-        border: what a border is measured in: "fraction" of the buffer, or "seconds".
+        border: what a border is measured in: "seconds", or "fraction" of the buffer.
         tune: what else is searched, of step_s and aggregate.
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: the rule by which a point of the front is chosen.
@@ -66,7 +66,7 @@ class SweepOptions:
     """
 
     trials: int = 50
-    border: str = "fraction"
+    border: str = DEFAULT_BORDER
     tune: tuple[str, ...] = ()
     max_heads: int | None = None
     select: str = DEFAULT_RULE

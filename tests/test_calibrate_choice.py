@@ -50,8 +50,8 @@ def test_the_published_setting_is_chosen_over_a_trial_that_is_worse_beyond_the_l
 
 def test_a_trial_whose_interval_reaches_over_the_limit_is_not_chosen_and_more_speech_is_asked_for():
     usual, changed = alike(30), alike(30)
-    changed[:10] += 1
-    changed[10:19] -= 1  # one error more in all, but anyone's guess where
+    changed[:10] += 2
+    changed[10:19] -= 2  # two errors more in all, but anyone's guess where
     trials = [candidate(usual, 1.5, True), candidate(changed, 0.8)]
     found = choose(trials, 0.01)
     assert found.index == 0
@@ -59,7 +59,7 @@ def test_a_trial_whose_interval_reaches_over_the_limit_is_not_chosen_and_more_sp
     assert found.missed.index == 1
     assert 30 < found.missed.utterances < 300
     # So much more of the same speech does tell, and half of it does not.
-    for share, chosen in ((1.1, 1), (0.5, 0)):
+    for share, chosen in ((1.2, 1), (0.5, 0)):
         times = math.ceil(share * found.missed.utterances / 30)
         more = [
             candidate(np.tile(one, times), delay_s, delay_s > 1)
@@ -88,9 +88,13 @@ def test_of_two_published_settings_the_one_with_fewer_errors_is_compared_with():
     assert (choose(trials, 0.01).index, choose(trials, 0.01).reference) == (3, 1)
 
 
-def test_a_published_setting_may_be_the_faster_one():
-    trials = [candidate(alike(60), 0.9, True), candidate(alike(60), 1.5, True)]
-    assert choose(trials, 0.01).index == 0
+def test_of_published_settings_as_good_as_each_other_the_faster_is_compared_with():
+    best = alike(60)
+    best[0] -= 1
+    trials = [candidate(alike(60), 0.9, True), candidate(best, 1.5, True)]
+    assert (choose(trials, 0.01).index, choose(trials, 0.01).reference) == (0, 0)
+    worse = candidate(alike(60, 3), 0.5, True)
+    assert choose([worse, *trials], 0.01).reference == 1
 
 
 # Hostile
@@ -201,16 +205,16 @@ def knee(candidates):
 
 
 def test_the_knee_is_regretted_and_the_default_is_not():
-    regrets = dict.fromkeys(("knee", "within"), 0)
+    regrets = dict.fromkeys(("knee", "within"), 0)  # true errors over a point more than published
     faster_s = []
     for seed in range(50):
         candidates, rates = simulated(seed, 40)
         for name, index in (("knee", knee(candidates)), ("within", choose(candidates, 0.01).index)):
-            regrets[name] += rates[index] - rates[1] > 0.01  # of errors that are there elsewhere
+            regrets[name] += rates[index] - rates[1] > 0.01
         found = choose(candidates, 0.01)
         faster_s.append(candidates[1].point[1] - candidates[found.index].point[1])
     assert regrets["knee"] >= 5
-    assert regrets["within"] <= 1
+    assert regrets["within"] <= 2
     assert np.mean(faster_s) > 0.03
     assert np.mean(np.array(faster_s) < 0) <= 0.05
 
@@ -254,7 +258,7 @@ WITHIN = parse_rule("within=1")
 
 
 def test_a_study_says_what_was_chosen_and_why():
-    changed = [4] * 15 + [0] * 15 + [2] * 30
+    changed = [6] * 15 + [0] * 30 + [2] * 15
     study = study_of(
         trial(0.2, [2] * 60, 1.5, "published, border .25"),
         trial(0.8, [2] * 60, 0.9),

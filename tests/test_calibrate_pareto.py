@@ -132,10 +132,12 @@ def heads():
 
 def test_the_published_settings_are_inside_the_ranges(heads):
     for settings in PUBLISHED.values():
-        for name in ("border_fraction", "rewind_fraction"):
+        for name in settings.keys() - {"head_count"}:
             check_in_range(name, settings[name], RANGES[name], "published")
-    baselines = make_space("tiny", heads).baselines()
-    assert {b["border_fraction"] for b in baselines.values()} == {0.15, 0.25}
+    space = make_space("tiny", heads)
+    baselines = space.baselines()
+    assert {b["border_fraction"] for b in baselines.values() if "border_s" not in b} == {0.15, 0.25}
+    assert [space.border_of(b) for b in baselines.values()] == ["fraction", "fraction", "seconds"]
     assert {b["head_count"] for b in baselines.values()} == {17}
 
 
