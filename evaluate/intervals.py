@@ -150,8 +150,8 @@ def increases(
     With an interval of its own for each, the lowest of fifty upper ends is often too low: it is
     that of the luckiest. Here the largest deviation of all, in standard errors, is bootstrapped
     (Romano & Wolf 2005, "Stepwise multiple testing as formalized data snooping"). An upper end is
-    -ln(1 - level) events or more above its value, three at 0.95, so that no difference in little speech is not taken for
-    the certainty of none (the rule of three, Hanley & Lippman-Hand 1983).
+    -ln(1 - level) events or more above its value, three at 0.95, so that no difference in little
+    speech is not taken for the certainty of none (the rule of three, Hanley & Lippman-Hand 1983).
 
     Args:
         several: over the utterances of `base`, in the same order; no rate may be undefined.
