@@ -132,9 +132,9 @@ def _candidate(trial: FrozenTrial) -> Candidate:
     sums = trial.user_attrs[RESULT].get("sums")
     if sums is None:
         raise InputError(
-            "select is 'within=…', which needs what each utterance came to, and the trials of "
-            "this study are of a version that did not keep it; give another name as study, or "
-            "select by max-wer-increase, max-delay or knee",
+            "select is 'within=…', which needs what each utterance came to, and these trials are of "
+            "a version that did not keep it; give another name as study, or take "
+            "max-wer-increase, max-delay or knee",
             arguments=("select", "study"),
         )
     found = UtteranceSums(**sums)
