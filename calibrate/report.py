@@ -132,8 +132,8 @@ def _candidate(trial: FrozenTrial) -> Candidate:
     sums = trial.user_attrs[RESULT].get("sums")
     if sums is None:
         raise InputError(
-            "select is 'within=…', which needs what each utterance came to, and these trials are of "
-            "a version that did not keep it; give another name as study, or take "
+            "select is 'within=…', which needs what each utterance came to, and these trials are "
+            "of a version that did not keep it; give another name as study, or take "
             "max-wer-increase, max-delay or knee",
             arguments=("select", "study"),
         )
