@@ -15,7 +15,8 @@ from .outputs import Outputs
 from .result import Border, CalibrationFile
 from .setting_up import set_up
 from .speech import SpeechOptions
-from .study.space import Tunable
+from .study.pareto import DEFAULT_RULE
+from .study.space import DEFAULT_BORDER, Tunable
 from .study.storage import failing_as_input
 from .sweep import Sweep, SweepOptions
 
@@ -44,10 +45,10 @@ def calibrate_decoder(
     clips: int | None = None,
     phases: int | None = None,
     language: str | None = None,
-    border: Border = "fraction",
+    border: Border = DEFAULT_BORDER,
     tune: Sequence[Tunable] = (),
     max_heads: int | None = None,
-    select: str = "knee",
+    select: str = DEFAULT_RULE,
     realtime: bool = False,
     explain: bool = False,
     seed: int = 0,
@@ -73,10 +74,11 @@ def calibrate_decoder(
         clips: at most so many utterances of each; None: 200.
         phases: how often each utterance is streamed, see `SpeechOptions`.
         language: given to the model; None: the utterances' own.
-        border: what a border is measured in, "fraction" of the buffer or "seconds".
+        border: what a border is measured in, "seconds" or "fraction" of the buffer.
         tune: what else to search: "step_s", "aggregate".
         max_heads: the most heads a trial may use; None: all ranked ones.
-        select: "knee", "max-wer-increase=0.3" (percentage points), "max-delay=0.8" (seconds).
+        select: "within=1" or "max-wer-increase=0.3" (percentage points), "max-delay=0.8"
+            (seconds), or "knee"; see `study.pareto.Rule`.
         realtime: choose only among trials that keep up with the audio.
         explain: have what the study teaches in the report.
         seed: of the search, of the parts and of the clips.

@@ -23,6 +23,7 @@ from ..options import (
     ModelsCorpusOption,
     SeedOption,
 )
+from .study.pareto import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from .calibration import Calibration
@@ -55,8 +56,8 @@ def calibrate_command(
     ] = None,
     language: CorpusLanguageOption = None,
     border: Annotated[
-        str, typer.Option(help="what a border is measured in: fraction (of the buffer) or seconds")
-    ] = "fraction",
+        str, typer.Option(help="what a border is measured in: seconds, or fraction (of the buffer)")
+    ] = "seconds",
     tune: Annotated[
         str, typer.Option(help="what else to search, by commas: step_s, aggregate")
     ] = "",
@@ -66,10 +67,11 @@ def calibrate_command(
     select: Annotated[
         str,
         typer.Option(
-            help="how to choose from the front: knee, max-wer-increase=POINTS (over the least WER, "
-            "in percentage points), or max-delay=SECONDS"
+            help="how to choose: within=POINTS (the least delay with a WER that is known to be so "
+            "near that of the better published setting, in percentage points), "
+            "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, or knee"
         ),
-    ] = "knee",
+    ] = DEFAULT_RULE,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="choose only what keeps up with the audio")
     ] = False,
@@ -219,11 +221,12 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     from .held_out import verdicts
     from .report import described
     from .study.explain import lines
+    from .study.space import BORDERS
 
     file = found.report
     assert file.held_out is not None
     assert file.replay is not None
-    shown = {*sweep.space.ranges, "border_fraction"}
+    shown = {*sweep.space.ranges, *BORDERS.values()}
     table = Table("held-out speech", "WER %", "delay s", "settings")
     for point in file.held_out.points:
         searched = {k: v for k, v in point.config.items() if k in shown}
@@ -234,7 +237,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
             ", ".join(described(searched)),
         )
     Console().print(table)
-    for line in verdicts(file.held_out):
+    for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)
     if file.explanation is not None:
         for line in lines(file.explanation):

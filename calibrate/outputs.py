@@ -36,7 +36,7 @@ class Outputs:
         """
         self._sweep = sweep
         self._config, self._report = config, report
-        self._front: list[int] = []
+        self._written: tuple[list[int], int] | None = None
         study, is_ours = sweep.study, False
         if config is not None:
             said = _said_in(config, "calibration")
@@ -51,15 +51,17 @@ class Outputs:
             output_path(figure, force or is_ours)
 
     def improved(self, found: Standing) -> None:
-        """Write the configuration, if the front has changed.
+        """Write the configuration, if the front or the choice has changed.
 
         Raises:
             InputError: it cannot be written.
         """
-        if self._config is None or found.selected is None or found.front == self._front:
+        if self._config is None or found.selected is None:
             return
-        self._front = found.front
-        self._sweep.config(found).save(self._config)
+        now = found.front, found.selected.number
+        if now != self._written:
+            self._written = now
+            self._sweep.config(found).save(self._config)
 
     def write(self, config: DecoderConfig, report: CalibrationFile) -> None:
         """Write both.

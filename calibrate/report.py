@@ -11,23 +11,25 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import InputError
-from ..evaluate.intervals import rate_interval
+from ..evaluate.intervals import Increase, rate_interval
 from .result import (
     Border,
     FrontPoint,
     Measures,
+    Missed,
     OtherFront,
     Selected,
     Setting,
     TrialInfo,
+    UtteranceSums,
 )
-from .scoring import Score
+from .study.choice import Candidate, choose
 from .study.pareto import Point, Rule, front, hypervolumes, select
 from .study.space import BASELINE, BORDERS, SEARCHED
 from .study.trials import REASON, completed
 
 RESULT = "result"
-"""The attribute of a trial that holds its `Measures` and its seconds."""
+"""The attribute of a trial: its `Measures`, the sums of each utterance, and its seconds."""
 
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -47,12 +49,12 @@ class Standing:
     Attributes:
         trials: all, by number.
         front: numbers of the trials on the front, by rising delay.
-        selected: number of the trial chosen; None while there is none that meets the rule.
+        selected: the trial chosen; None while there is none that meets the rule.
     """
 
     trials: list[TrialInfo]
     front: list[int]
-    selected: int | None
+    selected: Selected | None
 
     @property
     def complete(self) -> int:
@@ -63,23 +65,35 @@ class Standing:
         """The trial of that number."""
         return next(trial for trial in self.trials if trial.number == number)
 
+    @property
+    def chosen(self) -> TrialInfo:
+        """The trial chosen.
+
+        Raises:
+            InputError: none is.
+        """
+        if self.selected is None:
+            raise InputError("no trial is chosen, so there is no configuration to write")
+        return self.trial(self.selected.number)
+
 
 def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = False) -> Standing:
     """How `study` stands, and what `rule` chooses of its front.
 
     On the front are trials with a border of the kind searched that were fast enough, if that was
-    asked for.
+    asked for. A published setting that was fast enough can be chosen whatever its border.
 
     Raises:
         InputError: `strict`, and no trial meets the rule.
     """
     frozen = study.get_trials(deepcopy=False)
-    can = [trial for trial in frozen if _competes(trial, border)]
-    points = [_point(trial) for trial in can]
-    numbers = [can[index].number for index in front(points)]
+    can = [trial for trial in frozen if _is_fast_enough(trial)]
+    of_kind = [trial for trial in can if _border(trial, border) == border]
+    numbers = [of_kind[index].number for index in front([_point(trial) for trial in of_kind])]
     selected = None
     try:
-        selected = can[select(points, rule, _ceiling(completed(study)))].number
+        rivals = [trial for trial in can if trial in of_kind or BASELINE in trial.user_attrs]
+        selected = _selected(rivals, rule)
     except InputError:
         if strict and completed(study) and not can:
             raise _too_slow(study) from None
@@ -87,6 +101,44 @@ def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = 
             raise
     trials = [_info(trial, border, trial.number in numbers) for trial in frozen]
     return Standing(trials, numbers, selected)
+
+
+def _selected(trials: Sequence[FrozenTrial], rule: Rule) -> Selected:
+    """What `rule` chooses of `trials`.
+
+    Raises:
+        InputError: none meets it.
+    """
+    if rule.name != "within":
+        index = select([_point(trial) for trial in trials], rule, _ceiling(trials))
+        return Selected(number=trials[index].number, how=str(rule))
+    assert rule.limit is not None
+    found = choose([_candidate(trial) for trial in trials], rule.limit / 100)
+    missed = found.missed and Missed(
+        number=trials[found.missed.index].number,
+        increase=found.missed.increase,
+        utterances=found.missed.utterances,
+    )
+    return Selected(
+        number=trials[found.index].number,
+        how=str(rule),
+        reference=trials[found.reference].number,
+        increase=found.increase,
+        missed=missed,
+    )
+
+
+def _candidate(trial: FrozenTrial) -> Candidate:
+    sums = trial.user_attrs[RESULT].get("sums")
+    if sums is None:
+        raise InputError(
+            "select is 'within=…', which needs what each utterance came to, and these trials are "
+            "of a version that did not keep it; give another name as study, or take "
+            "max-wer-increase, max-delay or knee",
+            arguments=("select", "study"),
+        )
+    found = UtteranceSums(**sums)
+    return Candidate(found.word_errors, found.delays, BASELINE in trial.user_attrs)
 
 
 def _ceiling(trials: Sequence[FrozenTrial]) -> Point:
@@ -115,11 +167,9 @@ def _too_slow(study: optuna.Study) -> InputError:
     )
 
 
-def _competes(trial: FrozenTrial, border: Border) -> bool:
-    return (
-        trial.state is TrialState.COMPLETE
-        and _border(trial, border) == border
-        and all(value <= 0 for value in trial.constraints.values())
+def _is_fast_enough(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.COMPLETE and all(
+        value <= 0 for value in trial.constraints.values()
     )
 
 
@@ -148,6 +198,7 @@ def _info(trial: FrozenTrial, border: Border, on_front: bool) -> TrialInfo:
         wer=trial.values[0] if is_complete else None,
         delay_s=trial.values[1] if is_complete else None,
         measures=Measures(**result["measures"]) if result else None,
+        sums=UtteranceSums(**result["sums"]) if "sums" in result else None,
         seconds=result.get("seconds"),
         on_front=on_front,
         feasible=all(value <= 0 for value in trial.constraints.values()),
@@ -176,9 +227,9 @@ def other_front(study: optuna.Study, border: Border) -> OtherFront:
     return OtherFront(border=border, trials=len(completed(study)), points=points)
 
 
-def evidence(name: str, fingerprint: str, score: Score) -> dict[str, Any]:
-    """What decoder_config.json says of a score on the corpus `name`."""
-    wer, delay_s = rate_interval(score.errors), rate_interval(score.delays)
+def evidence(name: str, fingerprint: str, sums: UtteranceSums) -> dict[str, Any]:
+    """What decoder_config.json says of how a trial did on the corpus `name`."""
+    wer, delay_s = rate_interval(sums.word_errors), rate_interval(sums.delays)
     return {
         "corpus": name,
         "fingerprint": fingerprint,
@@ -187,9 +238,36 @@ def evidence(name: str, fingerprint: str, score: Score) -> dict[str, Any]:
     }
 
 
-def selected(found: Standing, rule: Rule) -> Selected | None:
-    """For the report."""
-    return None if found.selected is None else Selected(number=found.selected, how=str(rule))
+def reasons(found: Standing, utterances: int) -> list[str]:
+    """Why the trial was chosen, and whether more speech than `utterances` would do, for people."""
+    chosen = found.selected
+    if chosen is None or chosen.reference is None or chosen.increase is None:
+        return []
+    name = described_trial(found.trial(chosen.number))
+    if chosen.number == chosen.reference:
+        lines = [f"chosen: {name}; nothing with less delay is known to be as good"]
+    else:
+        reference = described_trial(found.trial(chosen.reference))
+        lines = [f"chosen: {name}, {_points(chosen.increase)} over {reference}"]
+    missed = chosen.missed
+    if missed is not None:
+        lines.append(
+            f"too little speech: {described_trial(found.trial(missed.number))} may be as good "
+            f"({_points(missed.increase)}); to know, about {missed.utterances} utterances like "
+            f"these {utterances} are needed"
+        )
+    return lines
+
+
+def described_trial(trial: TrialInfo) -> str:
+    """`trial 12, 10.31 % at 0.84 s`, or the name of a published setting instead of the number."""
+    name = trial.baseline or f"trial {trial.number}"
+    return f"{name} ({100 * (trial.wer or 0):.2f} % at {trial.delay_s:.2f} s)"
+
+
+def _points(increase: Increase) -> str:
+    """`+0.30 points of WER (at most +0.91)`."""
+    return f"{100 * increase.value:+.2f} points of WER (at most {100 * increase.high:+.2f})"
 
 
 def trial_line(done: int, wanted: int, trial: TrialInfo) -> str:

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
-from ..evaluate.intervals import Difference, Interval
+from ..evaluate.intervals import Difference, Increase, Interval, Sums
 from ..evaluate.record import Count, Fraction, Rate, Record
 from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CHOSEN = "chosen"
 """The point of the configuration that the study chose, among those on held-out speech."""
 
@@ -86,45 +86,6 @@ class Measures(Record):
     rtf: float | None
 
 
-class TrialInfo(Record):
-    """One trial.
-
-    Attributes:
-        number: of the study.
-        state: a "failed" one has a `reason`.
-        border: whether it has a border_fraction or a border_s.
-        params: what was tried, by the names of the decoder's configuration.
-        wer: word error rate; None if it did not complete. As for the next three.
-        delay_s: mean emission delay; None too where no word was right.
-        measures: what else.
-        seconds: of wall time for the trial.
-        on_front: nothing else of the study has both lower or equal, and one lower.
-        feasible: it met what was asked for (real time).
-        baseline: its name, of a trial that was not searched but set.
-        reason: why it failed.
-    """
-
-    number: Count
-    state: Literal["complete", "failed", "running", "waiting"]
-    border: Border
-    params: dict[str, Setting]
-    wer: Rate | None = None
-    delay_s: float | None = None
-    measures: Measures | None = None
-    seconds: Rate | None = None
-    on_front: bool = False
-    feasible: bool = True
-    baseline: str | None = None
-    reason: str | None = None
-
-
-class Selected(Record):
-    """The trial chosen, and by which rule, as it was asked for."""
-
-    number: Count
-    how: str
-
-
 class UtteranceSums(Record):
     """Of each utterance, in order: all that rates and their intervals are computed from.
 
@@ -142,6 +103,79 @@ class UtteranceSums(Record):
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the sums are of different numbers of utterances: {lengths}")
         return self
+
+    @property
+    def word_errors(self) -> Sums:
+        """Word errors over words of reference."""
+        return Sums.of(self.errors, self.reference_words)
+
+    @property
+    def delays(self) -> Sums:
+        """Seconds of emission delay over words matched."""
+        return Sums.of(self.delay_s, self.matched_words)
+
+
+class TrialInfo(Record):
+    """One trial.
+
+    Attributes:
+        number: of the study.
+        state: a "failed" one has a `reason`.
+        border: whether it has a border_fraction or a border_s.
+        params: what was tried, by the names of the decoder's configuration.
+        wer: word error rate; None if it did not complete. As for the next four.
+        delay_s: mean emission delay; None too where no word was right.
+        measures: what else.
+        sums: of each utterance, from which the choice is made; None too in files of schema 1.
+        seconds: of wall time for the trial.
+        on_front: nothing else of the study has both lower or equal, and one lower.
+        feasible: it met what was asked for (real time).
+        baseline: its name, of a trial that was not searched but set.
+        reason: why it failed.
+    """
+
+    number: Count
+    state: Literal["complete", "failed", "running", "waiting"]
+    border: Border
+    params: dict[str, Setting]
+    wer: Rate | None = None
+    delay_s: float | None = None
+    measures: Measures | None = None
+    sums: UtteranceSums | None = None
+    seconds: Rate | None = None
+    on_front: bool = False
+    feasible: bool = True
+    baseline: str | None = None
+    reason: str | None = None
+
+
+class Missed(Record):
+    """A trial with less delay that may be as good, and about how many utterances would tell."""
+
+    number: Count
+    increase: Increase
+    utterances: Count
+
+
+class Selected(Record):
+    """The trial chosen, by its number, and by which rule, as it was asked for.
+
+    A rule that goes by intervals says more: `reference` is the trial whose errors are compared
+    with, `increase` that of the word error rate over it, and `missed` what more speech might have
+    chosen.
+    """
+
+    number: Count
+    how: str
+    reference: Count | None = None
+    increase: Increase | None = None
+    missed: Missed | None = None
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of all the trials that it names."""
+        named = [self.number, self.reference, self.missed and self.missed.number]
+        return [number for number in named if number is not None]
 
 
 class Point(Record):
@@ -317,9 +351,10 @@ class CalibrationFile(Record):
         for trial in self.trials:
             if (trial.wer is None) == (trial.state == "complete"):
                 raise ValueError(f"trial {trial.number} is {trial.state}, its wer {trial.wer}")
-        chosen = self.selected and by_number.get(self.selected.number)
-        if self.selected and (chosen is None or chosen.state != "complete"):
-            raise ValueError(f"selected is trial {self.selected.number}, which did not complete")
+        for number in self.selected.numbers if self.selected else ():
+            trial = by_number.get(number)
+            if trial is None or trial.state != "complete":
+                raise ValueError(f"selected names trial {number}, which did not complete")
         return self
 
     @classmethod

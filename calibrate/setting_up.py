@@ -64,7 +64,7 @@ def set_up(
     storage = open_storage(options.storage, options.journal)
     fingerprint = _fingerprint(model, file, space, dev)
     baselines = {
-        name: (params, {BASELINE: name, SEARCHED: "fraction"})
+        name: (params, {BASELINE: name, SEARCHED: space.border_of(params)})
         for name, params in space.baselines().items()
     }
     name = study_name(options.study or model.label, space.border)

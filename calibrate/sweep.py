@@ -31,8 +31,8 @@ from .result import CHOSEN, CalibrationFile, HeadsInfo, HeldOut, OtherFront, Rep
 from .scoring import Score, score
 from .speech import Progress, Recording, Speech
 from .study.explain import explain
-from .study.pareto import Rule, parse_rule
-from .study.space import BORDERS, Space, check_searched
+from .study.pareto import DEFAULT_RULE, Rule, parse_rule
+from .study.space import BORDERS, DEFAULT_BORDER, Space, check_searched
 from .study.storage import failing_as_input, redacted
 from .study.trials import FINGERPRINT, completed, run_trials
 
@@ -51,7 +51,7 @@ class SweepOptions:
 
     Attributes:
         trials: complete trials in all, those of earlier runs and of other processes included.
-        border: what a border is measured in: "fraction" of the buffer, or "seconds".
+        border: what a border is measured in: "seconds", or "fraction" of the buffer.
         tune: what else is searched, of step_s and aggregate.
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: the rule by which a point of the front is chosen.
@@ -66,10 +66,10 @@ class SweepOptions:
     """
 
     trials: int = 50
-    border: str = "fraction"
+    border: str = DEFAULT_BORDER
     tune: tuple[str, ...] = ()
     max_heads: int | None = None
-    select: str = "knee"
+    select: str = DEFAULT_RULE
     realtime: bool = False
     explain: bool = False
     language: str | None = None
@@ -156,7 +156,14 @@ class Sweep:
         measures = found.measures
         seconds = round(time.perf_counter() - begin, 4)
         values = found.wer, found.delay_s
-        trial.set_user_attr(report.RESULT, {"measures": measures.model_dump(), "seconds": seconds})
+        trial.set_user_attr(
+            report.RESULT,
+            {
+                "measures": measures.model_dump(),
+                "sums": found.sums.model_dump(),
+                "seconds": seconds,
+            },
+        )
         if self.options.realtime and measures.rtf is not None:
             # Below 0 is met; as fast as the audio is not below 1.
             trial.set_constraint("rtf", max(measures.rtf - 1, 1e-9) if measures.rtf >= 1 else -1)
@@ -190,6 +197,10 @@ class Sweep:
         """How the study stands; see `report.standing`."""
         return report.standing(self.study, self.space.border, self.rule, strict=strict)
 
+    def reasons(self, found: Standing) -> list[str]:
+        """Why that trial was chosen, for people."""
+        return report.reasons(found, len(self.dev.corpus))
+
     # Results
 
     def config(self, found: Standing, held_out: HeldOut | None = None) -> DecoderConfig:
@@ -198,14 +209,13 @@ class Sweep:
         Raises:
             InputError: none is chosen.
         """
-        if found.selected is None:
-            raise InputError("no trial is chosen, so there is no configuration to write")
-        config = self.space.config(found.trial(found.selected).params)
-        dev = report.evidence(self.dev.corpus.name, self.dev.corpus.fingerprint, self.score(config))
+        config = self.space.config(found.chosen.params)
+        sums = found.chosen.sums or self.score(config).sums
+        dev = report.evidence(self.dev.corpus.name, self.dev.corpus.fingerprint, sums)
         calibration: dict[str, object] = {
             "study": self.study.study_name,
             "fingerprint": self.fingerprint,
-            "trial": found.selected,
+            "trial": found.chosen.number,
             "select": str(self.rule),
             "created_with": f"alignheads {version('alignheads')}",
             "heads_sha256": self.heads.sha256,
@@ -239,7 +249,7 @@ class Sweep:
         live: list[TimedStream] = []
         identical = 0
         if found is not None and found.selected is not None:
-            config = self.space.config(found.trial(found.selected).params)
+            config = self.space.config(found.chosen.params)
             for recording in self.test.first_phase:
                 live.append(self.live(config, recording))
                 identical += said(live[-1]) == said(self.replayed(config, recording))
@@ -265,7 +275,7 @@ class Sweep:
         reference, volumes = report.volumes(found.trials)
         explanation = None
         if self.options.explain and found.selected is not None:
-            params = found.trial(found.selected).params
+            params = found.chosen.params
             explanation = explain(
                 self.study, self.space, params, lambda values: self.score(self.space.config(values))
             )
@@ -293,12 +303,12 @@ class Sweep:
             front=found.front,
             hypervolume_reference=reference,
             hypervolume=volumes,
-            selected=report.selected(found, self.rule),
+            selected=found.selected,
             held_out=held_out,
             other_front=self._other_front(),
             replay=replay,
             explanation=explanation,
-            notes=[*self.space.notes(), *self.notes],
+            notes=[*self.space.notes(), *self.notes, *self.reasons(found)],
         )
 
     def _other_front(self) -> OtherFront | None:

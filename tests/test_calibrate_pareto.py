@@ -12,6 +12,7 @@ from alignheads.calibrate.report import described, trial_line
 from alignheads.calibrate.result import TrialInfo
 from alignheads.calibrate.study.explain import head_counts
 from alignheads.calibrate.study.pareto import (
+    DEFAULT_RULE,
     Rule,
     front,
     hypervolume,
@@ -108,8 +109,8 @@ def test_a_delay_that_cannot_be_had_says_what_can():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "knob", "knee=1", "max-delay", "max-delay=", "max-delay=soon", "max-delay=nan",
-     "max-delay=-1", "max-wer-increase=inf", "wer=1"],
+    ["", "knob", "knee=1", "within", "within=-1", "max-delay", "max-delay=", "max-delay=soon",
+     "max-delay=nan", "max-delay=-1", "max-wer-increase=inf", "wer=1"],
 )  # fmt: skip
 def test_a_rule_that_is_none_is_refused_with_what_is_one(text):
     with pytest.raises(InputError, match=r"^select is .*max-wer-increase"):
@@ -117,7 +118,7 @@ def test_a_rule_that_is_none_is_refused_with_what_is_one(text):
 
 
 def test_a_rule_is_written_as_it_was_read():
-    for text in ("knee", "max-delay=0.8", "max-wer-increase=0.3"):
+    for text in (DEFAULT_RULE, "knee", "max-delay=0.8", "max-wer-increase=0.3"):
         assert str(parse_rule(text)) == text
 
 
@@ -131,10 +132,12 @@ def heads():
 
 def test_the_published_settings_are_inside_the_ranges(heads):
     for settings in PUBLISHED.values():
-        for name in ("border_fraction", "rewind_fraction"):
+        for name in settings.keys() - {"head_count"}:
             check_in_range(name, settings[name], RANGES[name], "published")
-    baselines = make_space("tiny", heads).baselines()
-    assert {b["border_fraction"] for b in baselines.values()} == {0.15, 0.25}
+    space = make_space("tiny", heads)
+    baselines = space.baselines()
+    assert {b["border_fraction"] for b in baselines.values() if "border_s" not in b} == {0.15, 0.25}
+    assert [space.border_of(b) for b in baselines.values()] == ["fraction", "fraction", "seconds"]
     assert {b["head_count"] for b in baselines.values()} == {17}
 
 

@@ -72,6 +72,13 @@ def content(**changed):
     }  # fmt: skip
 
 
+MISSED = {"number": 2, "increase": {"value": 0.003, "high": 0.014}, "utterances": 70}
+INTERVALS = {
+    "number": 1, "how": "within=1", "reference": 0, "increase": {"value": 0.0, "high": 0.005},
+    "missed": MISSED,
+}  # fmt: skip
+
+
 def write(tmp_path, value):
     path = tmp_path / "calibration.json"
     path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
@@ -85,6 +92,19 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert file.trial(2).delay_s == 0.4
     with pytest.raises(KeyError):
         file.trial(9)
+
+
+def test_a_choice_by_intervals_and_the_sums_of_trials_are_kept(tmp_path):
+    whole = content(schema_version=2, selected=INTERVALS)
+    sums = whole["held_out"]["points"][0]["sums"]
+    whole["trials"][0]["sums"] = sums
+    file = CalibrationFile.load(write(tmp_path, whole))
+    assert file.selected.numbers == [1, 0, 2]
+    assert file.trial(0).sums.word_errors.rate == pytest.approx(0.03)
+    assert file.trial(0).sums.delays.rate == pytest.approx(50 / 97)
+    assert file.trial(1).sums is None
+    file.save(tmp_path / "again.json")
+    assert CalibrationFile.load(tmp_path / "again.json") == file
 
 
 def changed_at(path, value):
@@ -107,6 +127,15 @@ def changed_at(path, value):
         (content(front=[1]), r"front is \[1\], but the trials say \[1, 2\]"),
         (content(selected={"number": 3, "how": "knee"}), "trial 3, which did not complete"),
         (content(selected={"number": 9, "how": "knee"}), "trial 9, which did not complete"),
+        (
+            content(selected={"number": 1, "how": "within=1", "reference": 3}),
+            "names trial 3, which",
+        ),
+        (
+            content(selected={**INTERVALS, "missed": {**MISSED, "number": 8}}),
+            "names trial 8, which",
+        ),
+        (content(selected={**INTERVALS, "increase": {"value": 0.0}}), "increase.high"),
         (content(nonsense=1), "unknown key 'nonsense'"),
         (content(schema_version=99), "newer alignheads"),
         (content(border="inches"), "border is 'inches'"),

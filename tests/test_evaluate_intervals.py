@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from alignheads.evaluate.intervals import Sums, paired_difference, rate_interval, rate_intervals
+from alignheads.evaluate.intervals import (
+    Sums,
+    increases,
+    paired_difference,
+    rate_interval,
+    rate_intervals,
+)
 
 
 def sums(errors, words=None):
@@ -89,3 +95,45 @@ def test_several_rates_at_once_are_those_of_each_alone():
     assert together[1] is None
     with pytest.raises(ValueError, match="different numbers of utterances"):
         rate_intervals([several[0], Sums.of([1], [2])])
+
+
+# One of many
+
+
+def test_upper_ends_hold_for_all_systems_at_once():
+    """Forty systems no different from the base: in one of twenty runs some upper end is below 0."""
+    too_low = 0
+    for seed in range(100):
+        dice = np.random.default_rng(seed)
+        base = dice.poisson(2, 60)
+        systems = [
+            Sums.of(base + dice.poisson(1, 60) - dice.poisson(1, 60), [20] * 60) for _ in range(40)
+        ]
+        found = increases(systems, Sums.of(base, [20] * 60), seed=seed)
+        too_low += min(one.high for one in found) < 0
+    assert too_low <= 15
+
+
+def test_upper_ends_are_above_values_and_narrower_with_more_speech():
+    dice = np.random.default_rng(1)
+    base, other = dice.poisson(2, 400), dice.poisson(2, 400)
+    widths = []
+    for count in (25, 100, 400):
+        (one,) = increases([sums(other[:count])], sums(base[:count]))
+        assert one.value == pytest.approx(other[:count].mean() / 10 - base[:count].mean() / 10)
+        widths.append(one.high - one.value)
+    assert widths[0] / widths[2] == pytest.approx(4, rel=0.5)
+
+
+def test_the_same_errors_are_not_known_to_be_the_same_everywhere():
+    same, longer = (increases([sums([0] * n)], sums([0] * n))[0] for n in (10, 1000))
+    assert same.value == longer.value == 0
+    assert 0 <= longer.high < same.high
+    assert increases([], sums([1, 2])) == []
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="different numbers of utterances"):
+        increases([sums([1, 2])], sums([1, 2, 3]))
+    with pytest.raises(ValueError, match="over nothing"):
+        increases([sums([1, 2])], Sums.of([0, 0], [0, 0]))

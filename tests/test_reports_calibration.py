@@ -33,11 +33,23 @@ def test_points_are_delay_and_percent(file):
     assert "border 0.2, 2 heads, rewind 0.12" in info.subtitle
 
 
+def test_a_published_setting_is_named_once_and_the_one_with_fewest_errors():
+    chosen = content(selected={"number": 0, "how": "within=1"})
+    info = pareto_info(CalibrationFile.model_validate(chosen))
+    assert info.chosen == info.baselines["published, border .25"]
+    assert "published" not in info.title
+    two = content()
+    two["trials"][0]["wer"] = 0.01
+    two["trials"].append({**two["trials"][0], "number": 4, "wer": 0.3, "baseline": "another"})
+    assert "published, border .25: 1.00" in pareto_info(CalibrationFile.model_validate(two)).title
+
+
 VARIANTS = [
     {},
     {"other_front": None},
     {"held_out": None, "other_front": None},
     {"selected": None, "held_out": None},
+    {"selected": {"number": 0, "how": "within=1"}},
     {"hypervolume": [], "hypervolume_reference": None},
     {"model": "someone/a-model-with-a-name-that-is-much-longer-than-anything-sensible"},
 ]

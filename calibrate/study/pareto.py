@@ -14,7 +14,9 @@ from ...errors import InputError
 
 Point = tuple[float, float]
 
-_RULES = "knee, max-wer-increase=PERCENTAGE_POINTS or max-delay=SECONDS"
+DEFAULT_RULE = "within=1"
+_LIMITED = ("within", "max-wer-increase", "max-delay")
+_RULES = "within=PERCENTAGE_POINTS, max-wer-increase=PERCENTAGE_POINTS, max-delay=SECONDS or knee"
 
 
 def front(points: Sequence[Point]) -> list[int]:
@@ -54,8 +56,10 @@ class Rule:
     """How a point of the front is chosen.
 
     Attributes:
-        name: "knee"; "max-wer-increase": the least delay with at most `limit` more errors than
-            the fewest; "max-delay": the fewest errors with at most `limit` seconds of delay.
+        name: "within": the least delay that is known to have at most `limit` more errors, see
+            `choice.choose`; the others go by points alone. "max-wer-increase": the least delay
+            with at most `limit` more errors than the fewest; "max-delay": the fewest errors with
+            at most `limit` seconds of delay; "knee": see `select`.
         limit: percentage points of word error rate, or seconds.
     """
 
@@ -67,7 +71,7 @@ class Rule:
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that `text` writes: knee, max-wer-increase=0.3, max-delay=0.8.
+    """The rule that `text` writes: within=1, max-wer-increase=0.3, max-delay=0.8, knee.
 
     Raises:
         InputError: it is none.
@@ -75,7 +79,7 @@ def parse_rule(text: str) -> Rule:
     name, equals, value = text.strip().partition("=")
     if name == "knee" and not equals:
         return Rule(name)
-    if name not in ("max-wer-increase", "max-delay") or not equals:
+    if name not in _LIMITED or not equals:
         raise InputError(f"select is {text!r}, expected {_RULES}", arguments=("select",))
     try:
         limit = float(value)
@@ -90,7 +94,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def select(points: Sequence[Point], rule: Rule, ceiling: Point = (math.inf, math.inf)) -> int:
-    """The index of the point of the front of `points` that `rule` chooses.
+    """The index of the point of the front of `points` that a `rule` of points chooses.
 
     The knee is the point furthest below the straight line between the two ends of the front, each
     axis from 0 to 1 over the front (after Das 1999, "On characterizing the knee of the Pareto

@@ -31,8 +31,11 @@ TUNABLE: tuple[str, ...] = get_args(Tunable)
 PUBLISHED = {
     "published, border .15": {"border_fraction": 0.15, "rewind_fraction": 0.12, "head_count": 20},
     "published, border .25": {"border_fraction": 0.25, "rewind_fraction": 0.12, "head_count": 20},
+    "SimulStreaming, border .5 s": {"border_s": 0.5, "rewind_fraction": 0.5, "head_count": 20},
 }
-"""The settings published for this policy, to be beaten."""
+"""The settings published for this policy, to be beaten: by WhisperLiveKit for Qwen3-ASR, and by
+SimulStreaming for Whisper, which has 25 frames, every listed head, and next to no rewind."""
+DEFAULT_BORDER: Border = "seconds"
 
 _NOT_SETTINGS = ("schema_version", "model", "heads", "calibration")
 
@@ -85,6 +88,11 @@ class Space:
             for key, value in found[name].items():
                 check_in_range(key, value, self._range(key), name)
         return found
+
+    @staticmethod
+    def border_of(params: dict[str, Setting]) -> Border:
+        """What the border of those parameters is measured in."""
+        return next(border for border, name in BORDERS.items() if name in params)
 
     def notes(self) -> list[str]:
         """What was changed of the published settings."""
@@ -152,7 +160,7 @@ def check_searched(border: str, tune: Sequence[str]) -> None:
 def make_space(
     model: str,
     heads: HeadsFile,
-    border: str = "fraction",
+    border: str = DEFAULT_BORDER,
     max_heads: int | None = None,
     tune: tuple[str, ...] = (),
     language: str | None = None,
@@ -179,8 +187,6 @@ def make_space(
     if bundled_name(model) is not None:
         base = DecoderConfig.bundled(model).changed(heads=chosen, head_count=count, model=model)
     else:
-        base = DecoderConfig(
-            model=model, heads=tuple(chosen), head_count=count, border_fraction=0.25
-        )
+        base = DecoderConfig(model=model, heads=tuple(chosen), head_count=count, border_s=0.5)
     base = base.changed(calibration=None, language=language)
     return Space(base, border, count, tuple(dict.fromkeys(tune)))  # type: ignore[arg-type]

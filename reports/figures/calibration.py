@@ -147,11 +147,21 @@ def _title(file: CalibrationFile, at: dict[int, tuple[float, float]]) -> str:
         return f"{name}: {counted(len(at), 'trial')}, none of which meets the rule"
     delay_s, wer = at[file.selected.number]
     title = f"{name}: {wer:.2f}\u00a0% WER at a mean delay of {delay_s:.2f}\u00a0s"
-    last = [trial for trial in file.trials if trial.baseline and trial.wer is not None]
-    if last and last[-1].number != file.selected.number:
-        delay_s, wer = at[last[-1].number]
-        title += f"; {last[-1].baseline}: {wer:.2f}\u00a0% at {delay_s:.2f}\u00a0s"
+    beside = _beside(file)
+    if beside is not None and beside.number != file.selected.number:
+        delay_s, wer = at[beside.number]
+        title += f"; {beside.baseline}: {wer:.2f}\u00a0% at {delay_s:.2f}\u00a0s"
     return title
+
+
+def _beside(file: CalibrationFile) -> TrialInfo | None:
+    """The published setting to name beside the chosen one: the one with the fewest errors."""
+    published = [trial for trial in file.trials if trial.baseline and trial.wer is not None]
+    return min(published, key=_errors_first, default=None)
+
+
+def _errors_first(trial: TrialInfo) -> tuple[float, float]:
+    return trial.wer or 0.0, trial.delay_s or 0.0
 
 
 def pareto(info: Pareto) -> Figure:
