@@ -20,7 +20,8 @@ import time
 
 import numpy as np
 
-SAMPLE_RATE = 16_000
+# The package, which has this number once, is not in a peer's environment.
+RATE = 16_000
 
 
 def streamed(samples, step_s, feed, finish=None):
@@ -33,7 +34,7 @@ def streamed(samples, step_s, feed, finish=None):
             (pieces, shown).
         finish: called at the end, if there is something left to do; returns the same.
     """
-    size = max(1, int(min(step_s * SAMPLE_RATE, len(samples))))
+    size = max(1, int(min(step_s * RATE, len(samples))))
     ends = [*range(size, len(samples), size), len(samples)]
     starts = range(0, len(samples), size)
     calls = [
@@ -49,7 +50,7 @@ def streamed(samples, step_s, feed, finish=None):
         wall_s = time.perf_counter() - begin
         pieces, shown = out if isinstance(out, tuple) else (out, None)
         steps.append(
-            {"audio_s": received / SAMPLE_RATE, "wall_s": wall_s, "shown": shown, "pieces": pieces}
+            {"audio_s": received / RATE, "wall_s": wall_s, "shown": shown, "pieces": pieces}
         )
     return steps
 
@@ -74,4 +75,4 @@ def serve(load):
         asked = json.loads(line)
         samples = np.load(asked["samples"])
         steps = streamed(samples, settings["step_s"], *open_stream())
-        say(id=asked["id"], audio_s=len(samples) / SAMPLE_RATE, steps=steps)
+        say(id=asked["id"], audio_s=len(samples) / RATE, steps=steps)
