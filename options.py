@@ -14,12 +14,22 @@ import typer
 # Models
 
 _MODEL = typer.Option(
-    metavar="NAME", help="tiny, 0.6b, 1.7b, a hub repository (owner/name), or a folder"
+    metavar="NAME",
+    help="tiny, 0.6b, 1.7b, whisper-tiny to whisper-large-v3-turbo, a hub repository (owner/name), "
+    "or a folder",
 )
 ModelOption = Annotated[str, _MODEL]
 ServerModelOption = Annotated[str | None, _MODEL]
 """None: what the server takes for its backend."""
 
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="transcribe|translate",
+        help="write what is said, or its translation into English (multilingual Whisper), whose "
+        "times are those of the audio looked at",
+    ),
+]
 DtypeOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="float32, float16 or bfloat16; default: by backend"),

@@ -88,6 +88,7 @@ class NumpyModel:
     min_samples = FRAME
     max_audio_s = 60.0
     dtype = "float32"
+    task = "transcribe"
     fingerprint = "0123456789abcdef"
 
     def __init__(self):

@@ -22,11 +22,13 @@ from .protocol import (
     CostModel,
     FrameClock,
     HypothesisSource,
+    Task,
     text_of,
 )
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class SpeechModel(ABC):
     num_heads: int
     num_kv_heads: int
     dtype: str
+    task: Task = "transcribe"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.name = checkpoint.name
@@ -71,22 +74,33 @@ class SpeechModel(ABC):
         self._fingerprint: str | None = None
 
     @staticmethod
-    def load(model: str | Path = "tiny", dtype: Dtype | str | None = None) -> SpeechModel:
+    def load(
+        model: str | Path = "tiny",
+        dtype: Dtype | str | None = None,
+        task: Task | str = "transcribe",
+    ) -> SpeechModel:
         """Load a checkpoint.
 
         Args:
-            model: `tiny` (bundled), `0.6b`, `1.7b`, a hub repository, or a folder.
+            model: `tiny` (bundled), `0.6b`, `1.7b`, `whisper-tiny` to `whisper-large-v3-turbo`, a
+                hub repository, or a folder.
             dtype: `float32`, `float16` or `bfloat16`; None: float16 on Metal and CUDA,
                 float32 on the CPU.
+            task: see `protocol.Task`.
 
         Raises:
-            InputError: an unknown name, missing or corrupt files, another architecture.
+            InputError: an unknown name, missing or corrupt files, another architecture, or a
+                checkpoint that does not translate.
         """
+        if task not in TASKS:
+            raise InputError(
+                f"task is {task!r}, expected {' or '.join(TASKS)}", arguments=("task",)
+            )
         if dtype not in (None, *DTYPES):
             raise InputError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
         checkpoint = find_checkpoint(model)
         loader = import_module(f".{checkpoint.family}.model", __package__)
-        return loader.load(checkpoint, dtype)
+        return loader.load(checkpoint, dtype, task)
 
     @property
     def fingerprint(self) -> str:

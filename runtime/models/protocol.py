@@ -22,6 +22,9 @@ Aggregate = Literal["median", "mean"]
 the most of their mean attention."""
 
 AttentionKind = Literal["self", "cross"]
+Task = Literal["transcribe", "translate"]
+"""What is written: what was said, or, of a family that can, its translation into English. The words
+of a translation have no times of their own: they are given those of the audio looked at."""
 
 CUT_SAMPLES = SAMPLE_RATE // 100
 """A buffer is cut at multiples of this (10 ms), so that a spectrogram of it can be kept."""
@@ -178,6 +181,7 @@ class AlignmentModel(Protocol):
         min_samples: it takes no less audio.
         max_audio_s: it takes no more.
         dtype: of its weights, "float32", "float16" or "bfloat16".
+        task: see `Task`.
     """
 
     name: str
@@ -192,6 +196,7 @@ class AlignmentModel(Protocol):
     min_samples: int
     max_audio_s: float
     dtype: str
+    task: Task
 
     @property
     def fingerprint(self) -> str:

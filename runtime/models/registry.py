@@ -1,8 +1,8 @@
 """The families of models. A checkpoint's own config.json says which one it is of.
 
 A family is a folder beside this file with two modules: `family.py`, which knows the checkpoint's
-files and imports no engine, and `model.py`, whose `load(checkpoint, dtype)` gives a `SpeechModel`.
-A new family is a line in `FAMILIES`.
+files and imports no engine, and `model.py`, whose `load(checkpoint, dtype, task)` gives a
+`SpeechModel`. A new family is a line in `FAMILIES`.
 """
 
 from __future__ import annotations

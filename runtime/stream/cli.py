@@ -25,6 +25,7 @@ from ...options import (
     ModelOption,
     SpokenLanguageOption,
     StepSOption,
+    TaskOption,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def decode_stream(
     border_s: BorderSOption = None,
     step_s: StepSOption = None,
     language: SpokenLanguageOption = None,
+    task: TaskOption = "transcribe",
     output: Annotated[
         str, typer.Option("--format", metavar="|".join(_FORMATS), help="What to write on stdout.")
     ] = "text",
@@ -80,7 +82,7 @@ def decode_stream(
 
     settings = {"border_fraction": border_fraction, "border_s": border_s, "step_s": step_s}
     settings = {name: value for name, value in settings.items() if value is not None}
-    loaded, chosen = _load(model, dtype, config, heads, settings)
+    loaded, chosen = _load(model, dtype, task, config, heads, settings)
     with contextlib.ExitStack() as stack:
         tracer = None
         if trace is not None:
@@ -114,6 +116,7 @@ def _check(names: list[str], mic: bool, output: str, realtime: bool) -> None:
 def _load(
     model: str,
     dtype: str | None,
+    task: str,
     config: Path | None,
     heads: str | None,
     settings: dict[str, Any],
@@ -126,7 +129,7 @@ def _load(
     file = load_heads(heads) if heads is not None else None
     from ..models.model import SpeechModel
 
-    loaded = SpeechModel.load(model, dtype)
+    loaded = SpeechModel.load(model, dtype, task)
     return loaded, chosen_config(loaded, chosen, file, settings)
 
 

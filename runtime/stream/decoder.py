@@ -275,7 +275,8 @@ class StreamDecoder:
             self.draft, self._draft_start_s = "", math.inf
             return self._trace(hypothesis, None, "no language", ())
         parts = [self._model.token_bytes(i) for i in ids]
-        words = split_words(parts, language)
+        # A translation is into English.
+        words = split_words(parts, "English" if self._model.task == "translate" else language)
         decision = decide(
             hypothesis.frames,
             hypothesis.audio_frames,

@@ -223,12 +223,18 @@ class Qwen3Model(SpeechModel):
         return cost_of(self.engine.config, self.engine_dtype.size)
 
 
-def load(checkpoint: Checkpoint, dtype: str | None = None) -> Qwen3Model:
+def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcribe") -> Qwen3Model:
     """Load the weights and the tokenizer of a checkpoint.
 
     Raises:
-        InputError: files that are corrupt or do not belong together.
+        InputError: files that are corrupt or do not belong together, or another task.
     """
+    if task != "transcribe":
+        raise InputError(
+            f"task is {task!r}, but Qwen3-ASR only transcribes; Whisper's multilingual models "
+            "translate",
+            arguments=("task",),
+        )
     advise_openblas()
     wanted = getattr(mx, dtype) if dtype else default_dtype()
     try:

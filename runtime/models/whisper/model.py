@@ -5,6 +5,7 @@ Knows MLX and the checkpoint's files; nothing of corpora, scores or streaming po
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from ..greedy import go_on
 from ..kv_cache import shared
 from ..log_mel import LogMel, mel_filterbank
 from ..model import SpeechModel
-from ..protocol import Aggregate, Answer, CostModel
+from ..protocol import Aggregate, Answer, CostModel, Task
 from .clock import EvenClock
 from .cost import cost_of
 from .dimensions import Dimensions, dimensions
@@ -73,7 +74,6 @@ class WhisperModel(SpeechModel):
         network: encoder and decoder.
         dims: their sizes.
         vocabulary: of the checkpoint.
-        task: "transcribe", or "translate" into English.
         engine_dtype: MLX's own name of `dtype`.
         suppress: [vocabulary], minus infinity for tokens that are never said, else 0.
         suppress_blank: the same for the first token of a text, which is no space by itself.
@@ -86,11 +86,16 @@ class WhisperModel(SpeechModel):
     min_samples = MIN_SAMPLES
 
     def __init__(
-        self, network: Network, dims: Dimensions, vocabulary: Vocabulary, checkpoint: Checkpoint
+        self,
+        network: Network,
+        dims: Dimensions,
+        vocabulary: Vocabulary,
+        checkpoint: Checkpoint,
+        task: Task = "transcribe",
     ) -> None:
         super().__init__(checkpoint)
         self.network, self.dims, self.vocabulary = network, dims, vocabulary
-        self.task = "transcribe"
+        self.task: Task = task
         self.num_layers, self.num_heads = dims.n_text_layer, dims.n_text_head
         self.num_kv_heads = dims.n_text_head
         self.max_audio_s = dims.n_audio_ctx / FRAMES_PER_S
@@ -104,6 +109,14 @@ class WhisperModel(SpeechModel):
         self.suppress_first = self._minus_infinity(
             {*vocabulary.suppressed, *blank, vocabulary.end_id}
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """See `AlignmentModel`; a translation is another model's text."""
+        own = super().fingerprint
+        if self.task == "transcribe":
+            return own
+        return hashlib.sha256(f"{own} {self.task}".encode()).hexdigest()[:16]
 
     def _minus_infinity(self, tokens: Iterable[int]) -> mx.array:
         values = np.zeros(self.dims.n_vocab, np.float32)
@@ -268,11 +281,14 @@ class WhisperModel(SpeechModel):
         return cost_of(self.dims, self.engine_dtype.size)
 
 
-def load(checkpoint: Checkpoint, dtype: str | None = None) -> WhisperModel:
+def load(
+    checkpoint: Checkpoint, dtype: str | None = None, task: Task = "transcribe"
+) -> WhisperModel:
     """Load the weights and the tokenizer of a checkpoint.
 
     Raises:
-        InputError: files that are corrupt, of another layout, or do not belong together.
+        InputError: files that are corrupt, of another layout, or do not belong together, or a
+            model of English alone that is to translate.
     """
     advise_openblas()
     folder, wanted = checkpoint.folder, getattr(mx, dtype) if dtype else default_dtype()
@@ -296,7 +312,13 @@ def load(checkpoint: Checkpoint, dtype: str | None = None) -> WhisperModel:
     suit_threads(dims.n_text_state)
     keep_freed_memory()
     vocabulary = Vocabulary(folder, dims.n_vocab)
-    return WhisperModel(network, dims, vocabulary, checkpoint)
+    if task != "transcribe" and vocabulary.task_id(task) is None:
+        raise InputError(
+            f"task is {task!r}, but {checkpoint.name} knows English alone; a multilingual Whisper "
+            "translates",
+            arguments=("task",),
+        )
+    return WhisperModel(network, dims, vocabulary, checkpoint, task)
 
 
 def _check_tensors(network: Network, tensors: dict[str, mx.array], where: str) -> None:
