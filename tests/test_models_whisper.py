@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import whisper_checkpoints as made
 
-from alignheads import InputError, SpeechModel
+from alignheads import DecoderConfig, InputError, SpeechModel, StreamDecoder
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.protocol import text_of
+from alignheads.runtime.models.protocol import Hypothesis, text_of
 from alignheads.runtime.models.whisper.languages import NAMES, code_of
 from alignheads.runtime.models.whisper.source import WhisperSource
 from alignheads.runtime.models.whisper.vocabulary import Vocabulary
@@ -90,9 +90,8 @@ def test_every_layout_is_the_same_model(layout, model, tmp_path):
         index = folder / "model.safetensors.index.json"
         index.write_text(json.dumps({"weight_map": places}))
         # A shard that the index does not name is another model's.
-        made.write(
-            folder, config, {"stale.safetensors": made.as_transformers(made.tensors(seed=9))}
-        )
+        other = made.as_transformers(made.tensors(seed=9))
+        made.write(folder, config, {"stale.safetensors": other})
     assert np.allclose(logits_of(SpeechModel.load(folder)), logits_of(model), atol=1e-4)
 
 
@@ -127,7 +126,7 @@ def test_another_layout_is_refused_by_its_tensors(change, told, tmp_path):
     named = made.tensors()
     change(named)
     folder = made.write(tmp_path / "it", made.mlx_config(), {"weights.safetensors": named})
-    with pytest.raises(InputError, match="tensor|layout") as error:
+    with pytest.raises(InputError, match=r"tensor|layout") as error:
         SpeechModel.load(folder)
     assert told in str(error.value)
 
@@ -226,6 +225,62 @@ def test_languages_by_code_name_and_locale(model, english):
 def test_without_a_language_one_is_found(model, english):
     assert model.transcribe(noise(1)).language in model.languages
     assert english.transcribe(noise(1)).language == "English"
+
+
+# Tasks
+
+
+def test_a_translation_has_its_own_prompt_and_fingerprint(folder, model, english):
+    other = SpeechModel.load(folder, task="translate")
+    prompts = [one.prefill(noise(1), "de").prompt for one in (model, other)]
+    assert prompts == [[50258, 50261, 50359, 50363], [50258, 50261, 50358, 50363]]
+    assert other.fingerprint != model.fingerprint
+    with pytest.raises(InputError, match="knows English alone"):
+        SpeechModel.load(english.folder, task="translate")
+    with pytest.raises(InputError, match="only transcribes"):
+        SpeechModel.load("tiny", task="translate")
+    with pytest.raises(InputError, match="expected transcribe or translate"):
+        SpeechModel.load(folder, task="sing")
+
+
+def test_a_translation_is_cut_into_english_words(folder):
+    """Chinese speech, whose text would be cut into characters."""
+    config = DecoderConfig(
+        model="small", heads=made.ALIGNED, head_count=2, border_s=0.5, min_audio_s=1.0
+    )
+    texts = {}
+    for task in ("transcribe", "translate"):
+        model = SpeechModel.load(folder, task=task)
+        source = SaysHello(model)
+        stream = StreamDecoder(model, config, language="zh", source=source)
+        stream.feed(noise(4))
+        stream.finish()
+        texts[task] = [word.text for word in stream.words]
+        assert source.languages == ["Chinese"] * len(source.languages)
+    assert texts["translate"] == ["hello", "world"]
+    assert texts["transcribe"] == [*"helloworld"]
+
+
+class SaysHello:
+    """A source that says two words, whatever it hears."""
+
+    def __init__(self, model):
+        self.ids, self.languages = model.encode_text("hello world"), []
+
+    def reset(self):
+        pass
+
+    def drop(self, samples):
+        pass
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        self.languages.append(language)
+        left = self.ids[len(committed_ids) :]
+        frames = np.array([50.0 + 40 * i for i in range(len(left) + 1)])
+        return Hypothesis(
+            tuple(left), language, frames, frames[:, None].astype(int), np.ones(len(frames)),
+            len(samples) // 320, True,
+        )  # fmt: skip
 
 
 # Audio

@@ -16,10 +16,8 @@ _SIZES = (
 KNOWN = {f"whisper-{size}": f"openai/whisper-{size}" for size in _SIZES}
 # The hub has the first large model under the name that OpenAI means the third by.
 KNOWN["whisper-large-v1"] = "openai/whisper-large"
-KNOWN |= {
-    "whisper-large": KNOWN["whisper-large-v3"],
-    "whisper-turbo": KNOWN["whisper-large-v3-turbo"],
-}
+KNOWN["whisper-large"] = KNOWN["whisper-large-v3"]
+KNOWN["whisper-turbo"] = KNOWN["whisper-large-v3-turbo"]
 MLX_WEIGHTS = ("weights.safetensors", "weights.npz")
 """The file names of mlx-community's conversions; others have those of every checkpoint."""
 _TORCH_WEIGHTS = ("pytorch_model*.bin", "*.pt", "model.bin")
