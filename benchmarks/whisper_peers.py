@@ -41,7 +41,7 @@ from side_by_side.environments import (  # isort: skip
     REQUIREMENTS, NotRun, commit_of, drive, python_of, simulstreaming,
 )  # fmt: skip
 from side_by_side.local_agreement import LocalAgreement  # isort: skip
-from side_by_side.protocol import SAMPLE_RATE, streamed  # isort: skip
+from side_by_side.protocol import RATE, streamed  # isort: skip
 from side_by_side.score import Row, rows, table  # isort: skip
 from side_by_side.weights import convert  # isort: skip
 
@@ -150,7 +150,7 @@ def here(job: Job, open_stream: Callable, step_s: float) -> tuple[dict[str, Any]
         samples = utterance.read()
         steps = streamed(samples, step_s, *open_stream(utterance.language))
         return Answer.model_validate(
-            {"id": utterance.id, "audio_s": len(samples) / SAMPLE_RATE, "steps": steps}
+            {"id": utterance.id, "audio_s": len(samples) / RATE, "steps": steps}
         )
 
     answer(job.utterances[0])
@@ -247,7 +247,7 @@ def compare(job: Job, contestants: Sequence[Contestant]) -> dict[str, str]:
         at_once = contestant.kind == "offline"
         lines += rows(found.name, found.answers, job.utterances, at_once=at_once)
     text = table(lines) + "".join(f"\n| {name} | NOT RUN: {why} |" for name, why in not_run.items())
-    audio_s = sum(len(utterance.read()) for utterance in job.utterances) / SAMPLE_RATE
+    audio_s = sum(len(utterance.read()) for utterance in job.utterances) / RATE
     title = (
         f"{job.model.name}, {len(job.utterances)} utterances, {audio_s:.0f} s, "
         f"steps of {job.step_s:g} s"
