@@ -18,6 +18,7 @@ from ..backend import mx, on_gpu
 
 _FEW_TO_WAIT_FOR = 8192  # numbers that are computed in the time it takes to evaluate an array
 _BLOCK = 65536  # numbers that stay in a CPU's cache while they go through several operations
+_MANY_SCORES = 4_000_000  # more than a CPU's cache holds: a head at a time is faster
 _SAFE_SCORE = 40.0  # e^40 and e^-40 are far from where a float32 ends
 _LEAST_EXPONENT = -80.0  # what is less gives numbers so small (denormal) that products crawl
 # erfc(z) = (((((A t + B) t + C) t + D) t + E) t) e^(-z^2), t = 1 / (1 + P z), for z >= 0, to
@@ -101,6 +102,16 @@ def attention(
     if on_gpu() or queries.dtype != mx.float32 or (few and mask is not None):
         scale = dim**-0.5
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    if kv_heads > 1 and heads * new * length > _MANY_SCORES:
+        group = heads // kv_heads
+        parts = [
+            attention(
+                queries[:, head * group : (head + 1) * group],
+                keys[:, head : head + 1], values[:, head : head + 1], mask, largest_score,
+            )
+            for head in range(kv_heads)
+        ]  # fmt: skip
+        return mx.concatenate(parts, axis=1)
     in_groups = (queries.shape[0], kv_heads, heads // kv_heads * new)
     scores = (queries * dim**-0.5).reshape(*in_groups, dim) @ keys.swapaxes(-1, -2)
     if few:
@@ -120,6 +131,10 @@ def attention(
             block -= block.max(axis=-1, keepdims=True)
             np.maximum(block, np.float32(_LEAST_EXPONENT), out=block)
         np.exp(block, out=block)
+    if in_groups[2] < dim:  # few queries: their weights are fewer than the values
+        out = scores.reshape(*in_groups, length) @ values
+        sums = mx.array(weights.sum(axis=-1)).reshape(*in_groups, 1)
+        return (out / sums).reshape(queries.shape)
     # A column of ones gives the sum of the weights with the product; it divides what comes out,
     # where there are fewer numbers. More of them make up a width that BLAS is quicker with.
     ones = mx.ones((*values.shape[:3], 8 - dim % 8), values.dtype)

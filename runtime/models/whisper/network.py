@@ -106,7 +106,10 @@ class Decoder(nn.Module):
         pairs = []
         for block in self.blocks:
             seen = block.cross_attn
-            pairs.append((seen.split(seen.key(audio)), seen.split(seen.value(audio))))
+            # Each is read once for every token: laid out once, in the order in which it is read.
+            both = (seen.split(project(audio)) for project in (seen.key, seen.value))
+            key, value = map(mx.contiguous, both)
+            pairs.append((key, value))
         return pairs
 
     def __call__(
