@@ -54,8 +54,8 @@ def call(config_file, tiny, monkeypatch, capsys):
     """Call `decode-stream`: (exit code, stdout, stderr). The model is loaded once."""
     from alignheads import SpeechModel
 
-    def load(model="tiny", dtype=None):
-        return tiny if (model, dtype) == ("tiny", None) else real(model, dtype)
+    def load(model="tiny", dtype=None, task="transcribe"):
+        return tiny if (model, dtype, task) == ("tiny", None) else real(model, dtype, task)
 
     real = SpeechModel.load
     monkeypatch.setattr(SpeechModel, "load", load)
