@@ -24,7 +24,7 @@ from .totals import HeadTotals, HitCounts
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 # What reading a file that was cut off, overwritten or never was one may raise.
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
