@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _FIGURES = (
     "heads_scores",
     "heads_stability",
-    "heads_hit_rate_against_border_auc",
+    "heads_hit_rate_against_bias",
     "heads_set_error",
     "heads_attention",
 )
