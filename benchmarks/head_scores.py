@@ -1,11 +1,12 @@
 """What each score of heads is worth: the errors of streams that use its best heads, at equal delay.
 
-    python benchmarks/head_scores.py --model FOLDER --corpus CORPUS --aligner pocketsphinx
+    discover-heads --model FOLDER --corpus CORPUS --shard 1/2 --out HEADS.json
+    python benchmarks/head_scores.py --model FOLDER --corpus CORPUS --sums HEADS.sums.npz
 
-Every second utterance is for discovery, the others are streamed (`--streams`: those of another
-corpus). A stream runs with the best heads by each score at every border; between two borders the
-word error rate is taken to be linear in the delay. With `--single N`, streams of one head each
-say whether a score orders heads as streams do. Decodes are kept in `--store`. See README.md.
+The utterances that were not used for discovery are streamed, with the best heads by each score and
+at every border; between two borders the word error rate is taken to be linear in the delay. With
+`--single N`, streams of one head each say whether a score orders heads as streams do. Decodes are
+kept in `--store`. See README.md.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from alignheads.calibrate.replay.source import Replay
 from alignheads.calibrate.replay.store import DecodeStore
 from alignheads.calibrate.study.pareto import hypervolume
 from alignheads.commandline import run, say
-from alignheads.corpora import Corpus, Utterance
-from alignheads.discovery.discover import Measurement, measure_corpus, prepare_corpus
+from alignheads.corpora import Utterance
+from alignheads.discovery.discover import Measurement, prepare_corpus
 from alignheads.discovery.ranking import rank_heads
+from alignheads.discovery.shards import load_sums
 from alignheads.discovery.totals import LOWER_IS_BETTER
+from alignheads.errors import InputError
 from alignheads.evaluate.error_rates import word_errors
 from alignheads.evaluate.latency import stream_times
 from alignheads.evaluate.normalise import normalise
@@ -40,6 +43,11 @@ from streaming import print_cells  # isort: skip
 
 BORDERS_S = (0.35, 0.5, 0.7, 0.95)
 DELAYS_S = (0.75, 0.85, 0.95, 1.05)
+RANKINGS = (
+    "hit_rate", "time_error_p50_ms", "time_error_p90_ms", "time_bias_ms", "monotonicity", "mass",
+    "commit_accuracy", "border_auc", "border_auc_unbiased", "set", "published",
+)  # fmt: skip
+BIASED_MS = 150
 WORST = (0.5, 1.5)  # word error rate and delay in seconds, where the area begins
 RESAMPLES = 1000
 
@@ -77,16 +85,23 @@ class Streams:
 
 
 def goodness(found: Measurement) -> dict[str, np.ndarray]:
-    """Each score [heads of all layers], higher is better; of a signed error, its size counts."""
+    """Each score [heads of all layers], higher is better; of a signed error, its size counts.
+
+    `border_auc_unbiased`: border AUC, heads with a bias of more than `BIASED_MS` last. (The area
+    itself is the same if every distance is shifted.)
+    """
     known = {name: values[0].ravel() for name, values in found.totals.scores().items()}
     known["time_bias_ms"] = -np.abs(known["time_bias_ms"])
+    is_biased = known["time_bias_ms"] < -BIASED_MS
+    if "border_auc" in known:
+        known["border_auc_unbiased"] = np.where(is_biased, -np.inf, known["border_auc"])
     return {
         name: np.nan_to_num(-values if name in LOWER_IS_BETTER else values, nan=-np.inf)
         for name, values in known.items()
     }
 
 
-def rankings(found: Measurement, model: SpeechModel) -> dict[str, list[Head]]:
+def ranked_heads(found: Measurement, model: SpeechModel) -> dict[str, list[Head]]:
     """Heads best first: by each score, as a set, and as they were published, if they were."""
     orders = {name: np.argsort(-values, kind="stable") for name, values in goodness(found).items()}
     scores = found.totals.scores()
@@ -96,7 +111,7 @@ def rankings(found: Measurement, model: SpeechModel) -> dict[str, list[Head]]:
         for name, order in orders.items()
     }
     if model.family == "whisper":
-        ranked["published"] = list(load_heads(model.name).compact)
+        ranked["published"] = list(load_heads(None, model=model.name).compact)
     return ranked
 
 
@@ -183,16 +198,16 @@ def print_single(judge: Judge, scores: dict[str, np.ndarray], heads: Sequence[He
 
 
 def benchmark(
+    sums: Annotated[Path, typer.Option(help="of discover-heads --shard")],
     model: Annotated[str, typer.Option(help="tiny, or a folder")] = "tiny",
-    corpus: Annotated[str, typer.Option(help="speech, half of it for discovery")] = "demo:all",
-    streams: Annotated[
-        str | None, typer.Option(help="speech to stream; then all of CORPUS is for discovery")
-    ] = None,
+    corpus: Annotated[str, typer.Option(help="speech to stream")] = "demo:test",
     aligner: Annotated[str | None, typer.Option(help="of the word times")] = None,
+    rankings: Annotated[str, typer.Option(help="by commas")] = ",".join(RANKINGS),
     counts: Annotated[str, typer.Option(help="how many heads, by commas")] = "4,8",
     single: Annotated[
         int, typer.Option(help="best heads by hit rate and by border AUC, each alone")
     ] = 0,
+    clips: Annotated[int | None, typer.Option(help="streams; default: all")] = None,
     borders_s: Annotated[str, typer.Option(help="by commas")] = ",".join(map(str, BORDERS_S)),
     delays_s: Annotated[str, typer.Option(help="by commas")] = ",".join(map(str, DELAYS_S)),
     normaliser: Annotated[str, typer.Option(help="of the word error rate")] = "whisper",
@@ -200,37 +215,29 @@ def benchmark(
 ) -> None:
     """Print, for each number of heads, the word error rate of every ranking by delay."""
     loaded = SpeechModel.load(model)
-    aligned = [
-        prepare_corpus(loaded, name, aligner=aligner).part for name in (corpus, streams) if name
-    ]
-    by_id = sorted(aligned[0].utterances, key=lambda one: one.id)
-    chosen_on = by_id if streams else by_id[::2]
-    streamed = aligned[1].utterances if streams else by_id[1::2]
-    found = measure_on(loaded, Corpus(corpus, tuple(chosen_on)))
-    scores, ranked = goodness(found), rankings(found, loaded)
-
+    _, found = load_sums(sums)
+    scores, known = goodness(found), ranked_heads(found, loaded)
+    ranked = {name: known[name] for name in rankings.split(",") if name in known}
+    if "border_auc" not in scores:
+        raise InputError(f"{sums} has no border scores: discover heads with cuts")
+    if len(found.sample.clips) < found.totals.clips:
+        raise InputError(f"{sums} does not name all of its {found.totals.clips} utterances")
+    speech = prepare_corpus(loaded, corpus, aligner=aligner).part
+    streamed = [one for one in speech.utterances if one.id not in found.sample.clips]
+    streamed = streamed[:clips]
     everything = [(lay, h) for lay in range(loaded.num_layers) for h in range(loaded.num_heads)]
     borders, delays = ([float(x) for x in text.split(",")] for text in (borders_s, delays_s))
     replay = Replay(loaded, everything, DecodeStore(store))
     judge = Judge(replay, streamed, borders, normaliser)
-    print(f"{loaded.name}: {len(chosen_on)} utterances to choose on, {len(streamed)} streamed")
+    print(f"{loaded.name}: {found.totals.clips} utterances to choose on, {len(streamed)} streamed")
     for count in map(int, filter(None, counts.split(","))):
         print(f"\nWER % at equal delay, best {count} heads\n")
         groups = {name: judge.streams(heads[:count]) for name, heads in ranked.items()}
         print_groups(groups, delays)
     if single:
-        both = [*ranked["hit_rate"][:single], *ranked["border_auc"][:single]]
+        both = [*known["hit_rate"][:single], *known["border_auc"][:single]]
         print("\nStreams of one head\n")
         print_single(judge, scores, list(dict.fromkeys(both)))
-
-
-def measure_on(model: SpeechModel, corpus: Corpus) -> Measurement:
-    """All scores of all heads, as `discover-heads` has them."""
-    prepared = prepare_corpus(model, corpus)
-    return measure_corpus(
-        model, prepared, None, "hypothesis", cuts=3,
-        progress=lambda done, total: say(f"discovery: {done}/{total}"),
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

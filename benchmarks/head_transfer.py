@@ -1,6 +1,7 @@
 """Whether heads chosen on one kind of speech serve another: word-time errors across corpora.
 
-    python benchmarks/head_transfer.py --model FOLDER --corpus A --corpus B --text reference
+    discover-heads --model FOLDER --corpus A --cuts 0 --shard 1/2 --out A1.json  # and 2/2, and B
+    python benchmarks/head_transfer.py --sums A1.sums.npz --sums A2.sums.npz --sums B1.sums.npz …
 
 Heads are chosen on each corpus and judged on each: by the mean distance of the median of their
 attended frames from the word, every token at most 1 s. On the corpus that they were chosen on, half
@@ -11,20 +12,19 @@ utterances, with 95 % intervals. See README.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from alignheads.commandline import run, say
-from alignheads.corpora import Corpus, load_corpus
-from alignheads.discovery.discover import Measurement, measure_corpus, prepare_corpus
+from alignheads.commandline import run
 from alignheads.discovery.groups import ClipFrames, FrameSample, score_group
 from alignheads.discovery.ranking import rank_heads
+from alignheads.discovery.shards import load_sums
 from alignheads.discovery.totals import HeadTotals
 from alignheads.heads import load_heads
-from alignheads.runtime.models.model import SpeechModel
 
 from streaming import print_cells  # isort: skip
 
@@ -32,20 +32,16 @@ METHODS = ("hit_rate", "set", "time_error", "mass")
 RESAMPLES = 2000
 
 
+@dataclass(frozen=True)
 class Part:
     """What was measured of some utterances: to choose on, and to judge on."""
 
-    def __init__(self, totals: HeadTotals, sample: FrameSample) -> None:
-        self.totals, self.sample = totals, sample
-
-    @classmethod
-    def of(cls, found: Measurement) -> Part:
-        """Of a measurement without cuts."""
-        return cls(found.totals, found.sample)
+    totals: HeadTotals
+    sample: FrameSample
 
     def __add__(self, other: Part) -> Part:
-        return Part(self.totals + other.totals,
-                    FrameSample({**self.sample.clips, **other.sample.clips}))  # fmt: skip
+        clips = {**self.sample.clips, **other.sample.clips}
+        return Part(self.totals + other.totals, FrameSample(clips))
 
     def ranked(self, method: str) -> list[int]:
         """Indices layer x heads + head, best first."""
@@ -59,21 +55,6 @@ class Part:
         tokens = len(clip.centre_s)
         one = score_group([clip], heads, self.totals.frames_per_s)
         return one.time_error_ms * tokens, tokens
-
-
-def measured(model: SpeechModel, name: str, aligner: str | None, text: str) -> tuple[Part, Part]:
-    """Every second utterance of a corpus, and the others."""
-    speech = load_corpus(name)
-    if not speech.has_word_times:
-        speech = prepare_corpus(model, speech, aligner=aligner).part
-    by_id = sorted(speech.utterances, key=lambda one: one.id)
-    halves = [Corpus(name, tuple(by_id[start::2])) for start in (0, 1)]
-    parts = []
-    for half in halves:
-        found = measure_corpus(model, prepare_corpus(model, half), None, text, cuts=0)
-        say(f"{name}: {found.totals.clips} of {len(half)} utterances, {found.totals.tokens} tokens")
-        parts.append(Part.of(found))
-    return parts[0], parts[1]
 
 
 def judged(pairs: Sequence[tuple[Part, Part]], method: str, count: int,
@@ -98,23 +79,21 @@ def difference(first: np.ndarray, second: np.ndarray) -> str:
 
 
 def benchmark(
-    corpus: Annotated[list[str], typer.Option(help="speech; repeat it")],
-    model: Annotated[str, typer.Option(help="a model, or a folder")] = "tiny",
-    aligner: Annotated[
-        str | None, typer.Option(help="where a corpus has no word times of its own")
-    ] = None,
-    text: Annotated[str, typer.Option(help="hypothesis, or reference")] = "hypothesis",
+    sums: Annotated[list[Path], typer.Option(help="of discover-heads --shard 1/2 and 2/2")],
     counts: Annotated[str, typer.Option(help="how many heads, by commas")] = "4,8",
 ) -> None:
     """Print the word-time errors for every pair of corpora."""
-    loaded = SpeechModel.load(model)
-    known = {Path(name).stem: measured(loaded, name, aligner, text) for name in corpus}
-    methods, published = list(METHODS), []
-    if loaded.family == "whisper":
-        compact = load_heads(None, model=loaded.name).compact
-        published = [layer * loaded.num_heads + head for layer, head in compact]
+    found = [load_sums(path)[1] for path in sums]
+    known: dict[str, list[Part]] = {}
+    for one in found:
+        parts = known.setdefault(Path(one.subject.corpus).stem, [])
+        parts.append(Part(one.totals, one.sample))
+    subject, methods, published = found[0].subject, list(METHODS), []
+    if subject.attention == "cross":
+        compact = load_heads(None, model=subject.model).compact
+        published = [layer * subject.num_heads + head for layer, head in compact]
         methods.append("published")
-    print(f"{loaded.name}, {text}: word-time error, ms")
+    print(f"{subject.label}: word-time error, ms")
     differences = ("set minus hit rate", "set minus published", "hit rate minus published")
     print_cells(("chosen on", "judged on", "heads", *methods, *differences))
     print_cells(["---"] * (6 + len(methods)))

@@ -106,8 +106,8 @@ class HeadTotals:
           their tokens.
         - time_error_p50_ms, time_error_p90_ms: absolute distance of the attended frame's centre
           from the token's own share of the gold word (its bytes' share of the span).
-        - time_bias_ms: mean signed distance, each at most 1 s; negative: the head looks at a word
-          before it is spoken.
+        - time_bias_ms: mean signed distance, each at most 1 s; negative: the head looks too
+          early, at the audio before the word.
         - mass: attention inside the gold span, of all attention the token pays (0 to 1).
         - entropy_nats: entropy of the attention over the audio, renormalised to 1.
         - sink_share: share of tokens whose attended frame is in the first 0.6 s, 8 frames of 13.

@@ -271,16 +271,16 @@ def test_scatter_info_leaves_out_undefined_heads_and_says_so():
     np.testing.assert_array_equal(info.hit_rate, [0.9, 0.2, 0.5])
     np.testing.assert_array_equal(info.bias_ms, [-20, -150, 30])
     assert info.top == 1
-    assert info.title == "tiny: none of the best 1 head looks 100 ms or more ahead of the words"
+    assert info.title == "tiny: none of the best 1 head looks 100 ms or more too early"
     assert info.subtitle.endswith("1 head without a value not shown")
 
 
-def test_scatter_title_tells_who_looks_ahead():
+def test_scatter_title_tells_who_looks_too_early():
     heads = heads_file([[0.9, 0.5, 0.1]], {"time_bias_ms": [[-240, -99, -700]]})
     title = heads_figures.hit_rate_against_bias_info(heads, top=2).title
-    assert title == "tiny: 1 of the best 2 heads looks 100 ms or more ahead of the words"
+    assert title == "tiny: 1 of the best 2 heads looks 100 ms or more too early"
     title = heads_figures.hit_rate_against_bias_info(heads, top=3).title
-    assert title == "tiny: 2 of the best 3 heads look 100 ms or more ahead of the words"
+    assert title == "tiny: 2 of the best 3 heads look 100 ms or more too early"
 
 
 def test_scatter_needs_the_bias():

@@ -42,7 +42,7 @@ _TEXT_IN = 0.2
 """The side of a cell from which text fits."""
 _LABELLED = 6
 AHEAD_MS = 100
-"""A head that is so early on average looks at words before they are spoken."""
+"""A head that is so early on average looks at the audio before a word."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def score_heatmaps_info(heads: HeadsFile, top: int | None = None) -> ScoreHeatma
 
 
 def hit_rate_against_bias_info(heads: HeadsFile, top: int | None = None) -> HeadScatter:
-    """Both of every head, and in the title how many of the best look ahead of time.
+    """Both of every head, and in the title how many of the best look too early.
 
     Raises:
         InputError: the file has no time bias.
@@ -143,7 +143,7 @@ def hit_rate_against_bias_info(heads: HeadsFile, top: int | None = None) -> Head
     title = f"{model_name(heads.model)}: "
     if known:
         title += f"{early or 'none'} of the best {counted(known, 'head')} "
-        title += f"{'looks' if early < 2 else 'look'} {AHEAD_MS} ms or more ahead of the words"
+        title += f"{'looks' if early < 2 else 'look'} {AHEAD_MS} ms or more too early"
     else:
         title += f"hit rate and time bias of {counted(len(shown), 'head')}"
     subtitle = [described(heads), f"ringed: {the_best(heads, len(best))}"]
@@ -222,7 +222,7 @@ def hit_rate_against_bias(info: HeadScatter) -> Figure:
         axes = figure.add_subplot()
         axes.grid()
         axes.set(
-            xlabel="hit rate (share of tokens)", ylabel="time bias (ms; below 0: ahead of the word)"
+            xlabel="hit rate (share of tokens)", ylabel="time bias (ms; below 0: before the word)"
         )
         axes.axhline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         is_top = np.arange(len(info.heads)) < info.top
