@@ -67,8 +67,8 @@ def test_a_head_that_looks_too_early_is_last_without_bias(sums):
     found = load_sums(sums[0])[1]
     bias = found.totals.scores()["time_bias_ms"][0].ravel()
     unbiased = goodness(found)["border_auc_unbiased"]
-    assert np.isneginf(unbiased[np.abs(bias) > BIASED_MS]).all()
-    assert np.isfinite(unbiased[np.abs(bias) <= BIASED_MS]).any()
+    assert (unbiased[np.abs(bias) > BIASED_MS] < 0).all()
+    assert (unbiased[np.abs(bias) <= BIASED_MS] >= 0).any()
 
 
 def test_small_runs_end(sums, capsys):
