@@ -65,10 +65,13 @@ def scores_present(heads: HeadsFile) -> list[str]:
 def top_heads(heads: HeadsFile, top: int | None) -> tuple[Head, ...]:
     """The best `top` heads of the file; by default 20, or a quarter of all where that is less.
 
-    Of heads that were never measured, by default all that are listed.
+    Where others published heads for the model, by default as many; of heads that were never
+    measured, all that are listed.
     """
     quarter = -(-heads.num_layers * heads.num_heads // 4)
     usual = min(_TOP, quarter) if heads.is_measured else len(heads.compact)
+    if top is None and heads.is_measured:
+        usual = len(published_heads(heads)) or usual
     return tuple(heads.compact[: usual if top is None else top])
 
 
