@@ -177,24 +177,33 @@ def print_groups(found: dict[str, Streams], delays_s: Sequence[float]) -> None:
         print_cells((name, *cells, f"{more[0]:+.1f} ({low:+.1f} to {high:+.1f})"))
 
 
-def print_single(judge: Judge, scores: dict[str, np.ndarray], heads: Sequence[Head]) -> None:
+def print_single(judge: Judge, scores: dict[str, np.ndarray], heads: Sequence[Head],
+                 delays_s: Sequence[float]) -> None:  # fmt: skip
     """The streams of each head alone, and how each score orders the heads beside them."""
     ones, num_heads = np.ones(len(judge.utterances)), judge.replay.model.num_heads
     areas = np.array([judge.streams([head]).area() for head in heads])
+    wer = np.array([judge.streams([head]).wer_at(delays_s, ones) for head in heads])
+    wer = wer[:, np.isfinite(wer).all(axis=0)].mean(axis=1)
     rows = [layer * num_heads + head for layer, head in heads]
     print_cells(("head", "area", "WER % at delay s, by border", "hit rate", "border AUC"))
     print_cells(["---"] * 5)
     for index in np.argsort(-areas):
-        wer, delay_s = judge.streams([heads[index]]).points(ones)
-        points = ", ".join(f"{100 * w:.1f} at {d:.2f}" for w, d in zip(wer, delay_s, strict=True))
+        points = ", ".join(
+            f"{100 * w:.1f} at {d:.2f}"
+            for w, d in zip(*judge.streams([heads[index]]).points(ones), strict=True)
+        )
         two = (f"{scores[name][rows[index]]:.2f}" for name in ("hit_rate", "border_auc"))
         print_cells((heads[index], f"{areas[index]:.3f}", points, *two))
     print()
-    print_cells(("score", f"rank correlation with the area, {len(heads)} heads"))
-    print_cells(["---"] * 2)
+    print(
+        f"Rank correlation over {len(heads)} heads: with the area, and with few errors on average"
+    )
+    print("over the delays that all of them reach\n")
+    print_cells(("score", "area", "errors"))
+    print_cells(["---"] * 3)
     for name, values in scores.items():
-        (rho,) = spearman(values[rows][None], areas)
-        print_cells((name, f"{rho:+.2f}"))
+        rhos = (spearman(values[rows][None], worth)[0] for worth in (areas, -wer))
+        print_cells((name, *(f"{rho:+.2f}" for rho in rhos)))
 
 
 def benchmark(
@@ -223,8 +232,8 @@ def benchmark(
     if len(found.sample.clips) < found.totals.clips:
         raise InputError(f"{sums} does not name all of its {found.totals.clips} utterances")
     speech = prepare_corpus(loaded, corpus, aligner=aligner).part
-    streamed = [one for one in speech.utterances if one.id not in found.sample.clips]
-    streamed = streamed[:clips]
+    seen = {*found.sample.clips, *found.skipped}
+    streamed = [one for one in speech.utterances if one.id not in seen][:clips]
     everything = [(lay, h) for lay in range(loaded.num_layers) for h in range(loaded.num_heads)]
     borders, delays = ([float(x) for x in text.split(",")] for text in (borders_s, delays_s))
     replay = Replay(loaded, everything, DecodeStore(store))
@@ -237,7 +246,7 @@ def benchmark(
     if single:
         both = [*known["hit_rate"][:single], *known["border_auc"][:single]]
         print("\nStreams of one head\n")
-        print_single(judge, scores, list(dict.fromkeys(both)))
+        print_single(judge, scores, list(dict.fromkeys(both)), delays)
 
 
 if __name__ == "__main__":
