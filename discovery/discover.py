@@ -50,7 +50,8 @@ def discover_heads(
         language: given to the model; None: the utterance's own, or detected.
         text: what is scored: `hypothesis`, the model's own greedy text, or `reference`, the
             corpus's transcript given to it word by word.
-        rank_by: a key of `RANKINGS`; `hit_rate` is what streams do best with.
+        rank_by: a key of `RANKINGS`; no other does clearly better in streams than
+            `hit_rate`.
         top: how many of the best heads the uncertainty is about.
         cuts: cut versions of each clip, for the border scores; 0: none.
         seed: of the sample.
