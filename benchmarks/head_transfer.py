@@ -88,7 +88,7 @@ def benchmark(
     for one in found:
         parts = known.setdefault(Path(one.subject.corpus).stem, [])
         parts.append(Part(one.totals, one.sample))
-    subject, methods, published = found[0].subject, list(METHODS), []
+    subject, methods, published = found[0].subject, list[str](METHODS), []
     if subject.attention == "cross":
         compact = load_heads(None, model=subject.model).compact
         published = [layer * subject.num_heads + head for layer, head in compact]
