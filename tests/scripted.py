@@ -25,16 +25,20 @@ class ScriptedSource:
     """Says `script`, tokens and when they are spoken.
 
     `language` is what it finds, where none is given; `probability` is that of each token; `ended`
-    says whether it ends its text.
+    says whether it ends its text. `by_time`: the committed text of the buffer is taken to begin at
+    the buffer's very start, so that a cut in the wrong place loses or doubles text.
 
     Attributes:
         asked: (committed, language, context) of each step.
     """
 
-    def __init__(self, model, script, *, language="English", probability=0.9, ended=True):
+    def __init__(
+        self, model, script, *, language="English", probability=0.9, ended=True, by_time=False
+    ):
         self._model, self._script = model, list(script)
         self._ids = [token for token, _ in self._script]
         self._language, self._probability, self._ended = language, probability, ended
+        self._by_time = by_time
         self.reset()
 
     def reset(self):
@@ -66,6 +70,8 @@ class ScriptedSource:
     def _place(self, committed):
         """Where in the script the committed text of the buffer begins: near the buffer's start."""
         first, count = sum(at_s < self._start_s for _, at_s in self._script), len(committed)
+        if self._by_time:
+            return first
         for away in range(len(self._script)):
             for place in (first - away, first + away):
                 if place >= 0 and self._ids[place : place + count] == committed:

@@ -51,11 +51,14 @@ def fed(stream, seconds, piece_s=1.0):
         (90, JAPANESE, 6, "Japanese"), (60, MIXED, 6, "Chinese"), (40, ENGLISH, 14, "Chinese"),
     ],
 )  # fmt: skip
-def test_all_that_is_said_comes_out_in_time(tiny, seconds, text, characters_per_s, language):
+@pytest.mark.parametrize("by_time", [False, True])
+def test_all_that_is_said_comes_out_in_time(
+    tiny, seconds, text, characters_per_s, language, by_time
+):
     count = int(seconds * characters_per_s)
     said = (text * (count // len(text) + 1))[:count].strip()
     script = evenly(tiny, said, seconds)
-    source = ScriptedSource(tiny, script, language=language)
+    source = ScriptedSource(tiny, script, language=language, by_time=by_time)
     stream = StreamDecoder(tiny, source=source)
     words = fed(stream, seconds + 1)
     assert stream.text == joined(words) == said

@@ -26,6 +26,7 @@ from .cut import quietest_cut
 from .trace import StepTrace, TokenTrace
 
 _MIN_WORD_S = 0.04
+_NO_GAP_S = (-1.0, -1.0)
 _LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
 
@@ -199,9 +200,11 @@ class StreamDecoder:
         self._spoken: list[Word] = []  # committed, and spoken in the buffer
         self._context: list[int] = []
         self._unshown = b""  # of what is committed: see `unshown`
+        self._is_in_word = False  # the last word is a part of one
         self._last_frame: float | None = None
         self._last_end_s = 0.0
-        self._draft_start_s = math.inf  # of the first word that waits
+        # Of the first word that waits: where it starts, and where it was looked at.
+        self._draft_start_s = self._draft_looked_s = math.inf
         self._closed = False
         self.draft = ""
         self.finished = False
@@ -314,7 +317,7 @@ class StreamDecoder:
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
         if not ids and (language is None or self._language is None):
-            self.draft, self._draft_start_s = "", math.inf
+            self.draft, self._draft_start_s, self._draft_looked_s = "", math.inf, math.inf
             return self._trace(hypothesis, None, "no language", ())
         raw = [self._model.token_bytes(i) for i in ids]
         # What the committed text ended in: white space, or a part of a character.
@@ -332,7 +335,7 @@ class StreamDecoder:
             leaving_frames=int(self._clock.frames(self._leaving_s())),
             is_final=is_final,
         )
-        count = whole_words(words, decision.keep, decision.complete)
+        whole = count = whole_words(words, decision.keep, decision.complete)
         if not is_final:
             words, count = self._with_leaving(words, count, shown, decision)
         tokens = words[count - 1].tokens.stop if count else 0
@@ -344,8 +347,12 @@ class StreamDecoder:
             self._emit(words, count, hypothesis, decision)
             self._language = language
             self._unshown = unshown(b"".join(parts[:tokens]))
+            self._is_in_word = count > whole
         waits = words[count : count + 1]
-        self._draft_start_s = self._span_s(waits[0], decision)[0] if waits else math.inf
+        self._draft_start_s = self._draft_looked_s = math.inf
+        for word in waits:
+            self._draft_start_s = self._span_s(word, decision)[0]
+            self._draft_looked_s = self._looked_s(word, decision, after=tokens)[0]
         if tokens > decision.keep:
             self._last_frame = decision.frames[words[count - 1].tokens.start]
         else:
@@ -424,7 +431,7 @@ class StreamDecoder:
             start_s = max(self._last_end_s, start_s)
             end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
             space = word.space
-            if not space and not self._spoken and self.words:
+            if not (space or self._spoken or self._is_in_word) and self.words:
                 # The model has begun afresh: all that it was told to go on from has gone.
                 space = space_between(self.words[-1].text, word.text)
             looked_s = self._looked_s(word, decision)
@@ -438,7 +445,7 @@ class StreamDecoder:
                 space=space,
                 probability=_mean_probability(hypothesis.probabilities[list(word.tokens)]),
                 border_distance_s=decoded_s - looked_s[0],
-                attended_s=looked_s,
+                attended_s=self._looked_s(word, decision, after=done),
             )
             self.words.append(new)
             self._new_words.append(new)
@@ -446,9 +453,19 @@ class StreamDecoder:
             self._last_end_s = end_s
             done = word.tokens.stop
 
-    def _looked_s(self, word: TokenWord, decision: Decision) -> tuple[float, float]:
-        """Start of the frame that a word's first token looked at, end of that of its last."""
+    def _looked_s(
+        self, word: TokenWord, decision: Decision, *, after: int | None = None
+    ) -> tuple[float, float]:
+        """Start of the frame that a word's first token looked at, end of that of its last.
+
+        Args:
+            word: of the hypothesis.
+            decision: of this step.
+            after: white space before it, in tokens from here on, is of it.
+        """
         first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
+        if after is not None and after < word.tokens.start:
+            first = min(first, decision.frames[after])
         offset_s = self._audio.start_s
         start_s, end_s = self._attended_s(first)[0], self._attended_s(max(first, last))[1]
         return offset_s + start_s, offset_s + end_s
@@ -492,7 +509,11 @@ class StreamDecoder:
             return
         audio, offset_s = self._audio, self._audio.start_s
         gaps_s = [(end - offset_s, start - offset_s) for end, start in self._gaps_s()]
-        cut = quietest_cut(audio.samples[audio.lead :], gaps_s, least_s, most_s)
+        samples = audio.samples[audio.lead :]
+        # Words that were looked at in one frame are told apart by none: not cut there, if possible.
+        apart_s = [gap_s if gap_s[0] <= gap_s[1] else _NO_GAP_S for gap_s in gaps_s]
+        cut = quietest_cut(samples, apart_s, least_s, most_s)
+        cut = cut or quietest_cut(samples, gaps_s, least_s, most_s)
         if cut is None:
             gone_s = least_s
             words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
@@ -512,16 +533,16 @@ class StreamDecoder:
     def _gaps_s(self) -> list[tuple[float, float]]:
         """End of each word that is spoken in the buffer, and start of the next.
 
-        Words that touch are apart where they were looked at, if they are there.
+        None of it lies in a frame that one of the two was looked at in; if they share one, the end
+        comes after the start.
         """
-        margin_s = self.config.word_margin_s
         spoken = [(w.start_s, w.end_s, w.attended_s or (w.start_s, w.end_s)) for w in self._spoken]
         starts_s = [(start_s, looked_s) for start_s, _, (looked_s, _) in spoken]
-        starts_s.append((self._draft_start_s, self._draft_start_s + margin_s))
+        starts_s.append((self._draft_start_s, self._draft_looked_s))
         gaps_s = []
         for (_, end_s, (_, last_s)), (start_s, looked_s) in zip(spoken, starts_s[1:], strict=True):
-            end_s = max(end_s, min(last_s, looked_s))
-            gaps_s.append((end_s, max(end_s, start_s)))
+            end_s = min(max(end_s, last_s), max(last_s, looked_s))
+            gaps_s.append((end_s, min(max(end_s, start_s), looked_s)))
         return gaps_s
 
 
