@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ..policy.words import TokenWord, space_between, split_words, unshown, whole
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
 from .cut import quietest_cut
-from .trace import StepTrace, TokenTrace
+from .trace import StepTrace, TokenTrace, WordTrace
 
 _MIN_WORD_S = 0.04
 _NO_GAP_S = (-1.0, -1.0)
@@ -344,7 +344,9 @@ class StreamDecoder:
         )
         trace = self._trace(hypothesis, language, decision.reason, traced)
         if count:
+            before = len(self.words)
             self._emit(words, count, hypothesis, decision)
+            trace = replace(trace, words=tuple(map(_word_trace, self.words[before:])))
             self._language = language
             self._unshown = unshown(b"".join(parts[:tokens]))
             self._is_in_word = count > whole
@@ -544,6 +546,10 @@ class StreamDecoder:
             end_s = min(max(end_s, last_s), max(last_s, looked_s))
             gaps_s.append((end_s, min(max(end_s, start_s), looked_s)))
         return gaps_s
+
+
+def _word_trace(word: Word) -> WordTrace:
+    return WordTrace(word.text, word.start_s, word.end_s, word.probability, word.border_distance_s)
 
 
 def _mean_probability(probabilities: np.ndarray) -> float:
