@@ -275,7 +275,7 @@ def record(prefix=(), ids=(1, 2), ended=True, mean=False):
     frames = np.arange((len(ids) + ended) * 2, dtype=np.uint16).reshape(-1, 2)
     likely = np.linspace(0.5, 1, len(frames), dtype=np.float32)
     means = frames if mean else None
-    return Decoded(prefix, ids, "English", frames, means, likely, 9, ended, 0.25)
+    return Decoded(prefix, ids, "English", frames, means, likely, 9, ended, 0.75, 0.25)
 
 
 def test_records_come_back_from_disk_as_they_were_put(tmp_path):
@@ -284,7 +284,7 @@ def test_records_come_back_from_disk_as_they_were_put(tmp_path):
     found, done = DecodeStore(path).find("s", (7, 1))
     assert done == 1
     assert (found.prefix, found.ids, found.audio_frames, found.ended) == ((7,), (1, 2), 9, True)
-    assert (found.seconds, found.language) == (0.25, "English")
+    assert (found.seconds, found.language, found.no_speech) == (0.25, "English", 0.75)
     assert np.array_equal(found.probabilities, record().probabilities)
     assert np.array_equal(found.frames, record().frames)
     assert np.array_equal(found.mean_frames, record().frames)
@@ -335,7 +335,7 @@ def test_processes_may_write_at_once(tmp_path):
         "store = DecodeStore(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
         "    frames = np.zeros((1, 2), np.uint16)\n"
-        "    record = (int(sys.argv[2]),), (), None, frames, None, np.ones(1), 1, True, 0.0\n"
+        "    record = (int(sys.argv[2]),), (), None, frames, None, np.ones(1), 1, True, 0.0, 0.0\n"
         "    store.put(f'{i}', Decoded(*record))\n"
     )
     workers = [
@@ -371,7 +371,7 @@ def test_another_file_in_the_place_of_the_store_is_refused(tmp_path, content):
 def test_a_store_of_another_layout_is_refused(tmp_path):
     path = tmp_path / "store.sqlite"
     with sqlite3.connect(path) as file:
-        file.execute("create table decoded (state text)")
+        file.execute("create table continuation (state text)")
     file.close()
     store = DecodeStore(path)
     with pytest.raises(InputError, match="store"):

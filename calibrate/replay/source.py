@@ -185,6 +185,7 @@ class ReplaySource:
             probabilities=said.probabilities.astype(np.float32),
             audio_frames=said.audio_frames,
             ended=said.ended,
+            no_speech=said.no_speech,
             seconds=seconds,
         )
 
@@ -202,6 +203,7 @@ class ReplaySource:
             probabilities=record.probabilities[done:],
             audio_frames=record.audio_frames,
             ended=record.ended,
+            no_speech=0.0 if done else record.no_speech,
         )
 
 

@@ -95,6 +95,8 @@ class Hypothesis:
         probabilities: [rows], the model's probability of the token.
         audio_frames: frames in the buffer.
         ended: whether the model ended the text; else the token budget or a loop did.
+        no_speech: the model's probability that nothing is said in the buffer, where it gives one
+            and nothing of the buffer is committed; else 0.
         weights: [rows, heads, audio_frames] float32, each head's attention over the audio,
             normalised to 1; None unless the aggregate is "mean".
     """
@@ -106,6 +108,7 @@ class Hypothesis:
     probabilities: np.ndarray
     audio_frames: int
     ended: bool
+    no_speech: float = 0.0
     weights: np.ndarray | None = None
 
     @classmethod

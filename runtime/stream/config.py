@@ -50,8 +50,9 @@ class DecoderConfig(BaseModel):
         heads: a heads file, a bundled name, or the list of (layer, head) itself, best first.
         head_count: how many of them are used.
         aggregate: how they give one frame, see `models.protocol.Aggregate`.
-        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s: when a
-            token may be committed, see `Policy`, which also checks them.
+        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s, unsure_s,
+        unseen_nats, no_speech_probability: when a token may be committed, see `Policy`, which also
+            checks them.
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: when the buffer holds more, audio is dropped from its front.
         step_s: audio between two steps.
@@ -80,6 +81,9 @@ class DecoderConfig(BaseModel):
     opening_s: float = Policy.opening_s
     doubt_s: float = Policy.doubt_s
     pause_s: float = Policy.pause_s
+    no_speech_probability: float = Policy.no_speech_probability
+    unsure_s: float = Policy.unsure_s
+    unseen_nats: float = Policy.unseen_nats
     min_audio_s: _Seconds = Policy.min_audio_s
     max_audio_s: _Seconds = 30.0
     step_s: _Seconds = 1.0
