@@ -12,9 +12,10 @@ import threading
 
 import numpy as np
 import pytest
+import whisper_checkpoints
 from scripted import RATE, ScriptedSource, evenly
 
-from alignheads import DecoderConfig, InputError, StreamDecoder
+from alignheads import DecoderConfig, InputError, SpeechModel, StreamDecoder
 from alignheads.runtime.stream.decoder import joined
 from alignheads.runtime.stream.output import JsonlWriter, StreamEnd, SubtitleWriter, TextWriter
 
@@ -66,6 +67,25 @@ def test_all_that_is_said_comes_out_in_time(
     assert max(word.emitted_s - word.end_s for word in words) <= 3
     starts = [word.start_s for word in words]
     assert starts == sorted(starts)
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    """A Whisper of random weights, with the real vocabulary and its clock of 50 frames a second."""
+    return SpeechModel.load(whisper_checkpoints.mlx_folder(tmp_path_factory.mktemp("w") / "small"))
+
+
+@pytest.mark.parametrize("text", [THAI * 6, CHINESE * 5, "1\u202f000 francs\u00a0! " * 15, ENGLISH])
+def test_it_holds_for_whisper(whisper, text):
+    config = DecoderConfig(
+        model=whisper.name, heads=((1, 0), (1, 1)), head_count=2, border_s=0.5, max_audio_s=20.0
+    )
+    script = evenly(whisper, text, 50)
+    source = ScriptedSource(whisper, script, by_time=True)
+    stream = StreamDecoder(whisper, config, source=source)
+    words = fed(stream, 51)
+    assert stream.text == text.strip()
+    assert words[0].emitted_s <= script[0][1] + 2
 
 
 @pytest.mark.parametrize(

@@ -508,7 +508,9 @@ class StreamDecoder:
                 token_ids=hypothesis.token_ids[done : word.tokens.stop],
                 space_before=any(map(str.isspace, space)),
                 space=space,
-                probability=_mean_probability(hypothesis.probabilities[list(word.tokens)]),
+                probability=_mean_probability(
+                    hypothesis.probabilities[word.tokens.start : word.tokens.stop]
+                ),
                 border_distance_s=decoded_s - looked_s[0],
                 attended_s=self._looked_s(word, decision, after=done),
             )
