@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 SCHEMA_VERSION = 2
 
 _KIND = "decoder configuration"
-_USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
+_USUAL_HEADS = 20
+_USUAL: dict[str, Any] = {"border_s": 0.4, "unsure_s": 0.6, "unseen_nats": 0.2}
 _USUAL_WHISPER = "whisper-base"
 _FOLDER = Path(__file__).parent / "configs"
 
@@ -195,7 +196,7 @@ class DecoderConfig(BaseModel):
         """
         count = min(_USUAL_HEADS, len(heads.compact))
         pairs = tuple(heads.top(count))
-        return cls(model=model, heads=pairs, head_count=count, border_s=_USUAL_BORDER_S)
+        return cls(model=model, heads=pairs, head_count=count, **_USUAL)
 
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
