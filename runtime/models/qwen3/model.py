@@ -15,7 +15,7 @@ from mlx_qwen3_asr.load_models import load_model
 from mlx_qwen3_asr.tokenizer import canonicalize_language
 
 from ....errors import InputError
-from ..backend import advise_openblas, default_dtype, mx
+from ..backend import advise_openblas, check_not_forked, default_dtype, mx
 from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
@@ -121,6 +121,7 @@ class Qwen3Model(SpeechModel):
         Raises:
             InputError: not one channel of more than 200 finite samples.
         """
+        check_not_forked()
         samples = np.asarray(samples)
         if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
             raise InputError(
@@ -158,6 +159,7 @@ class Qwen3Model(SpeechModel):
 
     def generate(self, prefixes: Sequence[Qwen3Prefix]) -> list[Answer]:
         """See `AlignmentModel`."""
+        check_not_forked()
         return [
             self._answer(prefix, text.token_ids)
             for prefix, text in zip(prefixes, self._continued(prefixes), strict=True)
@@ -198,6 +200,7 @@ class Qwen3Model(SpeechModel):
 
         Where the language was not given, the text follows the head that the model writes.
         """
+        check_not_forked()
         if not len(text_ids):
             return
         if prefix.head is None:
@@ -240,6 +243,7 @@ def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcri
             "translate",
             arguments=("task",),
         )
+    check_not_forked()
     advise_openblas()
     wanted = getattr(mx, dtype) if dtype else default_dtype()
     try:
