@@ -249,13 +249,24 @@ def test_fewer_heads_are_the_first_columns():
     assert one.head_frames.tolist() == [[0], [3], [6]]
 
 
-def test_heads_that_are_not_the_first_of_the_ranked_ones_have_no_answer():
+def test_any_of_the_heads_are_their_columns():
+    model = planted_replay(Planted([1, 2])).recording("one")
+    for heads, frames in (
+        (HEADS[::-1], [[2, 1, 0], [5, 4, 3], [8, 7, 6]]),
+        (HEADS[1:], [[1, 2], [4, 5], [7, 8]]),
+    ):
+        said = model.open_source(heads).hypothesis(AUDIO, 0, [], "English")
+        assert said.head_frames.tolist() == frames
+        assert said.frames.tolist() == [sum(row) / len(row) for row in frames]
+
+
+def test_heads_that_were_not_ranked_have_no_answer_and_means_are_of_the_first():
     model = planted_replay(Planted([1])).recording("one")
-    for heads in (HEADS[::-1], [*HEADS, (3, 3)]):
+    with pytest.raises(ValueError, match=r"\(3, 3\).*not among the ranked heads"):
+        model.open_source([*HEADS, (3, 3)])
+    for heads in (HEADS[::-1], HEADS[1:]):
         with pytest.raises(ValueError, match="not the first of the ranked heads"):
-            model.open_source(heads)
-    with pytest.raises(ValueError, match="not the first of the ranked heads"):
-        model.open_source(HEADS[1:])
+            model.open_source(heads, "mean")
 
 
 def test_replayed_answers_owe_the_time_that_decoding_them_took():

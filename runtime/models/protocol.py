@@ -225,7 +225,12 @@ class AlignmentModel(Protocol):
         ...
 
     def prefill(
-        self, samples: np.ndarray, language: str | None = None, context: str = ""
+        self,
+        samples: np.ndarray,
+        language: str | None = None,
+        context: str = "",
+        *,
+        as_stream: bool = False,
     ) -> Prefix:
         """Read `samples` [n] and the prompt around them.
 
@@ -233,6 +238,8 @@ class AlignmentModel(Protocol):
             samples: [n] float.
             language: given, or None to have it detected.
             context: text that was said before.
+            as_stream: as a stream reads its buffer, where a family reads it in another way than
+                a whole recording.
 
         Raises:
             InputError: samples that the model cannot take, or a language that it lacks.

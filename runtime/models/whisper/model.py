@@ -33,7 +33,7 @@ from .cost import cost_of
 from .dimensions import Dimensions, dimensions
 from .languages import NAMES, code_of
 from .network import Cross, Network
-from .source import WhisperSource
+from .source import MARGIN_S, WhisperSource
 from .step import reading
 from .vocabulary import Vocabulary
 from .weights import quantization_of, read_weights
@@ -184,11 +184,20 @@ class WhisperModel(SpeechModel):
         return min(longest, 2 * frames)
 
     def prefill(
-        self, samples: np.ndarray, language: str | None = None, context: str = ""
+        self,
+        samples: np.ndarray,
+        language: str | None = None,
+        context: str = "",
+        *,
+        as_stream: bool = False,
     ) -> WhisperPrefix:
-        """See `AlignmentModel`; `context` follows `<|startofprev|>`. A window of 30 s is read."""
+        """See `AlignmentModel`; `context` follows `<|startofprev|>`.
+
+        A window of 30 s is read; as a stream does, the audio and `MARGIN_S` of silence.
+        """
         given = self.language_name(language)
-        cross = self.network.decoder.cross(self.encode(samples))
+        audio = self.encode(samples, MARGIN_S if as_stream else math.inf)
+        cross = self.network.decoder.cross(audio)
         code = self.detected(cross)[0] if given is None else code_of(given)
         assert code is not None
         prompt, start = self.vocabulary.prompt(code, self.task, self.context_ids(context))
