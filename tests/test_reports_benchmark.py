@@ -465,7 +465,7 @@ def test_a_page_holds_all_it_needs(tmp_path, call):
     assert {one or other for one, other in references} <= set(page.ids)
     assert all(attrs.get("alt") for attrs in page.of("img"))
     pictures = [attrs for tag, attrs in page.tags if attrs.get("role") == "img"]
-    assert len(pictures) >= 5
+    assert len(pictures) >= 4  # no scatter: the bundled heads file has no time bias
     assert all(attrs.get("aria-label") for attrs in pictures)
     assert len(page.of("svg")) > len(pictures)
     assert len(page.of("audio")) == 1
