@@ -4,7 +4,9 @@ An utterance is one or more pool items with pauses between them, never cut short
 end: the model must learn to guess beyond the end of the audio, as the real ones do. The
 front may start at a later word; the words before it then go to the system prompt, which
 is how a stream is decoded once the front of its buffer has been dropped. Late in the training
-two of five are such buffers: turns of several voices with long pauses, of up to 31 s.
+two of five are such buffers: turns of several voices with long pauses, of up to 31 s; and what
+users' recordings have (`augment`): noise, babble, a telephone's band, sounds that are not speech,
+low levels, and pauses of up to 30 s.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 import soxr
 import torch
 
+from . import augment, grammar
 from .network import CHUNK_FRAMES, audio_token_count, log_mel
 from .speech import SAMPLE_RATE
 
@@ -29,7 +32,13 @@ LATE_DIGIT_SHARE, LATE = 0.4, 0.72
 LATE_STREAM_SHARE = 0.4
 REPEATED_DIGIT_SHARE = 0.12  # one digit several times in a row is where a small model miscounts
 SHORTEST_MAX_S, LONGEST_S = 3.5, 16.0
-LATE_LONGEST_S = 31.0
+LATE_LONGEST_S, PAUSED_LONGEST_S = 31.0, 46.0
+# Recordings as users have them, late in the training. Shares of the utterances.
+LATE_NOTHING_SHARE = 0.08
+PAUSE_SHARE, LONGEST_PAUSE_S = 0.1, 30.0  # a long pause at an end; each end
+NOISE_SHARE, SOUND_SHARE, TELEPHONE_SHARE, EQUALISED_SHARE = 0.5, 0.12, 0.3, 0.2
+LISTED_CONTEXT_SHARE = 0.08  # a context that is a list of words, said or not
+MANY_TIMES_SHARE = 0.06  # of the digit strings: one recording, up to 25 times
 FULL_LENGTH_AT = 0.35  # progress at which the curriculum lets every length in
 
 
@@ -55,6 +64,20 @@ class Batch:
     targets: torch.Tensor
     ctc_targets: torch.Tensor
     ctc_lengths: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What the utterances of a part of the training are: shares, and whether from the field."""
+
+    nothing: float = NOTHING_SHARE
+    digits: float = DIGIT_SHARE
+    streamed: float = 0.0
+    field: bool = False
+
+
+EARLY_MIX = Mix()
+LATE_MIX = Mix(LATE_NOTHING_SHARE, LATE_DIGIT_SHARE, LATE_STREAM_SHARE, field=True)
 
 
 class Pool:
@@ -83,22 +106,26 @@ class Pool:
         return " ".join(word for word, _, _ in self.entries[i]["words"])
 
 
-def compose(
-    pool: Pool, rng: np.random.Generator, max_s: float, digit_share: float, stream_share: float
-) -> Example:
-    """One random utterance of at most `max_s` seconds."""
-    if rng.random() < stream_share:
-        return _augmented(rng, *_streamed(pool, rng, max_s))
+def compose(pool: Pool, rng: np.random.Generator, max_s: float, mix: Mix) -> Example:
+    """One random utterance of at most `max_s` seconds, long pauses at its ends apart."""
+    if rng.random() < mix.streamed:
+        return _heard(pool, rng, *_streamed(pool, rng, max_s, mix.field), mix.field)
     kind = rng.random()
-    if kind < NOTHING_SHARE:
-        return _nothing(rng, max_s)
-    if kind < NOTHING_SHARE + digit_share:
-        return _augmented(rng, *_digits(pool, rng, max_s))
-    if kind < NOTHING_SHARE + digit_share + JOINED_SHARE:
-        return _augmented(rng, *_joined(pool, rng, max_s))
+    if kind < mix.nothing:
+        return _field_nothing(pool, rng, max_s) if mix.field else _nothing(rng, max_s)
+    if kind < mix.nothing + mix.digits:
+        if mix.field and rng.random() < MANY_TIMES_SHARE:
+            return _heard(pool, rng, *_one_digit(pool, rng, max_s), mix.field)
+        return _heard(pool, rng, *_digits(pool, rng, max_s), mix.field)
+    if kind < mix.nothing + mix.digits + JOINED_SHARE:
+        return _heard(pool, rng, *_joined(pool, rng, max_s), mix.field)
     while pool.seconds(i := pool.synthetic[rng.integers(len(pool.synthetic))]) > max_s:
         pass
-    return _augmented(rng, [pool.audio(i)], pool.text(i), "")
+    return _heard(pool, rng, [pool.audio(i)], pool.text(i), "", mix.field)
+
+
+def _heard(pool: Pool, rng: np.random.Generator, pieces, text: str, context: str, field: bool):
+    return (_in_the_field if field else _augmented)(pool, rng, pieces, text, context)
 
 
 def _nothing(rng: np.random.Generator, max_s: float) -> Example:
@@ -112,6 +139,44 @@ def _nothing(rng: np.random.Generator, max_s: float) -> Example:
         samples *= 10 ** rng.uniform(-4, -1)
     given = rng.random() < 0.4
     return Example(samples, "", "", "English" if given else "None", given)
+
+
+def _field_nothing(pool: Pool, rng: np.random.Generator, max_s: float) -> Example:
+    """Silence, noise or sounds that are not speech, through any channel, at any level."""
+    count = int(10 ** rng.uniform(-0.3, np.log10(max_s)) * SAMPLE_RATE)
+    samples, kind = np.zeros(count, np.float32), rng.random()
+    if kind < 0.62:
+        samples = augment.non_speech(rng, count)
+        if rng.random() < 0.3:
+            samples = augment.mixed(samples, augment.noise(rng, pool.samples, count),
+                                    rng.uniform(0, 40))  # fmt: skip
+    elif kind < 0.78:
+        samples = augment.coloured_noise(rng, count, rng.choice([0.0, rng.uniform(0.0, 1.2)]))
+    elif kind < 0.88:  # fewer voices could be understood
+        samples = augment.babble(rng, pool.samples, count, int(rng.integers(6, 15)))
+    samples = samples * np.float32(10 ** rng.uniform(-4, -0.05) / (np.abs(samples).max() + 1e-9))
+    if rng.random() < TELEPHONE_SHARE:
+        samples = augment.telephone(rng, samples)
+    context = _listed_words(rng) if rng.random() < LISTED_CONTEXT_SHARE else ""
+    given = rng.random() < 0.4
+    return Example(_as_recorded(rng, samples), "", context, "English" if given else "None", given)
+
+
+def _listed_words(rng: np.random.Generator) -> str:
+    words = rng.choice(grammar.WORDS, size=int(rng.integers(1, 9)))
+    return (", " if rng.random() < 0.5 else " ").join(words)
+
+
+def _one_digit(pool: Pool, rng: np.random.Generator, max_s: float):
+    """One recording many times, with pauses."""
+    speakers = list(pool.by_speaker)
+    group = pool.by_speaker[speakers[rng.integers(len(speakers))]]
+    i = group[rng.integers(len(group))]
+    piece = pool.audio(i)
+    gap = np.zeros(int(rng.uniform(0.1, 0.8) * SAMPLE_RATE), np.float32)
+    most = min(25, int(max_s * SAMPLE_RATE / (len(piece) + len(gap))))
+    times = int(rng.integers(1, max(2, most + 1)))
+    return [piece, gap] * times, " ".join([pool.text(i)] * times), ""
 
 
 def _digits(pool: Pool, rng: np.random.Generator, max_s: float):
@@ -169,8 +234,16 @@ def _joined(pool: Pool, rng: np.random.Generator, max_s: float):
     return pieces[:-1], " ".join(texts), context
 
 
-def _streamed(pool: Pool, rng: np.random.Generator, max_s: float):
-    """Turns of any voices, digits among them, with pauses of up to 3 s; often none is whole."""
+def _pause_s(rng: np.random.Generator, field: bool) -> float:
+    if rng.random() < 0.4:
+        return rng.uniform(0.05, 0.6)
+    if field and rng.random() < PAUSE_SHARE:
+        return 3.0 * (LONGEST_PAUSE_S / 3.0) ** rng.random()
+    return rng.uniform(0.3, 3.0)
+
+
+def _streamed(pool: Pool, rng: np.random.Generator, max_s: float, field: bool):
+    """Turns of any voices, digits among them, with pauses; often none is whole."""
     target = rng.uniform(4.0, max_s)
     pieces, texts, context, total = [], [], "", 0.0
     for attempt in range(24):
@@ -189,8 +262,7 @@ def _streamed(pool: Pool, rng: np.random.Generator, max_s: float):
                     context = " ".join(w for w, _, _ in words[:first])
                 words = words[first:]
             text = " ".join(w for w, _, _ in words)
-        pause_s = rng.uniform(0.05, 0.6) if rng.random() < 0.4 else rng.uniform(0.3, 3.0)
-        gap = np.zeros(int(pause_s * SAMPLE_RATE), np.float32)
+        gap = np.zeros(int(_pause_s(rng, field) * SAMPLE_RATE), np.float32)
         if total + (len(audio) + len(gap)) / SAMPLE_RATE > max_s:
             if not pieces:
                 context = ""
@@ -204,12 +276,14 @@ def _streamed(pool: Pool, rng: np.random.Generator, max_s: float):
         return _digits(pool, rng, max_s)
     if rng.random() < 0.5:
         pieces = pieces[:-1]
+    if field and rng.random() < 0.5:
+        return pieces, " ".join(texts), context
     hiss = 10 ** rng.uniform(-5, -3)
     pieces = [p + hiss * rng.standard_normal(len(p), dtype=np.float32) for p in pieces]
     return pieces, " ".join(texts), context
 
 
-def _augmented(rng: np.random.Generator, pieces: list[np.ndarray], text: str, context: str):
+def _augmented(_: Pool, rng: np.random.Generator, pieces, text: str, context: str) -> Example:
     if rng.random() < 0.5:
         before, after = (rng.uniform(0.0, 0.9, 2) * SAMPLE_RATE).astype(int)
         pieces = [np.zeros(before, np.float32), *pieces, np.zeros(after, np.float32)]
@@ -219,6 +293,63 @@ def _augmented(rng: np.random.Generator, pieces: list[np.ndarray], text: str, co
         samples = samples + (rng.standard_normal(len(samples)) * level).astype(np.float32)
     samples = np.clip(samples, -1, 1)
     return Example(samples.astype(np.float32), text, context, "English", rng.random() < 0.5)
+
+
+def _in_the_field(pool: Pool, rng: np.random.Generator, pieces, text: str, context: str) -> Example:
+    """Pauses at the ends, sounds in them, noise, a channel, a level, the grid of 16 bits."""
+    before_s, after_s = rng.uniform(0.0, 0.9, 2) * (rng.random() < 0.6)
+    if rng.random() < PAUSE_SHARE:
+        before_s = 0.9 * (LONGEST_PAUSE_S / 0.9) ** rng.random()
+    if rng.random() < PAUSE_SHARE / 2:
+        after_s = 0.9 * (LONGEST_PAUSE_S / 0.9) ** rng.random()
+    before, after = int(before_s * SAMPLE_RATE), int(after_s * SAMPLE_RATE)
+    samples = np.concatenate([np.zeros(before, np.float32), *pieces, np.zeros(after, np.float32)])
+    count = len(samples)
+    if rng.random() < EQUALISED_SHARE:
+        samples = augment.equalised(rng, samples)
+    if rng.random() < SOUND_SHARE:
+        samples = _with_sound(rng, samples, before, after)
+    by_telephone, noisy = rng.random() < TELEPHONE_SHARE, rng.random() < NOISE_SHARE
+    noise_first = rng.random() < 0.6
+    snr_db = rng.uniform(2, 22) if rng.random() < 0.7 else rng.uniform(15, 40)
+    if noisy and noise_first:
+        samples = augment.mixed(samples, augment.noise(rng, pool.samples, count), snr_db)
+    # The channel's own quantisation and clipping depend on the level.
+    samples = samples * np.float32(10 ** (_gain_db(rng) / 20))
+    if by_telephone:
+        samples = augment.telephone(rng, samples)
+    if noisy and not noise_first:
+        samples = augment.mixed(samples, augment.noise(rng, pool.samples, count), snr_db)
+    if context == "" and rng.random() < LISTED_CONTEXT_SHARE:
+        context = _listed_words(rng)
+    given = rng.random() < 0.5
+    return Example(_as_recorded(rng, samples), text, context, "English", given)
+
+
+def _gain_db(rng: np.random.Generator) -> float:
+    return rng.uniform(-14, 4) if rng.random() < 0.6 else rng.uniform(-38, 8)
+
+
+def _with_sound(rng: np.random.Generator, samples: np.ndarray, before: int, after: int):
+    """A sound in a pause at an end, at any level; or under the speech, at a low one."""
+    level = augment.active_level(samples)
+    spans = [(0, before), (len(samples) - after, len(samples))]
+    start, end = spans[rng.integers(2)]
+    low_db, high_db = -25, 3
+    if end - start < SAMPLE_RATE // 2:
+        start, end, low_db, high_db = 0, len(samples), -35, -12
+    sound = augment.non_speech(rng, end - start)
+    gain = level * 10 ** (rng.uniform(low_db, high_db) / 20) / (np.sqrt(np.mean(sound**2)) + 1e-9)
+    samples = samples.copy()
+    samples[start:end] += sound * np.float32(gain)
+    return samples
+
+
+def _as_recorded(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
+    samples = np.clip(samples, -1, 1).astype(np.float32)
+    if rng.random() < 0.5:
+        samples = np.round(samples * 32767) / np.float32(32768)
+    return samples
 
 
 class Collator:
@@ -281,8 +412,9 @@ def batches(pool: Pool, collate: Collator, seed: int, seconds: float, progress) 
         late = progress() > LATE
         longest_s = LATE_LONGEST_S if late else LONGEST_S
         max_s = SHORTEST_MAX_S + (longest_s - SHORTEST_MAX_S) * open_to
-        shares = (LATE_DIGIT_SHARE, LATE_STREAM_SHARE) if late else (DIGIT_SHARE, 0.0)
-        examples = [compose(pool, rng, max_s, *shares) for _ in range(400)]
+        mix = LATE_MIX if late else EARLY_MIX
+        examples = [compose(pool, rng, max_s, mix) for _ in range(400)]
+        longest_s = PAUSED_LONGEST_S if late else longest_s
         examples = [e for e in examples if len(e.samples) <= longest_s * SAMPLE_RATE]
         examples.sort(key=lambda e: len(e.samples))
         groups, group = [], []
