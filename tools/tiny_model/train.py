@@ -41,7 +41,7 @@ PEAK_RATE, FINISH_RATE, WARM_UP_STEPS = 2e-3, 8e-4, 100
 AGREEMENT_WEIGHT, TEACHERS, PUPILS = 0.3, [0, 2, 4], [1, 5]
 CTC_WEIGHT, LABEL_SMOOTHING = 0.3, 0.02
 CLIP_NORM, WEIGHT_DECAY, BETAS = 1.0, 0.05, (0.9, 0.98)
-SAVE_EVERY_S, LOG_EVERY = 240, 10
+SAVE_EVERY_S, LOG_EVERY = 240, 50
 
 
 def learning_rate(step: int, progress: float, peak: float) -> float:
