@@ -191,6 +191,22 @@ def hum(rng: np.random.Generator, count: int) -> np.ndarray:
     return out
 
 
+def glides(rng: np.random.Generator, count: int) -> np.ndarray:
+    """A pitch that wanders, bends or steps, with harmonics: sirens, engines, whistles."""
+    points = max(2, int(count / SAMPLE_RATE * 10 ** rng.uniform(-0.5, 0.9)))
+    octaves = rng.uniform(0, 1.5) * rng.standard_normal(points)
+    places = np.linspace(0, points - 1, count)
+    if rng.random() < 0.3:
+        places = np.round(places)
+    base = 10 ** rng.uniform(np.log10(40), np.log10(2000))
+    pitch = np.minimum(base * 2 ** np.interp(places, np.arange(points), octaves), 7000)
+    angle = np.cumsum(pitch) * (2 * np.pi / SAMPLE_RATE)
+    out, slope = np.zeros(count), rng.uniform(0.5, 2)
+    for k in range(1, int(rng.integers(2, 9))):
+        out += (k * pitch < 7800) * np.sin(k * angle) / k**slope
+    return out.astype(np.float32)
+
+
 def gusts(rng: np.random.Generator, count: int) -> np.ndarray:
     """Coloured noise that comes and goes, at rates of wind, of breath and of syllables."""
     noise = coloured_noise(rng, count, rng.uniform(0, 1.2))
@@ -199,8 +215,8 @@ def gusts(rng: np.random.Generator, count: int) -> np.ndarray:
     return (noise * envelope ** rng.uniform(0.5, 4)).astype(np.float32)
 
 
-_SOUNDS = (tones, music, clicks, hum, gusts)
-_SOUND_SHARES = (0.28, 0.28, 0.16, 0.12, 0.16)
+_SOUNDS = (tones, glides, music, clicks, hum, gusts)
+_SOUND_SHARES = (0.2, 0.2, 0.24, 0.12, 0.1, 0.14)
 
 
 def non_speech(rng: np.random.Generator, count: int) -> np.ndarray:

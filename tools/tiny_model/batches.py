@@ -36,6 +36,7 @@ LATE_LONGEST_S, PAUSED_LONGEST_S = 31.0, 46.0
 # Recordings as users have them, late in the training. Shares of the utterances.
 LATE_NOTHING_SHARE = 0.08
 PAUSE_SHARE, LONGEST_PAUSE_S = 0.1, 30.0  # a long pause at an end; each end
+INNER_PAUSE_SHARE = 0.2  # of the pauses inside a stream that are not short
 NOISE_SHARE, SOUND_SHARE, TELEPHONE_SHARE, EQUALISED_SHARE = 0.5, 0.12, 0.3, 0.2
 LISTED_CONTEXT_SHARE = 0.08  # a context that is a list of words, said or not
 MANY_TIMES_SHARE = 0.06  # of the digit strings: one recording, up to 25 times
@@ -237,7 +238,7 @@ def _joined(pool: Pool, rng: np.random.Generator, max_s: float):
 def _pause_s(rng: np.random.Generator, field: bool) -> float:
     if rng.random() < 0.4:
         return rng.uniform(0.05, 0.6)
-    if field and rng.random() < PAUSE_SHARE:
+    if field and rng.random() < INNER_PAUSE_SHARE:
         return 3.0 * (LONGEST_PAUSE_S / 3.0) ** rng.random()
     return rng.uniform(0.3, 3.0)
 

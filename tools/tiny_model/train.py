@@ -104,7 +104,7 @@ def work(rank: int, world: int, args: argparse.Namespace, port: int) -> None:
         args.batch_seconds / world, lambda: 1.0 if args.finish else progress,
     )  # fmt: skip
 
-    peak = FINISH_RATE if args.finish else PEAK_RATE
+    peak = args.rate or (FINISH_RATE if args.finish else PEAK_RATE)
     total_loss = total_right = 0.0
     while progress < 1.0:
         for group in optimizer.param_groups:
@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("work/tiny"))
     parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--batch-seconds", type=float, default=160.0, help="padded audio a step")
+    parser.add_argument("--rate", type=float, help="peak learning rate of this run")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
