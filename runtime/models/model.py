@@ -71,6 +71,8 @@ class SpeechModel(ABC):
         self.name = checkpoint.name
         self.label = checkpoint.label
         self.folder = checkpoint.folder
+        # An adapter beside its base is in the same folder.
+        self._files = tuple(dict.fromkeys((checkpoint.folder, *checkpoint.adapters)))
         self._fingerprint: str | None = None
 
     @staticmethod
@@ -106,7 +108,7 @@ class SpeechModel(ABC):
     def fingerprint(self) -> str:
         """See `AlignmentModel`. The files are read when it is first asked for."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_of(self.folder)
+            self._fingerprint = fingerprint_of(*self._files)
         return self._fingerprint
 
     def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:

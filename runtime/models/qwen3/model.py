@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from mlx_qwen3_asr.audio import compute_features
 from mlx_qwen3_asr.decoder import KVCache
-from mlx_qwen3_asr.load_models import load_model
 from mlx_qwen3_asr.tokenizer import canonicalize_language
 
 from ....errors import InputError
@@ -20,7 +19,6 @@ from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
 from ..cpu.openblas import suit_threads
-from ..files import read_config
 from ..greedy import go_on
 from ..kv_cache import shared
 from ..model import SpeechModel
@@ -32,6 +30,7 @@ from .source import Qwen3Source
 from .step import reading
 from .text_decoder import attention_weights, decode, largest_score
 from .vocabulary import Prompt, Vocabulary
+from .weights import load_engine
 
 MIN_SAMPLES = 201  # the engine's log-mel needs more than half an FFT window
 MAX_AUDIO_S = 1200.0  # the longest recording that Qwen3-ASR is documented to take
@@ -237,21 +236,7 @@ def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcri
         )
     advise_openblas()
     wanted = getattr(mx, dtype) if dtype else default_dtype()
-    try:
-        # Asked for float32, the engine leaves the checkpoint's own dtype: one copy, one cast.
-        engine, _ = load_model(str(checkpoint.folder), dtype=mx.float32)
-        engine.set_dtype(wanted)
-        if engine.config.text_config.tie_word_embeddings and "scales" not in engine.lm_head:
-            # The cast makes two arrays of what was one.
-            engine.lm_head.weight = engine.model.embed_tokens.weight
-        mx.eval(engine.parameters())
-    except Exception as error:  # the engine fails in many ways on damaged files
-        raise InputError(
-            f"cannot load the weights in {checkpoint.folder}: {_first_line(error)}; "
-            "the files are damaged or belong to another model: fetch them again"
-        ) from error
-    if not engine.config.support_languages:
-        engine.config.support_languages = read_config(checkpoint.folder).get("support_languages")
+    engine = load_engine(checkpoint.folder, wanted, checkpoint.adapters)
     suit_threads(engine.config.text_config.hidden_size)
     keep_freed_memory()
     vocabulary = Vocabulary(checkpoint.folder)
@@ -261,8 +246,3 @@ def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcri
             f"only {engine.config.text_config.vocab_size}: they belong to different models"
         )
     return Qwen3Model(engine, vocabulary, checkpoint)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0][:200] if text else type(error).__name__

@@ -1,7 +1,7 @@
 """Tokens, their bytes, the special ones, and the prompt: all from the checkpoint's files.
 
-The engine keeps the ids of `<|im_start|>`, `<|im_end|>` and the end of text as constants,
-which are wrong for a checkpoint with another vocabulary; here they are looked up.
+The engine keeps the ids of special tokens as constants, which are wrong for a checkpoint with
+another vocabulary; here they are looked up.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlx_qwen3_asr.tokenizer import Tokenizer, _bytes_to_unicode
+from mlx_qwen3_asr.tokenizer import _bytes_to_unicode
 
 from ....errors import InputError
+from .tokenizer import Tokenizer
 
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
+_NEEDED = (
+    *_END_TOKENS, "<|im_start|>", "<|audio_start|>", "<|audio_pad|>", "<|audio_end|>", "<asr_text>",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,17 @@ class Vocabulary:
             InputError: a file is malformed, or a special token is missing.
         """
         try:
-            self._tokenizer = Tokenizer(str(folder))
-        except Exception as error:  # the engine takes the files on trust
+            self._tokenizer = Tokenizer(folder)
+        except Exception as error:  # the files may hold anything
             raise InputError(f"cannot read the tokenizer in {folder}: {error}") from error
-        self._ids = self._tokenizer._tokenizer.get_vocab()
-        special = {}
-        for token in (*_END_TOKENS, "<|im_start|>", "<|audio_pad|>", "<asr_text>"):
+        self._ids = self._tokenizer.ids
+        for token in _NEEDED:
             if token not in self._ids:
                 raise InputError(f"the tokenizer in {folder} lacks the token {token}")
-            special[token] = self._ids[token]
-        self._tokenizer.IM_START_ID = special["<|im_start|>"]
-        self._tokenizer.IM_END_ID = special["<|im_end|>"]
-        self.end_ids = frozenset(special[token] for token in _END_TOKENS)
-        self.audio_id = special["<|audio_pad|>"]
-        self.text_marker_id = special["<asr_text>"]
-        added = self._tokenizer._tokenizer._added_tokens_decoder
+        self.end_ids = frozenset(self._ids[token] for token in _END_TOKENS)
+        self.audio_id = self._ids["<|audio_pad|>"]
+        self.text_marker_id = self._ids["<asr_text>"]
+        added = self._tokenizer.added
         byte_of_character = {c: b for b, c in _bytes_to_unicode().items()}
         self._bytes = {
             i: bytes(byte_of_character[c] for c in token)
@@ -79,9 +79,18 @@ class Vocabulary:
         With a `language` (canonical name) the answer's head, `language X<asr_text>`, is part
         of the prompt; without, the model writes it and so detects the language.
         """
-        ids = self._tokenizer.build_prompt_tokens(audio_frames, language, context)
-        start = ids.index(self.audio_id)
-        return Prompt(tuple(ids), start, start + audio_frames)
+        encode, token = self.encode, self._ids
+        start, end, newline = token["<|im_start|>"], token["<|im_end|>"], encode("\n")
+        # What is said before must not close its own turn.
+        said = self._tokenizer.encode_plain(context)
+        ids = [start, *encode("system\n"), *said, end, *newline]
+        ids += [start, *encode("user\n"), token["<|audio_start|>"]]
+        ids += [self.audio_id] * audio_frames
+        ids += [token["<|audio_end|>"], end, *newline, start, *encode("assistant\n")]
+        if language is not None:
+            ids += encode(f"language {language}<asr_text>")
+        first = ids.index(token["<|audio_start|>"]) + 1
+        return Prompt(tuple(ids), first, first + audio_frames)
 
     def answer_head(self, ids: Sequence[int]) -> tuple[str | None, int]:
         """The language that an answer names, and how many tokens it has before its text.

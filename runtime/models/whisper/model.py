@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from mlx_qwen3_asr.decoder import KVCache
@@ -28,6 +27,7 @@ from ..kv_cache import shared
 from ..log_mel import LogMel, mel_filterbank
 from ..model import SpeechModel
 from ..protocol import Aggregate, Answer, CostModel, Task
+from ..tensors import pack_modules, packings
 from .clock import EvenClock
 from .cost import cost_of
 from .dimensions import Dimensions, dimensions
@@ -36,7 +36,7 @@ from .network import Cross, Network
 from .source import WhisperSource
 from .step import reading
 from .vocabulary import Vocabulary
-from .weights import quantization_of, read_weights
+from .weights import read_weights
 
 FRAMES_PER_S = 50
 MIN_SAMPLES = 400  # a window of the spectrogram
@@ -295,16 +295,15 @@ def load(
     config = read_config(folder)
     tensors = read_weights(folder, config)
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
-    quantised = {name.removesuffix(".scales") for name in tensors if name.endswith(".scales")}
+    packed = packings(tensors, config)
     embedding = "decoder.token_embedding"
-    if embedding in quantised:
+    if embedding in packed:
         # Packed: as many rows, fewer columns.
         width = shapes["decoder.positional_embedding"][1]
         shapes[f"{embedding}.weight"] = (shapes[f"{embedding}.weight"][0], width)
     dims = dimensions(config, shapes, str(folder))
     network = Network(dims)
-    if quantised:
-        nn.quantize(network, **quantization_of(config), class_predicate=lambda p, _: p in quantised)
+    pack_modules(network, packed)
     _check_tensors(network, tensors, str(folder))
     network.load_weights(list(tensors.items()))
     network.set_dtype(wanted)
