@@ -81,9 +81,9 @@ def set_up(
 
 def _common_language(model: AlignmentModel, dev: Speech, notes: list[str]) -> str | None:
     """The language that all utterances have, as the model names it."""
-    languages = {one.utterance.language for one in dev.recordings}
+    languages = {model.language_name(one.utterance.language) for one in dev.recordings}
     if len(languages) == 1:
-        return model.language_name(languages.pop())
+        return languages.pop()
     known = ", ".join(sorted(filter(None, languages)))
     notes.append(
         f"the corpus has several languages ({known}): each utterance was decoded with its own, "

@@ -28,7 +28,7 @@ from .timed import TimedStream, timed_stream
 from .trace_types import Trace
 from .traces import TRACED_S, make_trace
 
-DETECT = "detect"
+DETECT, AUTO = "detect", "auto"
 """As a language: none is given to the decoder."""
 
 Audio = tuple[np.ndarray, tuple[WordTime, ...] | None]
@@ -118,7 +118,7 @@ def observe(
         model: loaded.
         decoder: what to decode with.
         item: what to decode.
-        language: given to the decoder: a name, `DETECT` for none, None: the corpus's own.
+        language: given to the decoder: a name, `DETECT` or `AUTO` for none, None: the corpus's own.
         is_traced: whether to keep what each step saw.
         read: gives the item's audio; None: `item.read`.
 
@@ -139,7 +139,7 @@ def observe(
         raise
     observation = Observation(
         id=item.id,
-        language=item.language if language in (None, DETECT) else language,
+        language=item.language if language in (None, DETECT, AUTO) else language,
         reference=item.reference,
         hypothesis=found.text,
         duration_s=found.audio_s,
@@ -154,7 +154,7 @@ def observe(
 
 
 def _given(item: Item, language: str | None) -> str | None:
-    return None if language == DETECT else language or item.language
+    return None if language in (DETECT, AUTO) else language or item.language
 
 
 def _decode(

@@ -23,7 +23,7 @@ SCORED_BY_CHARACTER = NO_SPACE_LANGUAGES | frozenset(
     {"thai", "th", "lao", "lo", "khmer", "km", "burmese", "my"}
 )
 _SPACELESS_SCRIPTS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
-_ENGLISH = frozenset({"", "english", "en", "en-us", "en-gb"})
+_ENGLISH = frozenset({"", "english", "en"})
 
 
 def normalise(text: str, normaliser: Normaliser, language: str | None = None) -> str:
@@ -75,7 +75,9 @@ def scoring_language(reference: str, language: str | None) -> str | None:
 
 
 def _key(language: str | None) -> str:
-    return (language or "").strip().casefold().replace("_", "-")
+    """A language as it is looked up: without a region; nothing where it is to be detected."""
+    key = (language or "").strip().casefold().replace("_", "-")
+    return "" if key in ("auto", "detect", "none") else key.split("-")[0]
 
 
 @cache

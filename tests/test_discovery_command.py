@@ -68,7 +68,7 @@ def corpus_of(folder, demo, count=1):
         (("--model", "owner/name"), {"HF_HUB_OFFLINE": "1"}, "connect to the network, or give"),
         (("--model", "owner/name"), {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot fetch"),
         (("--clips", "many"), {}, "given: --clips many; see"),
-        (("--model", "damaged"), {}, "fetch them again"),
+        (("--model", "damaged"), {}, "is no safetensors file"),
     ],
 )
 def test_a_refusal_is_one_line_and_nothing_is_written(tmp_path, arguments, environment, message):

@@ -15,6 +15,7 @@ from typing import Any
 from ...errors import InputError
 from .files import read_config, read_json
 from .layouts import likely_layout
+from .qwen3 import family as qwen3
 from .registry import FAMILIES, Family
 from .weight_files import find_weights, tensor_shapes
 
@@ -25,6 +26,8 @@ KNOWN_MODELS = {
     "tiny": "the checkpoint bundled with alignheads",
     **{name: repository for family in FAMILIES for name, repository in family.known.items()},
 }
+# As the repositories are called.
+_ALSO = {f"{start}-{size}": size for start in ("qwen3-asr", "qwen3") for size in qwen3.KNOWN}
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.npz", "*.txt", "*.model"]
 # Some repositories of Whisper have the weights a second time.
 _NOT_FROM_HUB = ["*fp32*", "*.fp16.*", "*flax*"]
@@ -57,6 +60,8 @@ def find_checkpoint(model: str | Path) -> Checkpoint:
     """
     text = str(model)
     key = text.lower()
+    if key in _ALSO and not Path(model).is_dir():
+        key = _ALSO[key]
     if key == "tiny":
         name, label, folder = "tiny", "tiny", TINY_FOLDER
     elif key in KNOWN_MODELS:
@@ -179,6 +184,11 @@ def _likely(folder: Path) -> str | None:
 
 
 def _unknown(text: str) -> str:
+    if f"whisper-{text.lower()}" in KNOWN_MODELS:
+        return (
+            f"unknown model {text!r}; Whisper's is called whisper-{text.lower()}, and Qwen3-ASR's "
+            "are 0.6b and 1.7b"
+        )
     near = difflib.get_close_matches(text.lower(), KNOWN_MODELS, n=3, cutoff=0.0)
     names = [*near, *(name for name in KNOWN_MODELS if name not in near)]
     known = ", ".join(f"{name} ({KNOWN_MODELS[name]})" for name in names)

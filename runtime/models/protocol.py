@@ -87,7 +87,8 @@ class Hypothesis:
 
     Attributes:
         token_ids: [tokens], text only.
-        language: given or detected; None: no speech was found.
+        language: given or detected; None: no speech was found; `languages.UNNAMED`: speech of which
+            the model does not say the language.
         frames: [rows] float, the frame that the group of heads attended to when the token was
             predicted: the `Aggregate` of theirs.
         head_frames: [rows, heads] int, each head's own, in the order in which they were asked for.
@@ -204,7 +205,8 @@ class AlignmentModel(Protocol):
         ...
 
     def language_name(self, language: str | None) -> str | None:
-        """The model's own name of a language (`en` -> `English`); None stays None.
+        """The model's own name of a language (`en`, `en-GB` -> `English`); None where it is
+        to be detected: `auto`, or None.
 
         Raises:
             InputError: the checkpoint does not know it.

@@ -132,11 +132,12 @@ def unpacked(tensors: Mapping[str, mx.array], packed: Mapping[str, Packing]) -> 
             if kind in ("scales", "biases"):
                 continue
             if kind == "weight":
-                parts = [tensors[f"{path}.scales"], tensors.get(f"{path}.biases")]
+                scales, biases = tensors[f"{path}.scales"], tensors.get(f"{path}.biases")
                 if packed[path]["mode"] == "affine":
                     # In half precision the numbers would be rounded a second time.
-                    parts = [part if part is None else part.astype(mx.float32) for part in parts]
-                array = mx.dequantize(array, *parts, **packed[path])
+                    scales = scales.astype(mx.float32)
+                    biases = None if biases is None else biases.astype(mx.float32)
+                array = mx.dequantize(array, scales, biases, **packed[path])
         whole[name] = array
     return whole
 

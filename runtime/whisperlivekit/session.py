@@ -26,7 +26,7 @@ from ..models.languages import language_code
 from ..models.model import SpeechModel
 from ..stream.config import DecoderConfig, chosen_config
 from ..stream.online import LONGEST_PAUSE_S, OnlineProcessor, OnlineWord, SessionClosed
-from .backend import BACKEND
+from .backend import BACKEND, model_called
 
 _SETTINGS = ("border_fraction", "border_s", "step_s")
 _AUTO = "auto"
@@ -92,7 +92,7 @@ class Qwen3SimulASR:
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
         settings = {name: getattr(server, name, None) for name in _SETTINGS}
         settings = {name: value for name, value in settings.items() if value is not None}
-        self.model = SpeechModel.load(server.model_dir or server.model_size)
+        self.model = SpeechModel.load(server.model_dir or model_called(server.model_size))
         self.config = chosen_config(self.model, given, file, settings)
         self.language = None if server.lan == _AUTO else server.lan
         session = Qwen3SimulOnlineProcessor(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from mlx_qwen3_asr.audio import compute_features
 from mlx_qwen3_asr.decoder import KVCache
-from mlx_qwen3_asr.tokenizer import canonicalize_language
 
 from ....errors import InputError
 from ..backend import advise_openblas, default_dtype, mx
@@ -21,6 +20,7 @@ from ..cpu.heap import keep_freed_memory
 from ..cpu.openblas import suit_threads
 from ..greedy import go_on
 from ..kv_cache import shared
+from ..languages import CODES, is_detected, language_name
 from ..model import SpeechModel
 from ..protocol import Aggregate, Answer, CostModel
 from .audio_encoder import encode
@@ -88,23 +88,22 @@ class Qwen3Model(SpeechModel):
         self.num_kv_heads: int = text.num_key_value_heads
         self.engine_dtype: mx.Dtype = engine.model.norm.weight.dtype
         self.dtype = str(self.engine_dtype).removeprefix("mlx.core.")
-        self.languages: tuple[str, ...] = tuple(engine.config.support_languages or ())
+        self.languages: tuple[str, ...] = tuple(engine.config.support_languages or CODES)
         self.largest_score = largest_score(engine.model)
 
     def language_name(self, language: str | None) -> str | None:
         """See `AlignmentModel`."""
-        if language is None:
+        if language is None or is_detected(language):
             return None
-        name = canonicalize_language(language)
-        if not name:
+        if not language.strip():
             raise InputError("the language is an empty string; leave it out to detect it")
-        by_key = {known.lower(): known for known in self.languages}
-        if self.languages and name.lower() not in by_key:
+        name = language_name(language, self.languages)
+        if name is None:
             raise InputError(
                 f"{self.name} does not know the language {language!r}; "
                 f"it knows {', '.join(sorted(self.languages))}"
             )
-        return by_key.get(name.lower(), name)
+        return name
 
     def encode_text(self, text: str) -> list[int]:
         """See `AlignmentModel`."""

@@ -24,6 +24,7 @@ from ..continuation import Continuation, token_budget
 from ..engine_thread import on_engine_thread
 from ..greedy import go_on
 from ..kv_cache import shared
+from ..languages import UNNAMED
 from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis
 from .step import reading, take_step
 from .stream_encoder import StreamEncoder
@@ -124,6 +125,8 @@ class Qwen3Source:
         head = 0
         if language is None:  # the model writes a head with the language
             language, head = self._model.vocabulary.answer_head(text.token_ids)
+            if language is None and head and text.token_ids[head:]:
+                language = UNNAMED
         return as_hypothesis(self._capture, text, rows, frames, language, head)
 
     def _forget(self) -> None:

@@ -24,6 +24,7 @@ from ..cpu.openblas import suit_threads
 from ..files import read_config
 from ..greedy import go_on
 from ..kv_cache import shared
+from ..languages import is_detected
 from ..log_mel import LogMel, mel_filterbank
 from ..model import SpeechModel
 from ..protocol import Aggregate, Answer, CostModel, Task
@@ -125,7 +126,7 @@ class WhisperModel(SpeechModel):
 
     def language_name(self, language: str | None) -> str | None:
         """See `AlignmentModel`."""
-        if language is None:
+        if language is None or is_detected(language):
             return None
         if not language.strip():
             raise InputError("the language is an empty string; leave it out to detect it")
