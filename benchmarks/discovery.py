@@ -72,10 +72,10 @@ class WatchedModel(Qwen3Model):
         self.watch.add("encode", time.perf_counter() - begin)
         return audio
 
-    def prefill(self, samples, language=None, context=""):
+    def prefill(self, samples, language=None, context="", *, as_stream=False):
         """As the model's own; stage `prefill`, which leaves out the encoding."""
         begin, encoded = time.perf_counter(), self.watch.of("encode")
-        prefix = super().prefill(samples, language, context)
+        prefix = super().prefill(samples, language, context, as_stream=as_stream)
         mx.eval(prefix.logits, prefix.cache.keys, prefix.cache.values)
         encoding = self.watch.of("encode") - encoded
         self.watch.add("prefill", time.perf_counter() - begin - encoding)

@@ -11,7 +11,10 @@ from .result import Comparison, HeldOut, Point, Setting
 from .scoring import Score, score
 from .speech import Recording, Speech
 
-_SHOWN = ("border_fraction", "border_s", "rewind_fraction", "head_count", "step_s", "aggregate")
+_SHOWN = (
+    "border_fraction", "border_s", "rewind_fraction", "unsure_s", "head_count", "step_s",
+    "aggregate",
+)  # fmt: skip
 
 
 def score_held_out(

@@ -288,10 +288,11 @@ def described(params: dict[str, Setting]) -> list[str]:
         "border_fraction": "border",
         "border_s": "border",
         "rewind_fraction": "rewind",
+        "unsure_s": "unsure",
         "head_count": "heads",
         "step_s": "step",
     }
-    order = (*BORDERS.values(), "rewind_fraction", "head_count", "step_s", "aggregate")
+    order = (*BORDERS.values(), "rewind_fraction", "unsure_s", "head_count", "step_s", "aggregate")
     cells = []
     for key in order:
         if params.get(key) is None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _FIGURES = (
     "heads_scores",
     "heads_stability",
-    "heads_hit_rate_against_border_auc",
+    "heads_hit_rate_against_bias",
     "heads_set_error",
     "heads_attention",
 )
@@ -51,7 +51,10 @@ def discover_heads_command(
         str, typer.Option(help="score the model's own hypothesis, or the forced reference")
     ] = "hypothesis",
     rank_by: Annotated[
-        str, typer.Option(help="hit_rate, monotonicity, time_error, mass, border_auc or set")
+        str,
+        typer.Option(
+            help="hit_rate, monotonicity, time_error, mass, commit_accuracy, border_auc or set"
+        ),
     ] = "hit_rate",
     cuts: Annotated[
         int, typer.Option(help="cut versions of each clip, for the border scores; 0: none")
@@ -193,9 +196,10 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
 
     columns = {
         "hit_rate": ("hit rate", "{:.3f}"),
-        "border_auc": ("border AUC", "{:.3f}"),
+        "commit_accuracy": ("commits right", "{:.3f}"),
         "monotonicity": ("monotone", "{:.3f}"),
         "time_error_p50_ms": ("error p50, ms", "{:.0f}"),
+        "time_bias_ms": ("bias, ms", "{:+.0f}"),
         "mass": ("mass", "{:.2f}"),
     }
     present = [metric for metric in columns if metric in heads.scores]

@@ -46,7 +46,7 @@ def head_example(
     """
     samples = utterance.read()
     given = language or utterance.language
-    prefix = model.prefill(samples, given)
+    prefix = model.prefill(samples, given, as_stream=True)
     (answer,) = model.generate([prefix])
     rows: list[np.ndarray] = []
 

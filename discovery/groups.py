@@ -2,7 +2,8 @@
 
 A head can be good alone and add nothing to others that miss the same tokens. Greedy forward
 selection grows the group whose median has the least error, on half of the clips; the other
-half says how good the choice is.
+half says how good the choice is. It begins with the best candidate alone, and what the candidates
+are keeps it from heads that help on these clips and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .statistics import border_counts
-from .totals import roc_auc
+from .statistics import border_counts, distance_bins
+from .totals import COMMIT_BORDER_S, commit_accuracy, roc_auc
 
 MAX_CLIPS = 256
 MAX_GROUP = 20
@@ -98,33 +99,36 @@ class GroupScore:
     """How well the median of a group follows the audio.
 
     `time_error_ms`: mean absolute distance from the token's gold centre, capped at 1 s.
-    `border_auc`: as the single-head score, for the median; NaN without cuts.
+    `commit_accuracy`, `border_auc`: as the scores of one head, for the median; NaN without cuts.
     """
 
     time_error_ms: float
+    commit_accuracy: float
     border_auc: float
 
 
-def score_group(clips: Sequence[ClipFrames], heads: Sequence[int], bins: int) -> GroupScore:
-    """Score the group of `heads` (indices layer x heads + head) over `clips`.
-
-    `bins`: see `statistics.border_counts`.
-    """
+def score_group(
+    clips: Sequence[ClipFrames], heads: Sequence[int], frames_per_s: float
+) -> GroupScore:
+    """Score the group of `heads` (indices layer x heads + head) over `clips`."""
     rows = list(heads)
     errors = [_errors_s(np.median(clip.attended_s[rows], axis=0), clip.centre_s) for clip in clips]
+    bins = distance_bins(frames_per_s)
     counts = np.zeros((1, 2, bins))
     for clip in clips:
         distances = clip.cut_length - np.median(clip.cut_frames[rows], axis=0)
         counts += border_counts(np.round(distances[None]).astype(int), clip.heard, bins)
+    guessed, heard = counts[0]
     with np.errstate(invalid="ignore"):
-        auc = roc_auc(counts[0, 0], counts[0, 1])
-    return GroupScore(1000 * float(np.concatenate(errors).mean()), float(auc))
+        accuracy = commit_accuracy(guessed, heard, COMMIT_BORDER_S * frames_per_s)
+        auc = roc_auc(guessed, heard)
+    return GroupScore(1000 * float(np.concatenate(errors).mean()), float(accuracy), float(auc))
 
 
 def forward_selection(
     clips: Sequence[ClipFrames], candidates: Sequence[int], size: int = MAX_GROUP
 ) -> tuple[list[int], list[float]]:
-    """Grow a group by the head whose addition gives the median the least error.
+    """Grow a group from the first candidate by the head that gives the median the least error.
 
     Returns:
         Heads in the order chosen, and the error in ms after each.
@@ -135,7 +139,7 @@ def forward_selection(
     while left and len(chosen) < size:
         errors = [
             _errors_s(np.median(attended_s[[*chosen, head]], axis=0), centre_s).mean()
-            for head in left
+            for head in (left if chosen else left[:1])
         ]
         best = int(np.argmin(errors))
         chosen.append(left.pop(best))

@@ -2,7 +2,7 @@
 
 For each clip: encode, prefill, greedy decoding (several clips together), and one pass over
 the answer that shows the attention of every layer and head. Cut versions of the clip go the
-same way, for the border scores.
+same way, for the border scores. Audio is read as streams read it: the heads are for them.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ def _batches(
 def _decode(model: AlignmentModel, clips: Sequence[_Clip], language: str | None) -> list[_Answer]:
     languages = [language or clip.utterance.language for clip in clips]
     prefixes = [
-        model.prefill(clip.samples, given) for clip, given in zip(clips, languages, strict=True)
+        model.prefill(clip.samples, given, as_stream=True)
+        for clip, given in zip(clips, languages, strict=True)
     ]
     answers = model.generate(prefixes)
     return [

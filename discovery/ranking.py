@@ -10,20 +10,26 @@ import numpy as np
 from ..errors import InputError
 from ..heads import HeadGroup
 from .groups import MAX_GROUP, ClipFrames, FrameSample, forward_selection, score_group
-from .statistics import distance_bins
 from .totals import LOWER_IS_BETTER, HeadTotals
 
-RankBy = Literal["hit_rate", "monotonicity", "time_error", "mass", "border_auc", "set"]
+RankBy = Literal[
+    "hit_rate", "monotonicity", "time_error", "mass", "commit_accuracy", "border_auc", "set"
+]
 
 RANKINGS: dict[str, str] = {
     "hit_rate": "hit_rate",
     "monotonicity": "monotonicity",
     "time_error": "time_error_p50_ms",
     "mass": "mass",
+    "commit_accuracy": "commit_accuracy",
     "border_auc": "border_auc",
     "set": "hit_rate",
 }
 """The metric behind each `RankBy` (for `set`: the one that ranks the heads not chosen)."""
+
+SET_HIT_RATE = 0.9
+"""A set takes only heads with this share of the best hit rate. Heads with less may lower the error
+on the speech at hand, and raise it on speech of another kind: see docs/discovery.md."""
 
 STABLE = 0.9
 """Share of the top heads that another sample of clips should name again."""
@@ -86,18 +92,18 @@ def rank_heads(
     top = min(top, len(order))
     probability, stability = top_stability(goodness, top)
     curve = None
+    by_hits = _goodness(scores["hit_rate"], "hit_rate")[0]
     choosing, validating = sample.halves()
     if method == "set":
         if not validating:
             raise InputError("cannot rank by set: it needs two clips or more, to validate on")
-        chosen, curve = forward_selection(choosing, order)
+        chosen, curve = forward_selection(choosing, _nearly_best(order, by_hits))
         order = [*chosen, *(head for head in order if head not in chosen)]
-    by_hits = _goodness(scores["hit_rate"], "hit_rate")[0]
     return HeadRanking(
         method, metric, [int(head) for head in order], top,
         probability.reshape(totals.shape), stability, _clips_needed(stability, totals.clips),
         curve, len(curve or ()),
-        _groups(validating, order, by_hits, curve, distance_bins(totals.frames_per_s)),
+        _groups(validating, order, by_hits, curve, totals.frames_per_s),
     )  # fmt: skip
 
 
@@ -105,6 +111,12 @@ def _goodness(scores: np.ndarray, metric: str) -> np.ndarray:
     """[runs, layers, heads] -> [runs, heads], higher is better, undefined last."""
     flat = scores.reshape(len(scores), -1)
     return np.nan_to_num(-flat if metric in LOWER_IS_BETTER else flat, nan=-np.inf)
+
+
+def _nearly_best(order: list[int], hit_rate: np.ndarray) -> list[int]:
+    """The first heads of `order` (by hit rate) that a set may take."""
+    least = SET_HIT_RATE * hit_rate[order[0]]
+    return [head for head in order if hit_rate[head] >= least]
 
 
 def top_stability(goodness: np.ndarray, top: int) -> tuple[np.ndarray, float]:
@@ -130,7 +142,7 @@ def _groups(
     order: list[int],
     hit_rate: np.ndarray,
     curve: list[float] | None,
-    bins: int,
+    frames_per_s: float,
 ) -> list[HeadGroup]:
     """This ranking's first heads beside all heads, the published way, and the single best head."""
     if not clips:
@@ -148,12 +160,12 @@ def _groups(
     if curve:
         size = int(np.argmin(curve)) + 1
         groups.append((f"this set, best size ({size})", True, order[:size]))
-    return [_scored(clips, bins, *group) for group in groups]
+    return [_scored(clips, frames_per_s, *group) for group in groups]
 
 
 def _scored(
-    clips: list[ClipFrames], bins: int, name: str, is_own: bool, heads: list[int]
+    clips: list[ClipFrames], frames_per_s: float, name: str, is_own: bool, heads: list[int]
 ) -> HeadGroup:
-    scores = asdict(score_group(clips, heads, bins))
+    scores = asdict(score_group(clips, heads, frames_per_s))
     known = {metric: value for metric, value in scores.items() if np.isfinite(value)}
     return HeadGroup(name=name, is_own=is_own, num_heads=len(heads), scores=known)

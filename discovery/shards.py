@@ -24,7 +24,7 @@ from .totals import HeadTotals, HitCounts
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 # What reading a file that was cut off, overwritten or never was one may raise.
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
@@ -70,7 +70,12 @@ def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
         np.savez_compressed(file, **arrays, header=np.array(json.dumps(header)))  # pyright: ignore[reportArgumentType]
 
 
-def _load(path: Path) -> tuple[tuple[int, int], Measurement]:
+def load_sums(path: Path) -> tuple[tuple[int, int], Measurement]:
+    """The shard (K, N) and the sums that `save_sums` wrote.
+
+    Raises:
+        InputError: no such file, a damaged one, or one of another format.
+    """
     try:
         # Opened here: numpy leaves a file open that it finds to be damaged.
         with path.open("rb") as stream, np.load(stream) as file:
@@ -111,7 +116,7 @@ def merge(heads_paths: Sequence[Path]) -> Measurement:
             f"heads_paths has {len(heads_paths)} file, expected two or more to pool",
             arguments=("heads_paths",),
         )
-    loaded = [(path, *_load(sums_path(path))) for path in heads_paths]
+    loaded = [(path, *load_sums(sums_path(path))) for path in heads_paths]
     first_path, first_shard, pooled = loaded[0]
     seen = {first_shard: first_path}
     pooled = Measurement(pooled.subject, pooled.totals, pooled.other_hits,

@@ -27,6 +27,8 @@ SINK_S = 0.6
 TOLERANCE_S = 0.23
 """A hit is at most so far from the middle of its word, or half the word if that is more."""
 ERROR_EDGES_S = np.concatenate([np.arange(0, 1, 0.02), np.geomspace(1, 60, 31)])
+BIAS_CAP_S = 1.0
+"""A lost head may point anywhere: a signed error counts no more than this."""
 MAX_DISTANCE_S = 3.1
 """Distances from the end of the audio are counted up to this; farther ones fall into it."""
 
@@ -70,8 +72,9 @@ def distance_bins(frames_per_s: float) -> int:
 class LayerStatistics:
     """Sums over the tokens of one clip for the heads of one layer; arrays are [heads, …].
 
-    `error_counts` is [heads, bins] over `ERROR_EDGES_S`; `rho` is Spearman's rho of the clip,
-    counted `tokens` times. `frames` is [heads, tokens], the attended frames themselves.
+    `error_counts` is [heads, bins] over `ERROR_EDGES_S`; `bias_s` the sum of the signed errors,
+    each capped at `BIAS_CAP_S`; `rho` is Spearman's rho of the clip, counted `tokens` times.
+    `frames` is [heads, tokens], the attended frames themselves.
     """
 
     hits: np.ndarray
@@ -80,6 +83,7 @@ class LayerStatistics:
     mass: np.ndarray
     entropy: np.ndarray
     sinks: np.ndarray
+    bias_s: np.ndarray
     error_counts: np.ndarray
     frames: np.ndarray
 
@@ -100,7 +104,8 @@ def layer_statistics(
     middle = (targets.start_s + targets.end_s) / 2 * times.per_s
     half_word = (targets.end_s - targets.start_s) / 2 * times.per_s
     hit = np.abs(frames + 0.5 - middle) <= np.maximum(times.tolerance_frames, half_word)
-    errors_s = np.abs(times.centres_s[frames] - targets.centre_s)
+    signed_s = times.centres_s[frames] - targets.centre_s
+    errors_s = np.abs(signed_s)
 
     running = np.concatenate([np.zeros((*weights.shape[:2], 1)), weights.cumsum(-1)], axis=-1)
     tokens = np.arange(len(targets))
@@ -116,6 +121,7 @@ def layer_statistics(
         mass=inside.sum(-1),
         entropy=entropy.sum(-1),
         sinks=(frames < times.sink_frames).sum(-1),
+        bias_s=np.clip(signed_s, -BIAS_CAP_S, BIAS_CAP_S).sum(-1),
         error_counts=_histograms(np.digitize(errors_s, ERROR_EDGES_S) - 1, len(ERROR_EDGES_S)),
         frames=frames,
     )

@@ -20,14 +20,17 @@ from .statistics import (
     replicate_weights,
 )
 
-_PER_HEAD = ("hits", "forward", "rho", "mass", "entropy", "sinks", "error_counts")
+_PER_HEAD = ("hits", "forward", "rho", "mass", "entropy", "sinks", "bias_s", "error_counts")
 METRICS = (
-    "hit_rate", "monotonicity", "rho", "time_error_p50_ms", "time_error_p90_ms",
-    "mass", "entropy_nats", "sink_share", "border_auc",
+    "hit_rate", "monotonicity", "rho", "time_error_p50_ms", "time_error_p90_ms", "time_bias_ms",
+    "mass", "entropy_nats", "sink_share", "commit_accuracy", "border_auc",
 )  # fmt: skip
 LOWER_IS_BETTER = frozenset(
     {"time_error_p50_ms", "time_error_p90_ms", "entropy_nats", "sink_share"}
 )
+
+COMMIT_BORDER_S = 0.3
+"""The border of `commit_accuracy`: a narrow one, which asks most of a head."""
 
 
 class HeadTotals:
@@ -103,9 +106,14 @@ class HeadTotals:
           their tokens.
         - time_error_p50_ms, time_error_p90_ms: absolute distance of the attended frame's centre
           from the token's own share of the gold word (its bytes' share of the span).
+        - time_bias_ms: mean signed distance, each at most 1 s; negative: the head looks too
+          early, at the audio before the word.
         - mass: attention inside the gold span, of all attention the token pays (0 to 1).
         - entropy_nats: entropy of the attention over the audio, renormalised to 1.
         - sink_share: share of tokens whose attended frame is in the first 0.6 s, 8 frames of 13.
+        - commit_accuracy: what AlignAtt would make of the head in clips that were cut short, at a
+          border of `COMMIT_BORDER_S`: the share of tokens guessed beyond the end that wait, and
+          the share of tokens of words fully heard that do not, on average.
         - border_auc: area under the ROC curve of the distance from the attended frame to the
           end of the audio, separating tokens of words fully heard from tokens guessed beyond
           the end, over clips that were cut short (Mann-Whitney U; ties count one half).
@@ -119,12 +127,16 @@ class HeadTotals:
                 "rho": a["rho"] / tokens,
                 "time_error_p50_ms": 1000 * histogram_quantile(a["error_counts"], 0.5),
                 "time_error_p90_ms": 1000 * histogram_quantile(a["error_counts"], 0.9),
+                "time_bias_ms": 1000 * a["bias_s"] / tokens,
                 "mass": a["mass"] / tokens,
                 "entropy_nats": a["entropy"] / tokens,
                 "sink_share": a["sinks"] / tokens,
             }
             if a["border"][0, 0, 0].any(-1).all():  # both kinds of token were seen
-                scores["border_auc"] = roc_auc(a["border"][..., 0, :], a["border"][..., 1, :])
+                guessed, heard = a["border"][..., 0, :], a["border"][..., 1, :]
+                border_frames = COMMIT_BORDER_S * self.frames_per_s
+                scores["commit_accuracy"] = commit_accuracy(guessed, heard, border_frames)
+                scores["border_auc"] = roc_auc(guessed, heard)
         return scores
 
 
@@ -154,6 +166,17 @@ def roc_auc(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
     below = negatives.cumsum(-1) - negatives
     wins = (positives * (below + negatives / 2)).sum(-1)
     return wins / (positives.sum(-1) * negatives.sum(-1))
+
+
+def commit_accuracy(guessed: np.ndarray, heard: np.ndarray, border_frames: float) -> np.ndarray:
+    """Mean of the shares that are decided rightly, from histograms of distances, [...].
+
+    `guessed` and `heard` [..., distances] as `border_counts` has them: the first should be within
+    the border and wait, the second beyond it.
+    """
+    waits = np.arange(guessed.shape[-1]) <= border_frames
+    held, let_go = guessed[..., waits].sum(-1), heard[..., ~waits].sum(-1)
+    return (held / guessed.sum(-1) + let_go / heard.sum(-1)) / 2
 
 
 def histogram_quantile(counts: np.ndarray, share: float) -> np.ndarray:

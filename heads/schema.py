@@ -73,8 +73,8 @@ class HeadGroup(_Model):
         is_own: whether these are the first `num_heads` heads of the file's own ranking; else it
             is a group to compare with.
         num_heads: how many heads are in it.
-        scores: {metric: value}, as `time_error_ms` and `border_auc`; what is undefined is left
-            out.
+        scores: {metric: value}, as `time_error_ms` and `commit_accuracy`; what is undefined is
+            left out.
     """
 
     name: str

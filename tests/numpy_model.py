@@ -105,7 +105,7 @@ class NumpyModel:
     def token_bytes(self, token_id):
         return f" {WORDS[token_id]}".encode()
 
-    def prefill(self, samples, language=None, context=""):
+    def prefill(self, samples, language=None, context="", *, as_stream=False):
         given = self.language_name(language)
         return TonePrefix(runs_of(samples), self.clock.count(len(samples)), given)
 

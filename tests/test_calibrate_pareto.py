@@ -150,7 +150,9 @@ def test_fewer_heads_than_the_published_ones_are_said(heads):
 
 def test_a_space_changes_only_what_it_searches(heads):
     space = make_space("tiny", heads, "seconds", 5, ("step_s",), "English")
-    assert list(space.ranges) == ["border_s", "head_count", "rewind_fraction", "step_s"]
+    assert list(space.ranges) == [
+        "border_s", "head_count", "rewind_fraction", "unsure_s", "step_s",
+    ]  # fmt: skip
     assert space.ranges["head_count"].high == 5
     config = space.config({"border_s": 0.3, "head_count": 2, "step_s": 0.5})
     assert (config.border_s, config.border_fraction, config.head_count) == (0.3, None, 2)

@@ -249,13 +249,24 @@ def test_fewer_heads_are_the_first_columns():
     assert one.head_frames.tolist() == [[0], [3], [6]]
 
 
-def test_heads_that_are_not_the_first_of_the_ranked_ones_have_no_answer():
+def test_any_of_the_heads_are_their_columns():
+    model = planted_replay(Planted([1, 2])).recording("one")
+    for heads, frames in (
+        (HEADS[::-1], [[2, 1, 0], [5, 4, 3], [8, 7, 6]]),
+        (HEADS[1:], [[1, 2], [4, 5], [7, 8]]),
+    ):
+        said = model.open_source(heads).hypothesis(AUDIO, 0, [], "English")
+        assert said.head_frames.tolist() == frames
+        assert said.frames.tolist() == [sum(row) / len(row) for row in frames]
+
+
+def test_heads_that_were_not_ranked_have_no_answer_and_means_are_of_the_first():
     model = planted_replay(Planted([1])).recording("one")
-    for heads in (HEADS[::-1], [*HEADS, (3, 3)]):
+    with pytest.raises(ValueError, match=r"\(3, 3\).*not among the ranked heads"):
+        model.open_source([*HEADS, (3, 3)])
+    for heads in (HEADS[::-1], HEADS[1:]):
         with pytest.raises(ValueError, match="not the first of the ranked heads"):
-            model.open_source(heads)
-    with pytest.raises(ValueError, match="not the first of the ranked heads"):
-        model.open_source(HEADS[1:])
+            model.open_source(heads, "mean")
 
 
 def test_replayed_answers_owe_the_time_that_decoding_them_took():
@@ -275,7 +286,7 @@ def record(prefix=(), ids=(1, 2), ended=True, mean=False):
     frames = np.arange((len(ids) + ended) * 2, dtype=np.uint16).reshape(-1, 2)
     likely = np.linspace(0.5, 1, len(frames), dtype=np.float32)
     means = frames if mean else None
-    return Decoded(prefix, ids, "English", frames, means, likely, 9, ended, 0.25)
+    return Decoded(prefix, ids, "English", frames, means, likely, 9, ended, 0.75, 0.25)
 
 
 def test_records_come_back_from_disk_as_they_were_put(tmp_path):
@@ -284,7 +295,7 @@ def test_records_come_back_from_disk_as_they_were_put(tmp_path):
     found, done = DecodeStore(path).find("s", (7, 1))
     assert done == 1
     assert (found.prefix, found.ids, found.audio_frames, found.ended) == ((7,), (1, 2), 9, True)
-    assert (found.seconds, found.language) == (0.25, "English")
+    assert (found.seconds, found.language, found.no_speech) == (0.25, "English", 0.75)
     assert np.array_equal(found.probabilities, record().probabilities)
     assert np.array_equal(found.frames, record().frames)
     assert np.array_equal(found.mean_frames, record().frames)
@@ -335,7 +346,7 @@ def test_processes_may_write_at_once(tmp_path):
         "store = DecodeStore(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
         "    frames = np.zeros((1, 2), np.uint16)\n"
-        "    record = (int(sys.argv[2]),), (), None, frames, None, np.ones(1), 1, True, 0.0\n"
+        "    record = (int(sys.argv[2]),), (), None, frames, None, np.ones(1), 1, True, 0.0, 0.0\n"
         "    store.put(f'{i}', Decoded(*record))\n"
     )
     workers = [
@@ -371,7 +382,7 @@ def test_another_file_in_the_place_of_the_store_is_refused(tmp_path, content):
 def test_a_store_of_another_layout_is_refused(tmp_path):
     path = tmp_path / "store.sqlite"
     with sqlite3.connect(path) as file:
-        file.execute("create table decoded (state text)")
+        file.execute("create table continuation (state text)")
     file.close()
     store = DecodeStore(path)
     with pytest.raises(InputError, match="store"):

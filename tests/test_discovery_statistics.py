@@ -20,7 +20,7 @@ from alignheads.discovery.statistics import (
     layer_statistics,
     replicate_weights,
 )
-from alignheads.discovery.totals import HeadTotals, roc_auc
+from alignheads.discovery.totals import HeadTotals, commit_accuracy, roc_auc
 from alignheads.errors import InputError
 from alignheads.runtime.models.qwen3.clock import Qwen3Clock
 
@@ -63,7 +63,8 @@ def scores_of(weights, goal):
 def statistics_of(heads, **sums):
     """Statistics that are zero but for what is given."""
     fields = {
-        name: np.zeros(heads) for name in ("hits", "forward", "rho", "mass", "entropy", "sinks")
+        name: np.zeros(heads)
+        for name in ("hits", "forward", "rho", "mass", "entropy", "sinks", "bias_s")
     }
     fields["error_counts"] = np.zeros((heads, len(ERROR_EDGES_S)))
     fields["frames"] = np.zeros((heads, 1), int)
@@ -160,6 +161,14 @@ def test_time_errors_are_from_the_tokens_own_share_of_the_word():
     counts = counted(one_hot(frames, 13), goal).error_counts[0]
     assert np.flatnonzero(counts).tolist() == [0, 2]
     assert ERROR_EDGES_S[[0, 1, 2, 3]] == pytest.approx([0, 0.02, 0.04, 0.06])
+
+
+def test_the_bias_is_the_mean_signed_error_of_one_second_at_most():
+    goal = targets((1.0, 1.2), (2.0, 2.2))  # frames 14.3 and 27.3
+    found = scores_of(one_hot([[14, 27], [9, 22], [14, 79], [14, 0]], 80), goal)["time_bias_ms"]
+    assert found[0] == pytest.approx(0, abs=40)
+    assert found[1] == pytest.approx(found[0] - 1000 * 5 / 13, abs=45)  # a frame may last 40 ms
+    assert found[2:] - found[0] == pytest.approx([500, -500], abs=40)
 
 
 def test_only_the_alignable_tokens_are_looked_at():
@@ -261,7 +270,21 @@ def test_far_and_negative_distances_fall_into_the_outer_bins():
 
 def test_no_cuts_no_border_score():
     goal = targets((0, 0.2))
-    assert "border_auc" not in scores_of(one_hot([[0]], 4), goal)
+    assert not {"border_auc", "commit_accuracy"} & set(scores_of(one_hot([[0]], 4), goal))
+
+
+def test_commits_are_right_beyond_the_border_for_what_was_heard_and_within_for_what_was_not():
+    heard = np.array([False, False, True, True])
+    # 0.3 s are 3.9 frames: a token 3 frames from the end waits, one 4 frames from it does not.
+    distances = np.array([[1, 3, 4, 9], [4, 9, 3, 1], [1, 1, 1, 1], [1, 9, 4, 9]])
+    counts = border_counts(distances, heard, BINS)
+    found = commit_accuracy(counts[:, 0], counts[:, 1], 3.9)
+    assert found.tolist() == [1, 0, 0.5, 0.75]
+
+
+def test_each_kind_of_token_counts_half_however_many_there_are():
+    counts = border_counts(np.array([[1, 9, 9, 9, 1]]), np.arange(5) > 0, BINS)[0]
+    assert commit_accuracy(counts[0], counts[1], 3.9) == pytest.approx((1 + 3 / 4) / 2)
 
 
 # Totals
@@ -292,7 +315,7 @@ def test_shards_add_up_to_one_run_over_all():
     whole = measured(clips)
     parts = measured(clips[::3]) + measured(clips[1::3]) + measured(clips[2::3])
     for name, array in whole.arrays.items():
-        if name in ("rho", "mass", "entropy"):
+        if name in ("rho", "mass", "entropy", "bias_s"):
             assert parts.arrays[name] == pytest.approx(array, rel=1e-9), name
         else:
             assert (parts.arrays[name] == array).all(), name

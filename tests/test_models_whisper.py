@@ -12,7 +12,7 @@ from alignheads import DecoderConfig, InputError, SpeechModel, StreamDecoder
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.protocol import Hypothesis, text_of
 from alignheads.runtime.models.whisper.languages import NAMES, code_of
-from alignheads.runtime.models.whisper.source import WhisperSource
+from alignheads.runtime.models.whisper.source import MARGIN_S, WhisperSource
 from alignheads.runtime.models.whisper.vocabulary import Vocabulary
 
 RATE = 16_000
@@ -305,6 +305,13 @@ def test_the_margin_does_not_change_the_spectrogram(model):
     samples = noise(2.3)
     whole = model.log_mel.padded(samples, 3000)
     assert np.array_equal(model.log_mel.padded(samples, 700), whole[:, :700])
+
+
+def test_a_stream_reads_its_audio_and_a_margin_and_what_is_offline_the_window(model):
+    whole, read = (model.prefill(noise(2), "en", as_stream=streamed) for streamed in (False, True))
+    assert whole.frames == read.frames == 100
+    lengths = [prefix.cross[0][0].shape[2] for prefix in (whole, read)]
+    assert lengths == [1500, 100 + MARGIN_S * 50]
 
 
 # Attention

@@ -1,6 +1,7 @@
 """What may be committed: planted frames first, then properties that hold for all."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,9 @@ def kept(frames, audio_frames=100, **given_):
         ({"border_s": 1, "doubt_s": -1}, "doubt_s is -1"),
         ({"border_s": 1, "opening_s": math.inf}, "opening_s is inf"),
         ({"border_s": 1, "pause_s": -0.5}, "pause_s is -0.5"),
+        ({"border_s": 1, "unsure_s": -0.5}, "unsure_s is -0.5"),
+        ({"border_s": 1, "unseen_nats": math.nan}, "unseen_nats is nan"),
+        ({"border_s": 1, "no_speech_probability": 1.1}, "no_speech_probability is 1.1"),
     ],
 )
 def test_impossible_policies_are_refused(values, expected):
@@ -78,6 +82,12 @@ def test_wrong_shapes_are_refused():
         decided([50, 60], starts=[True, True], has_end=True)
     with pytest.raises(ValueError, match="no row for the end token"):
         decided([], has_end=True)
+    with pytest.raises(ValueError, match=r"\[0.5\] are no probabilities of 2 rows"):
+        decided([50, 60], probabilities=[0.5])
+    with pytest.raises(ValueError, match="no probabilities"):
+        decided([50, 60], probabilities=[0.5, math.nan])
+    with pytest.raises(ValueError, match="is_unseen of 1 tokens"):
+        decided([50, 60], is_unseen=[True])
 
 
 def test_nothing_decoded_is_nothing_to_commit():
@@ -122,6 +132,68 @@ def test_too_little_audio_decides_nothing_but_only_at_first():
     policy = Policy(border_s=BORDER / RATE, sink_s=0, min_audio_s=1)
     assert kept([1, 2], 12, policy=policy) == (0, "too short")
     assert kept([1, 2], 12, policy=policy, last_frame=0) == (2, "end")
+
+
+# Words that the model is not sure of
+
+
+UNSURE = Policy(border_s=BORDER / RATE, rewind_fraction=None, unsure_s=5 / RATE)
+
+
+@pytest.mark.parametrize(("probability", "frames"), [(1, 0), (1 / math.e, 5), (0.049, 15), (0, 15)])
+def test_an_unsure_word_waits_longer_the_less_probable_it_is(probability, frames):
+    before = 99.5 - BORDER - frames
+    given_ = {"policy": UNSURE, "probabilities": [probability]}
+    assert kept([before], **given_) == (1, "end")
+    assert kept([before + 1], **given_) == (0, "unsure" if frames else "border")
+    assert kept([100 - BORDER], **given_) == (0, "border")
+
+
+def test_a_word_is_as_sure_as_the_least_probable_of_its_tokens():
+    rest = [90, 90, 91]
+    given_ = {"policy": UNSURE, "starts": [True, False, True], "has_end": False}
+    assert kept(rest, probabilities=[1, 1, 1], **given_) == (3, "end")
+    assert kept(rest, probabilities=[1, 0.1, 1], **given_) == (0, "unsure")
+    assert kept(rest, probabilities=[1, 1, 0.1], **given_) == (2, "unsure")
+
+
+def test_an_end_token_that_the_model_is_not_sure_of_ends_nothing():
+    given_ = {"policy": UNSURE, "has_end": True}
+    assert decided([93, 94], probabilities=[1, 1], **given_).complete
+    assert not decided([93, 94], probabilities=[1, 0.1], **given_).complete
+
+
+def test_a_word_that_was_not_there_before_is_less_sure():
+    policy = replace(UNSURE, unseen_nats=1.0)
+    given_ = {"policy": policy, "probabilities": [1, 1]}
+    assert kept([80, 91], is_unseen=[False, False], **given_) == (2, "end")
+    assert kept([80, 91], is_unseen=[False, True], **given_) == (1, "unsure")
+    assert kept([80, 89], is_unseen=[True, True], **given_) == (2, "end")
+    assert kept([80, 91], is_unseen=[False, True], policy=policy) == (1, "unsure")
+
+
+def test_unsure_words_are_no_matter_at_the_end_or_where_the_audio_leaves():
+    given_ = {"policy": UNSURE, "probabilities": [0, 0]}
+    assert kept([50, 90], is_final=True, **given_) == (2, "final")
+    assert kept([50, 90], leaving_frames=95, **given_) == (2, "end")
+
+
+# No speech
+
+
+def test_nothing_is_committed_while_the_model_thinks_that_nothing_is_said():
+    assert kept([50, 60], no_speech=0.6) == (2, "end")
+    assert kept([50, 60], no_speech=0.61) == (0, "no speech")
+    assert not decided([50, 60], no_speech=0.61, has_end=True).complete
+
+
+def test_at_the_end_what_is_likely_all_the_same_is_committed():
+    sure, unsure = [0.5, 0.4], [0.5, 0.2]  # the mean of ln: -0.8 and -1.15
+    assert kept([50, 60], no_speech=0.9, is_final=True, probabilities=sure) == (2, "final")
+    assert kept([50, 60], no_speech=0.9, is_final=True, probabilities=unsure) == (0, "no speech")
+    assert kept([50, 60], no_speech=0.5, is_final=True, probabilities=unsure) == (2, "final")
+    assert kept([50, 60], no_speech=0.9, is_final=True) == (2, "final")
+    assert kept([], no_speech=0.9, is_final=True, probabilities=[]) == (0, "final")
 
 
 # The end of the text
@@ -357,7 +429,11 @@ def hypotheses(draw, least_frame=0):
         frames.sort()
     has_end = bool(rows) and draw(st.booleans())
     starts = draw(st.lists(st.booleans(), min_size=rows - has_end, max_size=rows - has_end))
+    sure = st.lists(st.floats(0, 1), min_size=rows, max_size=rows)
+    flags = st.lists(st.booleans(), min_size=rows - has_end, max_size=rows - has_end)
     return np.array(frames, float), {
+        "probabilities": draw(st.none() | sure),
+        "is_unseen": draw(st.none() | flags),
         "audio_frames": audio_frames,
         "last_frame": draw(st.none() | st.integers(-50, audio_frames)),
         "starts": starts,
@@ -373,6 +449,8 @@ policies = st.fixed_dictionaries(
         "opening_s": st.floats(0, 5),
         "doubt_s": st.floats(0, 5),
         "pause_s": st.floats(0, 2),
+        "unsure_s": st.floats(0, 1),
+        "unseen_nats": st.floats(0, 4),
     }
 )
 borders = st.tuples(
@@ -404,7 +482,7 @@ def test_never_more_than_there_is_and_the_reason_fits(hypothesis, values, border
     assert len(decision.frames) == len(frames)
     assert len(decision.references) == decision.keep
     assert (decision.reason == "end") <= (decision.keep == tokens)
-    assert (decision.reason in ("border", "rewind", "sink")) <= (decision.keep < tokens)
+    assert (decision.reason in ("border", "unsure", "rewind", "sink")) <= (decision.keep < tokens)
     assert decision.complete <= (decision.reason == "end" and given_["has_end"])
     assert decision.reason != "final"
 

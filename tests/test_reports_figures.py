@@ -66,6 +66,8 @@ def realistic(layers, heads, model="tiny", **fields):
     noise = rng.normal(0, 0.05, (layers, heads))
     scores = {
         "border_auc": np.clip(0.42 + 0.55 * hits + noise, 0, 1),
+        "commit_accuracy": np.clip(0.5 + 0.4 * hits + noise, 0, 1),
+        "time_bias_ms": -900 * (1 - hits) + 1000 * noise,
         "monotonicity": 0.5 + 0.5 * hits,
         "rho": np.clip(hits + noise, -1, 1),
         "time_error_p50_ms": 3000 * (1 - hits) ** 2 + 30,
@@ -252,7 +254,7 @@ def test_set_ranking_is_called_a_set():
 def test_panel_of_scores_has_every_score_once():
     info = heads_figures.score_heatmaps_info(realistic(4, 8))
     assert [panel.metric for panel in info.panels] == list(METRICS)
-    assert info.title == "tiny: 9 scores of 32 heads, dark is good in each"
+    assert info.title == "tiny: 10 scores of 32 heads, dark is good in each"
 
 
 @pytest.mark.parametrize("metric", ["border_auc", "nonsense"])
@@ -262,26 +264,28 @@ def test_a_score_that_is_not_there(metric):
 
 
 def test_scatter_info_leaves_out_undefined_heads_and_says_so():
-    auc = [[0.9, np.nan], [0.5, 0.7]]
-    heads = heads_file([[0.9, 0.8], [0.2, 0.5]], {"border_auc": auc})
-    info = heads_figures.hit_rate_against_border_auc_info(heads, top=2)
+    bias = [[-20, np.nan], [-150, 30]]
+    heads = heads_file([[0.9, 0.8], [0.2, 0.5]], {"time_bias_ms": bias})
+    info = heads_figures.hit_rate_against_bias_info(heads, top=2)
     assert info.heads == ((0, 0), (1, 0), (1, 1))
     np.testing.assert_array_equal(info.hit_rate, [0.9, 0.2, 0.5])
-    np.testing.assert_array_equal(info.border_auc, [0.9, 0.5, 0.7])
+    np.testing.assert_array_equal(info.bias_ms, [-20, -150, 30])
     assert info.top == 1
-    assert info.title == "tiny: hit rate and border AUC agree (rank correlation 1.00)"
+    assert info.title == "tiny: none of the best 1 head looks 100 ms or more too early"
     assert info.subtitle.endswith("1 head without a value not shown")
 
 
-def test_scatter_title_tells_disagreement():
-    heads = heads_file([[0.9, 0.5, 0.1]], {"border_auc": [[0.1, 0.5, 0.9]]})
-    title = heads_figures.hit_rate_against_border_auc_info(heads).title
-    assert title == "tiny: hit rate and border AUC disagree (rank correlation −1.00)"
+def test_scatter_title_tells_who_looks_too_early():
+    heads = heads_file([[0.9, 0.5, 0.1]], {"time_bias_ms": [[-240, -99, -700]]})
+    title = heads_figures.hit_rate_against_bias_info(heads, top=2).title
+    assert title == "tiny: 1 of the best 2 heads looks 100 ms or more too early"
+    title = heads_figures.hit_rate_against_bias_info(heads, top=3).title
+    assert title == "tiny: 2 of the best 3 heads look 100 ms or more too early"
 
 
-def test_scatter_needs_the_border_auc():
-    with pytest.raises(InputError, match="no border AUC; discover the heads again"):
-        heads_figures.hit_rate_against_border_auc_info(heads_file([[0.5]]))
+def test_scatter_needs_the_bias():
+    with pytest.raises(InputError, match="no time bias; discover the heads again"):
+        heads_figures.hit_rate_against_bias_info(heads_file([[0.5]]))
 
 
 # -- drawings of heads --------------------------------------------------------------------------
@@ -397,8 +401,8 @@ def test_panel_of_one_score():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_scatter_has_no_overlaps(shape):
-    info = heads_figures.hit_rate_against_border_auc_info(realistic(*shape))
-    figure = heads_figures.hit_rate_against_border_auc(info)
+    info = heads_figures.hit_rate_against_bias_info(realistic(*shape))
+    figure = heads_figures.hit_rate_against_bias(info)
     check_texts(figure)
     assert len(figure.axes[0].collections[0].get_offsets()) == len(info.heads)
     named = {text.get_text() for text in figure.axes[0].texts}
@@ -407,25 +411,23 @@ def test_scatter_has_no_overlaps(shape):
 
 
 def test_scatter_of_heads_that_all_lie_on_one_spot():
-    heads = heads_file(np.full((4, 8), 0.5), {"border_auc": np.full((4, 8), 0.5)})
-    info = heads_figures.hit_rate_against_border_auc_info(heads)
-    assert info.title == "tiny: hit rate and border AUC of 32 heads"
-    check_texts(heads_figures.hit_rate_against_border_auc(info))
+    heads = heads_file(np.full((4, 8), 0.5), {"time_bias_ms": np.full((4, 8), -40)})
+    info = heads_figures.hit_rate_against_bias_info(heads)
+    assert info.title.startswith("tiny: none of the best 8 heads looks 100 ms")
+    check_texts(heads_figures.hit_rate_against_bias(info))
 
 
 def test_scatter_without_any_defined_head():
-    heads = heads_file([[0.5, 0.4]], {"border_auc": [[np.nan, np.nan]]})
-    info = heads_figures.hit_rate_against_border_auc_info(heads)
-    check_texts(heads_figures.hit_rate_against_border_auc(info))
+    heads = heads_file([[0.5, 0.4]], {"time_bias_ms": [[np.nan, np.nan]]})
+    info = heads_figures.hit_rate_against_bias_info(heads)
+    check_texts(heads_figures.hit_rate_against_bias(info))
 
 
 def test_long_names_are_wrapped_and_cut():
     heads = realistic(4, 8, model="models/" + "a-very-long-fine-tune-name-" * 9)
     check_texts(heads_figures.score_heatmap(heads_figures.score_heatmap_info(heads, "rho")))
     check_texts(
-        heads_figures.hit_rate_against_border_auc(
-            heads_figures.hit_rate_against_border_auc_info(heads)
-        )
+        heads_figures.hit_rate_against_bias(heads_figures.hit_rate_against_bias_info(heads))
     )
 
 

@@ -264,7 +264,8 @@ def test_it_says_what_the_policy_needs():
 
 def test_every_field_of_the_policy_is_one_of_the_file(tmp_path):
     values = {"border_s": 0.7, "border_fraction": 0.3, "rewind_fraction": 0.3, "min_audio_s": 1.5,
-              "sink_s": 0.2, "opening_s": 1.0, "doubt_s": 2.0, "pause_s": 0.5}  # fmt: skip
+              "sink_s": 0.2, "opening_s": 1.0, "doubt_s": 2.0, "pause_s": 0.5,
+              "unsure_s": 0.4, "unseen_nats": 0.3, "no_speech_probability": 0.5}  # fmt: skip
     usual = DecoderConfig(**LEAST).policy
     assert set(values) == {field.name for field in fields(Policy)}
     for name, value in values.items():
@@ -394,6 +395,9 @@ configs = st.builds(
     opening_s=seconds,
     doubt_s=seconds,
     pause_s=seconds,
+    unsure_s=seconds,
+    unseen_nats=seconds,
+    no_speech_probability=fractions,
     max_audio_s=st.floats(20, 100),
     step_s=seconds,
     max_context_tokens=st.integers(0, 10**6),

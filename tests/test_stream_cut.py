@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignheads.runtime.stream.cut import quietest_cut
+from alignheads.runtime.stream.cut import quietest_cut, speech_s
 
 RATE = 16_000
 
@@ -66,3 +66,31 @@ def test_a_cut_is_a_whole_10_ms_of_the_buffer_from_least_to_most(gaps, least_s, 
         assert abs(at_s * 100 - round(at_s * 100)) < 1e-6
         assert least_s - 0.006 <= at_s <= min(least_s + more_s + 0.006, seconds)
         assert at_s >= gaps[index][0] - 0.006
+
+
+# Speech that was not heard
+
+
+def test_speech_is_what_is_loud_and_not_level():
+    talking = [(i + 0.6, i + 1.0) for i in range(10)]
+    assert speech_s(speech(*talking), 4.0) == pytest.approx(6 * 0.7, abs=0.15)
+    assert speech_s(speech(*talking), 9.9) == 0
+    assert speech_s(speech((4, 10)), 4.2) == 0
+    quiet = speech(*talking)
+    quiet[4 * RATE :] *= 0.1
+    assert speech_s(quiet, 4.1) == 0
+
+
+@pytest.mark.parametrize("level", [1.0, 0.3, 3.0])
+def test_noise_and_tones_are_level(level):
+    before = speech(*[(i + 0.6, i + 1.0) for i in range(4)], seconds=4)
+    tone = np.sin(2 * np.pi * 440 * np.arange(6 * RATE) / RATE).astype(np.float32)
+    for after in (tone, speech(seconds=6)):
+        assert speech_s(np.concatenate([before, level * after]), 4.05) == 0
+
+
+def test_nothing_before_or_after_is_no_speech():
+    assert speech_s(speech(), 0.0) == 0
+    assert speech_s(speech(), 10.0) == 0
+    assert speech_s(speech(), 11.0) == 0
+    assert speech_s(np.zeros(0, np.float32), 0.0) == 0

@@ -16,7 +16,7 @@ import pytest
 import soxr
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
-from alignheads.runtime.models.protocol import text_of
+from alignheads.runtime.models.protocol import Hypothesis, text_of
 from alignheads.runtime.models.qwen3 import source as qwen3_source
 from alignheads.runtime.models.qwen3.source import Qwen3Source
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
@@ -62,6 +62,36 @@ def said(words):
 
 def times(words):
     return [(word.text, word.start_s, word.end_s) for word in words]
+
+
+class StopsListening:
+    """A source that says two words of an opening, nothing after it, and six words without it.
+
+    `likely` is the probability of the six.
+    """
+
+    def __init__(self, model, likely=0.9):
+        self.opening = model.encode_text("he said")
+        self.rest = model.encode_text(" one two three four five six")
+        self.likely, self.contexts, self.dropped = likely, [], 0
+
+    def reset(self):
+        self.contexts, self.dropped = [], 0
+
+    def drop(self, samples):
+        self.dropped += samples
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        self.contexts.append(context)
+        said = self.rest if self.dropped else self.opening
+        left = said[len(committed_ids) :]
+        last = (len(samples) - lead) / 16_000 * 13 - 1
+        frames = np.minimum(12 + 6 * np.arange(len(left) + 1), last).astype(int)
+        likely = self.likely if self.dropped else 0.9
+        return Hypothesis(
+            tuple(left), "English", frames.astype(float), frames[:, None],
+            np.full(len(frames), likely), int(last) + 1, True,
+        )  # fmt: skip
 
 
 # Bad input
@@ -605,3 +635,35 @@ def test_a_border_wider_than_what_is_left_of_the_buffer_loses_no_word(tiny, conf
     whole = fed(StreamDecoder(tiny, config.changed(max_audio_s=30.0)), samples)
     errors = jiwer.process_words(" ".join(w.text for w in whole), " ".join(w.text for w in words))
     assert errors.deletions == 0
+
+
+# An opening that nobody said
+
+
+def test_a_model_that_stops_listening_is_asked_anew(tiny, config, clips):
+    steps = []
+    source = StopsListening(tiny)
+    stream = StreamDecoder(tiny, config, language="English", source=source, on_step=steps.append)
+    words = fed(stream, np.tile(clips[0], 3))
+    assert said(words) == "he said one two three four five six"
+    assert len(steps) > len({step.audio_s for step in steps})
+    assert not any(source.contexts)  # the opening is no context either
+    starts = [word.start_s for word in words]
+    assert starts == sorted(starts)
+
+
+def test_it_is_asked_anew_at_the_end_too(tiny, config, clips):
+    source, config = StopsListening(tiny), config.changed(step_s=9.5)
+    stream = StreamDecoder(tiny, config, language="English", source=source)
+    assert stream.feed(np.tile(clips[0], 3)) == []
+    assert said(stream.finish()) == "he said one two three four five six"
+
+
+@pytest.mark.parametrize("after", ["silence", "noise", "unlikely"])
+def test_silence_noise_and_what_is_unlikely_begin_nothing_anew(tiny, config, clips, after):
+    source = StopsListening(tiny, likely=0.3 if after == "unlikely" else 0.9)
+    stream = StreamDecoder(tiny, config, language="English", source=source)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(96_000)
+    rest = {"silence": np.zeros(96_000), "noise": noise, "unlikely": np.tile(clips[0], 2)}[after]
+    words = fed(stream, np.r_[clips[0][:20_000], rest[:96_000]].astype(np.float32))
+    assert said(words) == "he said"

@@ -50,7 +50,7 @@ class Replay:
 
         Args:
             model: decodes what is not in the store.
-            heads: all that a stream may use, best first: it uses the first of them.
+            heads: all that a stream may use, best first.
             store: see there.
             with_means: keep what the aggregate "mean" needs, too.
         """
@@ -79,29 +79,33 @@ class _ReplayedModel:
     def open_source(
         self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
     ) -> HypothesisSource:
-        """See `AlignmentModel`; `heads` are the first of the ranked ones."""
-        if list(heads) != self._replay.heads[: len(heads)]:
+        """See `AlignmentModel`; `heads` are some of the ranked ones, for "mean" the first."""
+        known = self._replay.heads
+        if unknown := set(heads) - set(known):
+            raise ValueError(f"{sorted(unknown)} are not among the ranked heads")
+        columns = [known.index(head) for head in heads]
+        if aggregate == "mean" and columns != list(range(len(columns))):
             raise ValueError(f"{list(heads)} are not the first of the ranked heads")
-        return ReplaySource(self._replay, self._key, len(heads), aggregate)
+        return ReplaySource(self._replay, self._key, columns, aggregate)
 
 
 class ReplaySource:
     """Answers a stream from a store, and asks the live model for what is not in it."""
 
     def __init__(
-        self, replay: Replay, recording: str, head_count: int, aggregate: Aggregate
+        self, replay: Replay, recording: str, columns: Sequence[int], aggregate: Aggregate
     ) -> None:
         """A source for one stream.
 
         Args:
             replay: what it is of.
             recording: identifies the samples.
-            head_count: how many heads the stream uses, best first.
+            columns: which of the replay's heads the stream uses.
             aggregate: how they give one frame.
         """
         self._replay = replay
         self._recording = recording
-        self._head_count = head_count
+        self._columns = list(columns)
         self._needs_mean = aggregate == "mean"
         self.reset()
 
@@ -185,13 +189,14 @@ class ReplaySource:
             probabilities=said.probabilities.astype(np.float32),
             audio_frames=said.audio_frames,
             ended=said.ended,
+            no_speech=said.no_speech,
             seconds=seconds,
         )
 
     def _answer(self, record: Decoded, done: int) -> Hypothesis:
-        head_frames = record.frames[done:, : self._head_count].astype(int)
+        head_frames = record.frames[done:, self._columns].astype(int)
         if self._needs_mean and record.mean_frames is not None:
-            frames = record.mean_frames[done:, self._head_count - 1].astype(float)
+            frames = record.mean_frames[done:, len(self._columns) - 1].astype(float)
         else:
             frames = np.median(head_frames, axis=1) if len(head_frames) else np.zeros(0)
         return Hypothesis(
@@ -202,6 +207,7 @@ class ReplaySource:
             probabilities=record.probabilities[done:],
             audio_frames=record.audio_frames,
             ended=record.ended,
+            no_speech=0.0 if done else record.no_speech,
         )
 
 

@@ -25,15 +25,17 @@ from ...errors import InputError
 _log = logging.getLogger(__name__)
 
 _SCHEMA = """
-create table if not exists decoded (
+create table if not exists continuation (
     state text not null, prefix blob not null, ids blob not null, language text,
     heads integer not null, frames blob not null, mean_frames blob, probabilities blob not null,
     audio_frames integer not null,
-    ended integer not null, seconds real not null, primary key (state, prefix)
+    ended integer not null, no_speech real not null, seconds real not null,
+    primary key (state, prefix)
 ) without rowid
 """
 _COLUMNS = (
-    "prefix, ids, language, heads, frames, mean_frames, probabilities, audio_frames, ended, seconds"
+    "prefix, ids, language, heads, frames, mean_frames, probabilities, audio_frames, ended, "
+    "no_speech, seconds"
 )
 _BUSY_S = 30.0  # how long another process may hold the file
 _RETRY_S = 0.01
@@ -54,6 +56,7 @@ class Decoded:
         probabilities: [rows] float32, the model's, of each token.
         audio_frames: in the buffer.
         ended: the end token came; else it was cut by the budget or for repeating itself.
+        no_speech: see `Hypothesis`.
         seconds: what decoding it took.
     """
 
@@ -65,6 +68,7 @@ class Decoded:
     probabilities: np.ndarray
     audio_frames: int
     ended: bool
+    no_speech: float
     seconds: float
 
     def tail(self, committed: tuple[int, ...]) -> int | None:
@@ -123,7 +127,7 @@ class DecodeStore:
         """How many records there are, those of other processes included."""
         if self._file is None:
             return sum(map(len, self._known.values()))
-        return self._file.execute("select count(*) from decoded").fetchone()[0]
+        return self._file.execute("select count(*) from continuation").fetchone()[0]
 
     def close(self) -> None:
         """Close the file."""
@@ -167,13 +171,13 @@ class DecodeStore:
             state, _packed(record.prefix), _packed(record.ids), record.language,
             record.frames.shape[1], _packed(record.frames), mean,
             np.ascontiguousarray(record.probabilities, np.float32).tobytes(),
-            record.audio_frames, record.ended, record.seconds,
+            record.audio_frames, record.ended, record.no_speech, record.seconds,
         )  # fmt: skip
         try:
             with self._file:
                 self._file.execute(
-                    f"insert or replace into decoded (state, {_COLUMNS}) "
-                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f"insert or replace into continuation (state, {_COLUMNS}) "
+                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
         except sqlite3.Error as error:
@@ -184,9 +188,10 @@ class DecodeStore:
 
     def _read(self, state: str) -> Iterator[Decoded]:
         assert self._file is not None
-        query = f"select {_COLUMNS} from decoded where state = ?"
+        query = f"select {_COLUMNS} from continuation where state = ?"
         for (
-            prefix, ids, language, heads, frames, mean, probabilities, audio_frames, ended, seconds
+            prefix, ids, language, heads, frames, mean, probabilities, audio_frames, ended,
+            no_speech, seconds,
         ) in self._file.execute(query, (state,)):  # fmt: skip
             yield Decoded(
                 prefix=tuple(np.frombuffer(prefix, np.int32).tolist()),
@@ -199,6 +204,7 @@ class DecodeStore:
                 probabilities=np.frombuffer(probabilities, np.float32),
                 audio_frames=audio_frames,
                 ended=bool(ended),
+                no_speech=no_speech,
                 seconds=seconds,
             )
 

@@ -23,18 +23,26 @@ RANGES = {
     "border_fraction": Range(low=0.02, high=0.5, step=0.01),
     "border_s": Range(low=0.05, high=2.0, step=0.05),
     "rewind_fraction": Range(low=0.02, high=0.5, step=0.01),
+    "unsure_s": Range(low=0.0, high=1.0, step=0.1),
     "step_s": Range(choices=[0.5, 1.0, 2.0]),
     "aggregate": Range(choices=["median", "mean"]),
 }
 Tunable = Literal["step_s", "aggregate"]
 TUNABLE: tuple[str, ...] = get_args(Tunable)
 PUBLISHED = {
-    "published, border .15": {"border_fraction": 0.15, "rewind_fraction": 0.12, "head_count": 20},
-    "published, border .25": {"border_fraction": 0.25, "rewind_fraction": 0.12, "head_count": 20},
-    "SimulStreaming, border .5 s": {"border_s": 0.5, "rewind_fraction": 0.5, "head_count": 20},
-}
+    "published, border .15": {
+        "border_fraction": 0.15, "rewind_fraction": 0.12, "unsure_s": 0.0, "head_count": 20,
+    },
+    "published, border .25": {
+        "border_fraction": 0.25, "rewind_fraction": 0.12, "unsure_s": 0.0, "head_count": 20,
+    },
+    "SimulStreaming, border .5 s": {
+        "border_s": 0.5, "rewind_fraction": 0.5, "unsure_s": 0.0, "head_count": 20,
+    },
+}  # fmt: skip
 """The settings published for this policy, to be beaten: by WhisperLiveKit for Qwen3-ASR, and by
-SimulStreaming for Whisper, which has 25 frames, every listed head, and next to no rewind."""
+SimulStreaming for Whisper, which has 25 frames, every listed head, and next to no rewind. Neither
+asks how sure the model is."""
 DEFAULT_BORDER: Border = "seconds"
 
 _NOT_SETTINGS = ("schema_version", "model", "heads", "calibration")
@@ -64,7 +72,7 @@ class Space:
     def ranges(self) -> dict[str, Range]:
         """By parameter, in the order in which they are drawn."""
         heads = Range(low=1, high=self.max_heads, log=True)
-        names = (BORDERS[self.border], "rewind_fraction", *self.tuned)
+        names = (BORDERS[self.border], "rewind_fraction", "unsure_s", *self.tuned)
         found = {name: RANGES[name] for name in names}
         return {BORDERS[self.border]: found.pop(BORDERS[self.border]), "head_count": heads, **found}
 

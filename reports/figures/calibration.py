@@ -115,7 +115,10 @@ def _settings(trial: TrialInfo | None) -> str:
     """The parameters of the trial chosen, to begin the subtitle with."""
     if trial is None:
         return ""
-    names = {"border_fraction": "border", "border_s": "border", "rewind_fraction": "rewind"}
+    names = {
+        "border_fraction": "border", "border_s": "border", "rewind_fraction": "rewind",
+        "unsure_s": "unsure",
+    }  # fmt: skip
     parts = []
     for key, value in trial.params.items():
         if key == "head_count":

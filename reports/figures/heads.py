@@ -1,4 +1,4 @@
-"""Pictures of a heads file: score heatmaps, and hit rate against border AUC.
+"""Pictures of a heads file: score heatmaps, and hit rate against time bias.
 
 Each `*_info` function takes the file and returns plain data with the words of the headline;
 the function of the same name without `_info` draws that data. Heads are (layer, head) pairs
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from ...heads.rank_correlation import spearman
 from .placing import label_points
 from .style import INK, MUTED, ON_LIGHT, VERMILLION, new_figure, sequential
 from .words import (
@@ -42,7 +41,8 @@ _VALUES_IN_CELLS = 64
 _TEXT_IN = 0.2
 """The side of a cell from which text fits."""
 _LABELLED = 6
-_AGREEMENT = ((0.8, "agree"), (0.4, "partly agree"), (-1.1, "disagree"))
+AHEAD_MS = 100
+"""A head that is so early on average looks at the audio before a word."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class ScoreHeatmaps:
 
 @dataclass(frozen=True)
 class HeadScatter:
-    """Two scores of every head that has both; all of length n, the best heads of the file first.
+    """Hit rate and time bias of every head that has both; of length n, the file's best first.
 
     `top` is how many of the first belong to the top.
     """
 
     heads: tuple[Head, ...]
     hit_rate: np.ndarray
-    border_auc: np.ndarray
+    bias_ms: np.ndarray
     top: int
     num_layers: int
     title: str
@@ -121,30 +121,31 @@ def score_heatmaps_info(heads: HeadsFile, top: int | None = None) -> ScoreHeatma
     return ScoreHeatmaps(panels, title, " · ".join(subtitle))
 
 
-def hit_rate_against_border_auc_info(heads: HeadsFile, top: int | None = None) -> HeadScatter:
-    """Both scores of every head, and their rank correlation in the title.
+def hit_rate_against_bias_info(heads: HeadsFile, top: int | None = None) -> HeadScatter:
+    """Both of every head, and in the title how many of the best look too early.
 
     Raises:
-        InputError: the file has no border AUC.
+        InputError: the file has no time bias.
     """
-    if "border_auc" not in scores_present(heads):
+    if "time_bias_ms" not in heads.metrics:
         raise InputError(
-            f"the heads file of {heads.model} has no border AUC; "
+            f"the heads file of {heads.model} has no time bias; "
             "discover the heads again with this version"
         )
-    hits, aucs = (np.array(heads.matrix(key), dtype=float) for key in ("hit_rate", "border_auc"))
+    hits, bias = (np.array(heads.matrix(key), dtype=float) for key in ("hit_rate", "time_bias_ms"))
     best = top_heads(heads, top)
-    defined = np.isfinite(hits) & np.isfinite(aucs)
+    defined = np.isfinite(hits) & np.isfinite(bias)
     rest = [(layer, head) for layer, head in np.ndindex(hits.shape) if (layer, head) not in best]
     shown = [head for head in (*best, *rest) if defined[head]]
-    x, y = (np.array([values[head] for head in shown]) for values in (hits, aucs))
-    title = f"{model_name(heads.model)}: hit rate and border AUC "
-    rho = float(spearman(x, y))
-    if np.isnan(rho):
-        title += f"of {counted(len(shown), 'head')}"
+    x, y = (np.array([values[head] for head in shown]) for values in (hits, bias))
+    known = sum(bool(defined[head]) for head in best)
+    early = int((y[:known] <= -AHEAD_MS).sum())
+    title = f"{model_name(heads.model)}: "
+    if known:
+        title += f"{early or 'none'} of the best {counted(known, 'head')} "
+        title += f"{'looks' if early < 2 else 'look'} {AHEAD_MS} ms or more too early"
     else:
-        title += next(words for least, words in _AGREEMENT if rho >= least)
-        title += f" (rank correlation {rho:.2f})".replace("-0.", "−0.").replace("-1", "−1")
+        title += f"hit rate and time bias of {counted(len(shown), 'head')}"
     subtitle = [described(heads), f"ringed: {the_best(heads, len(best))}"]
     if best:
         subtitle.append("L1 H2: layer 1, head 2")
@@ -154,7 +155,7 @@ def hit_rate_against_border_auc_info(heads: HeadsFile, top: int | None = None) -
         tuple(shown),
         x,
         y,
-        sum(bool(defined[head]) for head in best),
+        known,
         heads.num_layers,
         title,
         " · ".join(subtitle),
@@ -215,17 +216,19 @@ def score_heatmaps(info: ScoreHeatmaps) -> Figure:
     return figure
 
 
-def hit_rate_against_border_auc(info: HeadScatter) -> Figure:
+def hit_rate_against_bias(info: HeadScatter) -> Figure:
     """A point for each head, coloured by layer; the top heads ringed, the first ones named."""
     with new_figure(7.2, 4.6, info.title, info.subtitle) as figure:
         axes = figure.add_subplot()
         axes.grid()
-        axes.set(xlabel="hit rate (share of tokens)", ylabel="border AUC (area; 0.5 is chance)")
-        axes.axhline(0.5, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set(
+            xlabel="hit rate (share of tokens)", ylabel="time bias (ms; below 0: before the word)"
+        )
+        axes.axhline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         is_top = np.arange(len(info.heads)) < info.top
         points = axes.scatter(
             info.hit_rate,
-            info.border_auc,
+            info.bias_ms,
             c=[layer for layer, _ in info.heads],
             vmin=0,
             vmax=max(info.num_layers - 1, 1),
@@ -240,7 +243,7 @@ def hit_rate_against_border_auc(info: HeadScatter) -> Figure:
         bar = figure.colorbar(points, ax=axes, pad=0.02, aspect=30, label="layer")
         bar.ax.yaxis.get_major_locator().set_params(integer=True)  # type: ignore[attr-defined]
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-        places = list(zip(info.hit_rate, info.border_auc, strict=True))
+        places = list(zip(info.hit_rate, info.bias_ms, strict=True))
         named = min(info.top, _LABELLED)
         names = [f"L{layer} H{head}" for layer, head in info.heads[:named]]
         label_points(axes, places[:named], names, places[named:], size_pt=7.5)

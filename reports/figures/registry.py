@@ -67,11 +67,11 @@ def heads_figures(file: HeadsFile) -> list[Drawing]:
     alt = f"Heatmap of the hit rate of {layers} layers by {per_layer} heads, the best outlined"
     alt += ", the published ones dotted." if heatmap.published else "."
     found = [Drawing("heads_hit_rate", heatmap, heads.score_heatmap, alt)]
-    if "border_auc" in scores_present(file):
-        scatter = heads.hit_rate_against_border_auc_info(file)
-        alt = f"Scatter plot of hit rate and border AUC of {len(scatter.heads)} heads."
-        draw = heads.hit_rate_against_border_auc
-        found.append(Drawing("heads_hit_rate_against_border_auc", scatter, draw, alt))
+    if "time_bias_ms" in file.metrics:
+        scatter = heads.hit_rate_against_bias_info(file)
+        alt = f"Scatter plot of hit rate and time bias of {len(scatter.heads)} heads."
+        draw = heads.hit_rate_against_bias
+        found.append(Drawing("heads_hit_rate_against_bias", scatter, draw, alt))
     if len(scores_present(file)) > 1:
         panels = heads.score_heatmaps_info(file)
         alt = f"Heatmaps of {len(panels.panels)} scores of every head."

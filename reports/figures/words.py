@@ -31,6 +31,7 @@ class Metric(NamedTuple):
 
 METRICS = {
     "hit_rate": Metric("hit rate", "share of tokens", False, (0, 1)),
+    "commit_accuracy": Metric("commit accuracy", "0.5 is chance", False, (0.5, 1)),
     "border_auc": Metric("border AUC", "0.5 is chance", False, (0.5, 1)),
     "monotonicity": Metric("monotonicity", "share of steps", False, (0, 1)),
     "rho": Metric("Spearman's rho", "attended and gold frame", False, (0, 1)),
@@ -40,7 +41,7 @@ METRICS = {
     "entropy_nats": Metric("entropy of the attention", "nats", True, (0, None)),
     "sink_share": Metric("sink share", "share of tokens", True, (0, 1)),
 }
-"""Every score that a heads file can carry, in the order of presentation."""
+"""Every score by which a head is better or worse than another, in the order of presentation."""
 
 
 def model_name(model: str) -> str:
@@ -64,10 +65,13 @@ def scores_present(heads: HeadsFile) -> list[str]:
 def top_heads(heads: HeadsFile, top: int | None) -> tuple[Head, ...]:
     """The best `top` heads of the file; by default 20, or a quarter of all where that is less.
 
-    Of heads that were never measured, by default all that are listed.
+    Where others published heads for the model, by default as many; of heads that were never
+    measured, all that are listed.
     """
     quarter = -(-heads.num_layers * heads.num_heads // 4)
     usual = min(_TOP, quarter) if heads.is_measured else len(heads.compact)
+    if top is None and heads.is_measured:
+        usual = len(published_heads(heads)) or usual
     return tuple(heads.compact[: usual if top is None else top])
 
 

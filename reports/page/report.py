@@ -31,7 +31,7 @@ from . import parts as page_parts
 _log = logging.getLogger(__name__)
 
 _TEMPLATE = Path(__file__).with_name("template")
-_HEADS_ON_PAGE = ("heads_hit_rate", "heads_hit_rate_against_border_auc", "heads_scores")
+_HEADS_ON_PAGE = ("heads_hit_rate", "heads_hit_rate_against_bias", "heads_scores")
 
 
 def render_report(

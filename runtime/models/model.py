@@ -132,7 +132,14 @@ class SpeechModel(ABC):
         """See `AlignmentModel`."""
 
     @abstractmethod
-    def prefill(self, samples: np.ndarray, language: str | None = None, context: str = "") -> Any:
+    def prefill(
+        self,
+        samples: np.ndarray,
+        language: str | None = None,
+        context: str = "",
+        *,
+        as_stream: bool = False,
+    ) -> Any:
         """See `AlignmentModel`."""
 
     @abstractmethod

@@ -95,6 +95,8 @@ class Hypothesis:
         probabilities: [rows], the model's probability of the token.
         audio_frames: frames in the buffer.
         ended: whether the model ended the text; else the token budget or a loop did.
+        no_speech: the model's probability that nothing is said in the buffer, where it gives one
+            and nothing of the buffer is committed; else 0.
         weights: [rows, heads, audio_frames] float32, each head's attention over the audio,
             normalised to 1; None unless the aggregate is "mean".
     """
@@ -106,6 +108,7 @@ class Hypothesis:
     probabilities: np.ndarray
     audio_frames: int
     ended: bool
+    no_speech: float = 0.0
     weights: np.ndarray | None = None
 
     @classmethod
@@ -222,7 +225,12 @@ class AlignmentModel(Protocol):
         ...
 
     def prefill(
-        self, samples: np.ndarray, language: str | None = None, context: str = ""
+        self,
+        samples: np.ndarray,
+        language: str | None = None,
+        context: str = "",
+        *,
+        as_stream: bool = False,
     ) -> Prefix:
         """Read `samples` [n] and the prompt around them.
 
@@ -230,6 +238,8 @@ class AlignmentModel(Protocol):
             samples: [n] float.
             language: given, or None to have it detected.
             context: text that was said before.
+            as_stream: as a stream reads its buffer, where a family reads it in another way than
+                a whole recording.
 
         Raises:
             InputError: samples that the model cannot take, or a language that it lacks.

@@ -18,8 +18,13 @@ import numpy as np
 from ...errors import InputError
 from .words import TokenWord
 
-Reason = Literal["border", "rewind", "sink", "end", "final", "too short"]
+Reason = Literal["border", "unsure", "rewind", "sink", "end", "final", "too short", "no speech"]
 
+_NOT_NEGATIVE = (
+    "min_audio_s", "sink_s", "opening_s", "doubt_s", "pause_s", "unsure_s", "unseen_nats",
+)  # fmt: skip
+_MOST_NATS = 3.0  # of surprise: what is less probable than 5 % is not held any longer
+_LEAST_LOG_PROBABILITY = -1.0  # of a text where there may be no speech: Whisper's own threshold
 _LEAST_FRAMES = 2.0  # of a border or a rewind given as a fraction, as the published decoder has it
 
 
@@ -42,6 +47,12 @@ class Policy:
             be spoken in the sink. They count as if they were spoken at its end.
         doubt_s: a rewind or a sink holds a stream back until this much audio, on top of the
             border, has come since the last committed word.
+        unsure_s: how much wider the border is for each nat of a word's surprisal, -ln of the
+            probability of its least probable token, up to 3 nats: what is said next often changes
+            a word that the model is not sure of.
+        unseen_nats: so much more surprising is a word that the step before did not have there.
+        no_speech_probability: while the model thinks it more probable than this that nothing is
+            said in the buffer, what it says all the same waits.
         pause_s: an end token inside the border is believed once the silence after the last word
             is longer than the border by half of the border, or by this if that is less.
 
@@ -56,7 +67,10 @@ class Policy:
     sink_s: float = 0.6
     opening_s: float = 3.0
     doubt_s: float = 4.0
+    no_speech_probability: float = 0.6
     pause_s: float = 1.0
+    unsure_s: float = 0.0
+    unseen_nats: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.border_fraction is None) == (self.border_s is None):
@@ -68,7 +82,11 @@ class Policy:
                 raise InputError(f"{name} is {value}, expected more than 0 and less than 1")
         if self.border_s is not None and not 0 < self.border_s < math.inf:
             raise InputError(f"border_s is {self.border_s}, expected more than 0 seconds")
-        for name in ("min_audio_s", "sink_s", "opening_s", "doubt_s", "pause_s"):
+        if not 0 <= self.no_speech_probability <= 1:
+            raise InputError(
+                f"no_speech_probability is {self.no_speech_probability}, expected 0 to 1"
+            )
+        for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
 
@@ -91,9 +109,10 @@ class Decision:
 
     Attributes:
         keep: tokens, from the first on.
-        reason: why not more. "border": the next token is too near the end of the audio;
-            "rewind": it jumped back; "sink": it attends to the sink; "too short": too little
-            audio; "end": there are no more; "final": no more audio comes, all are kept.
+        reason: why not more. "border": the next token is too near the end of the audio; "unsure":
+            it is so for a word that the model is not sure of; "rewind": it jumped back; "sink": it
+            attends to the sink; "too short": too little audio; "no speech": the model thinks that
+            nothing is said; "end": there are no more; "final": no more audio comes, all are kept.
         frames: the aggregated frame of each row that came in.
         complete: the text ends with the last token: its last word is not the start of a longer
             one.
@@ -122,6 +141,9 @@ def decide(
     *,
     last_frame: float | None = None,
     starts: Sequence[bool] | np.ndarray | None = None,
+    probabilities: Sequence[float] | np.ndarray | None = None,
+    is_unseen: Sequence[bool] | np.ndarray | None = None,
+    no_speech: float = 0.0,
     has_end: bool = False,
     leaving_frames: int = 0,
     is_final: bool = False,
@@ -130,7 +152,8 @@ def decide(
 
     Tokens are taken from the first on, until one must wait:
 
-    - border (AlignAtt): a token whose frame is within the border of the end of the audio.
+    - border (AlignAtt): a token whose frame is within the border of the end of the audio. For a
+      word that the model is not sure of the border is wider.
     - rewind (the published decoder): a token whose frame is behind that of the word before it
       by more than the threshold. The model may have started over.
     - sink: a token that attends to the buffer's first frames may be spoken anywhere; at a
@@ -148,6 +171,9 @@ def decide(
       border holds, until it has moved on with the audio.
     - What was spoken in audio that is about to leave the buffer will not be heard again: no border
       holds it.
+    - A model that is asked about silence or noise often says what people say when they begin or
+      end. So nothing is committed while the model thinks that nothing is said; at the end, only
+      what it is sure of all the same, as Whisper's own transcription has it.
     - The end token, too, is predicted from audio. Outside of the border it completes the text;
       inside, a pause after the last word does.
 
@@ -160,6 +186,9 @@ def decide(
         last_frame: the frame to compare the first token to, from `Decision.reference_after`,
             shifted with the buffer (it may be negative); None: nothing was committed.
         starts: [tokens], whether a token starts a word (see `word_starts`); None: all do.
+        probabilities: [rows], the model's, of each token; None: it is sure of all.
+        is_unseen: [tokens], whether the step before did not have a token's word there; None: none.
+        no_speech: the model's probability that nothing is said in the buffer.
         has_end: the last row is the end token's. It is no token to commit.
         leaving_frames: the buffer's first frames, which go before the next decision.
         is_final: no more audio comes.
@@ -176,8 +205,17 @@ def decide(
     begins = [True] * tokens if starts is None else [bool(start) for start in starts]
     if len(begins) != tokens:
         raise ValueError(f"starts of {len(begins)} tokens were given for {tokens} tokens")
+    if is_unseen is not None and len(is_unseen) != tokens:
+        raise ValueError(f"is_unseen of {len(is_unseen)} tokens was given for {tokens} tokens")
+    begins = [*begins, True][: len(values)]
     evidence = _Evidence(
-        values, [*begins, True][: len(values)], audio_frames, policy, frames_per_s, leaving_frames
+        values,
+        begins,
+        _surprisals(begins, probabilities, is_unseen, policy.unseen_nats),
+        audio_frames,
+        policy,
+        frames_per_s,
+        leaving_frames,
     )
 
     references: list[float | None] = []
@@ -185,6 +223,8 @@ def decide(
     is_short = audio_frames < int(policy.min_audio_s * frames_per_s)
     if last_frame is None and is_short and not is_final:
         return Decision(0, "too short", values, False, ())
+    if no_speech > policy.no_speech_probability and not (is_final and is_likely(probabilities)):
+        return Decision(0, "no speech", values, False, ())
     for row in range(tokens):
         fault = None if is_final else evidence.fault(row, reference)
         if fault is not None:
@@ -200,10 +240,15 @@ def decide(
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What rows of frames say; `begins` tells which start a word (the end token's does)."""
+    """What rows of frames say.
+
+    `begins` tells which start a word (the end token's does), `nats` how surprising the
+    word of each row is.
+    """
 
     values: tuple[float, ...]
     begins: list[bool]
+    nats: list[float]
     audio_frames: int
     policy: Policy
     frames_per_s: float
@@ -226,19 +271,18 @@ class _Evidence:
         """The token of `row` was spoken before the border, if its row can be believed."""
         if self.sink_frames <= self.values[row] < self.leaving_frames:
             return True
-        # A token that attends to the sink may be spoken anywhere up to the sink's end.
-        return self._past_border(max(self.values[row], self.sink_frames - 1))
+        return self._past_border(self._place(row), self.policy.unsure_s * self.nats[row])
 
     def fault(
         self, row: int, reference: float | None
-    ) -> Literal["border", "rewind", "sink"] | None:
+    ) -> Literal["border", "unsure", "rewind", "sink"] | None:
         """Why the token of `row` must wait, or None."""
         credible = self.credible(row, reference)
         if credible:
             if self.outside(row):
                 return None
             if self.begins[row]:
-                return "border"
+                return self._too_near(row)
         elif not self.begins[row]:
             return None
         if self._next_word_heard(row, reference) or (
@@ -246,8 +290,12 @@ class _Evidence:
         ):
             return None
         if credible:
-            return "border"
+            return self._too_near(row)
         return "sink" if self._is_sink(row) else "rewind"
+
+    def _too_near(self, row: int) -> Literal["border", "unsure"]:
+        """Whether a word that waits would, if the model were sure of it."""
+        return "unsure" if self._past_border(self._place(row)) else "border"
 
     def reference_after(self, row: int, reference: float | None) -> float | None:
         """What the token after that of `row`, which was kept, is compared to."""
@@ -281,11 +329,36 @@ class _Evidence:
         margin = self.policy.border_frames(self.audio_frames, self.frames_per_s)
         return self.audio_frames - frame > margin + more_s * self.frames_per_s
 
+    def _place(self, row: int) -> float:
+        """A token that attends to the sink may be spoken anywhere up to the sink's end."""
+        return max(self.values[row], self.sink_frames - 1)
+
     def _is_sink(self, row: int) -> bool:
         return self.values[row] < self.sink_frames
 
     def _or_start(self, reference: float | None) -> float:
         return self.sink_frames if reference is None else reference
+
+
+def _surprisals(
+    begins: Sequence[bool],
+    probabilities: Sequence[float] | np.ndarray | None,
+    is_unseen: Sequence[bool] | np.ndarray | None,
+    unseen_nats: float,
+) -> list[float]:
+    """For each row, how surprising its word is, in nats: as its most surprising token."""
+    rows = len(begins)
+    nats = np.zeros(rows)
+    if probabilities is not None:
+        if len(probabilities) != rows or not np.isfinite(probabilities).all():
+            raise ValueError(f"{list(probabilities)} are no probabilities of {rows} rows")
+        nats -= np.log(np.clip(probabilities, math.exp(-_MOST_NATS), 1))
+    if is_unseen is not None:
+        nats[: len(is_unseen)] += unseen_nats * np.asarray(is_unseen, float)
+    word_of = np.cumsum(begins, dtype=int)
+    most = np.zeros(rows + 1)
+    np.maximum.at(most, word_of, np.minimum(nats, _MOST_NATS))
+    return most[word_of].tolist()
 
 
 def _checked(frames: np.ndarray | Sequence[float], audio_frames: int) -> tuple[float, ...]:
@@ -297,6 +370,13 @@ def _checked(frames: np.ndarray | Sequence[float], audio_frames: int) -> tuple[f
     if outside.size:
         raise ValueError(f"frame {outside[0]} is not in a buffer of {audio_frames} frames")
     return tuple(array.tolist())
+
+
+def is_likely(probabilities: Sequence[float] | np.ndarray | None) -> bool:
+    """A text of tokens with these probabilities may be right: Whisper's own rule for silence."""
+    if probabilities is None or not len(probabilities):
+        return True
+    return float(np.mean(np.log(np.maximum(probabilities, 1e-9)))) >= _LEAST_LOG_PROBABILITY
 
 
 def word_starts(words: Sequence[TokenWord], tokens: int) -> np.ndarray:

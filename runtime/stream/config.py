@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 SCHEMA_VERSION = 2
 
 _KIND = "decoder configuration"
-_USUAL_HEADS, _USUAL_BORDER_S = 20, 0.5
+_USUAL_HEADS = 20
+_USUAL: dict[str, Any] = {"border_s": 0.4, "unsure_s": 0.6, "unseen_nats": 0.2}
 _USUAL_WHISPER = "whisper-base"
 _FOLDER = Path(__file__).parent / "configs"
 
@@ -50,8 +51,9 @@ class DecoderConfig(BaseModel):
         heads: a heads file, a bundled name, or the list of (layer, head) itself, best first.
         head_count: how many of them are used.
         aggregate: how they give one frame, see `models.protocol.Aggregate`.
-        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s: when a
-            token may be committed, see `Policy`, which also checks them.
+        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s, unsure_s,
+        unseen_nats, no_speech_probability: when a token may be committed, see `Policy`, which also
+            checks them.
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: when the buffer holds more, audio is dropped from its front.
         step_s: audio between two steps.
@@ -80,6 +82,9 @@ class DecoderConfig(BaseModel):
     opening_s: float = Policy.opening_s
     doubt_s: float = Policy.doubt_s
     pause_s: float = Policy.pause_s
+    no_speech_probability: float = Policy.no_speech_probability
+    unsure_s: float = Policy.unsure_s
+    unseen_nats: float = Policy.unseen_nats
     min_audio_s: _Seconds = Policy.min_audio_s
     max_audio_s: _Seconds = 30.0
     step_s: _Seconds = 1.0
@@ -191,7 +196,7 @@ class DecoderConfig(BaseModel):
         """
         count = min(_USUAL_HEADS, len(heads.compact))
         pairs = tuple(heads.top(count))
-        return cls(model=model, heads=pairs, head_count=count, border_s=_USUAL_BORDER_S)
+        return cls(model=model, heads=pairs, head_count=count, **_USUAL)
 
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.

@@ -15,6 +15,7 @@ from ..models.protocol import CUT_SAMPLES
 
 _HOPS_PER_SECOND = SAMPLE_RATE // CUT_SAMPLES
 _QUIET_HOPS = 10  # a cut has the 0.1 s around it to be quiet in: shorter are stops inside of words
+_AS_LOUD = 0.1  # of the power of speech, 10 dB below: most of speech is louder, and no pause
 _LEAD_IN_S = 0.2  # of a longer pause, so much stays before the next word
 
 
@@ -46,6 +47,22 @@ def quietest_cut(
         return None
     _, index, at = min(found)
     return index, at / _HOPS_PER_SECOND
+
+
+def speech_s(samples: np.ndarray, after_s: float) -> float:
+    """Seconds of `samples` [n] after `after_s` that may be speech as what is before it.
+
+    They are about as loud, and not level: speech comes and goes, noise and most music stay.
+    """
+    power = _power(samples)
+    at = max(0, round(after_s * _HOPS_PER_SECOND))
+    before, after = power[:at], power[at:]
+    if not len(before) or not len(after):
+        return 0.0
+    quiet, loud = np.quantile(after, (0.1, 0.9))
+    if quiet > _AS_LOUD * loud:
+        return 0.0
+    return float((after > _AS_LOUD * before.mean()).sum()) / _HOPS_PER_SECOND
 
 
 def _power(samples: np.ndarray) -> np.ndarray:

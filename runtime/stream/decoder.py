@@ -15,14 +15,16 @@ import numpy as np
 from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
-from ..policy.policy import Decision, decide, whole_words, word_starts
+from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
 from ..policy.words import TokenWord, split_words
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
-from .cut import quietest_cut
+from .cut import quietest_cut, speech_s
 from .trace import StepTrace, TokenTrace
 
 _MIN_WORD_S = 0.04
+_CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
+_UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
 _LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
 
@@ -51,6 +53,20 @@ class Word:
 def joined(words: Sequence[Word]) -> str:
     """The text of `words`, with spaces where the tokens have them; none before the first."""
     return "".join((" " if w.space_before else "") + w.text for w in words).lstrip(" ")
+
+
+def _letters(text: str) -> str:
+    """What of a word counts when two hypotheses are compared: not its case or punctuation."""
+    return "".join(c for c in text.casefold() if c.isalnum()) or text
+
+
+def _unseen(words: Sequence[TokenWord], before: Sequence[str], tokens: int) -> np.ndarray:
+    """[tokens], whether a token's word is another than the one `before` had in its place."""
+    unseen = np.zeros(tokens, bool)
+    for index, word in enumerate(words):
+        if index >= len(before) or _letters(word.text) != before[index]:
+            unseen[word.tokens] = True
+    return unseen
 
 
 def as_samples(samples: np.ndarray) -> np.ndarray:
@@ -164,6 +180,8 @@ class StreamDecoder:
         self._last_frame: float | None = None
         self._last_end_s = 0.0
         self._draft_start_s = math.inf  # of the first word that waits
+        self._draft_words: list[str] = []
+        self._is_afresh = False
         self._closed = False
         self.draft = ""
         self.finished = False
@@ -258,6 +276,15 @@ class StreamDecoder:
         least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
         if audio.length < max(self._model.min_samples, least):
             return
+        hypothesis = self._decode(is_final)
+        if hypothesis.ended and not self.draft and self._goes_on_unheard():
+            self._start_afresh()
+            self._decode(is_final)
+        self._trim()
+
+    def _decode(self, is_final: bool) -> Hypothesis:
+        """Ask for a hypothesis, and commit of it what may be."""
+        audio = self._audio
         context = text_of(self._model, self._context).strip()
         committed = [token for word in self._spoken for token in word.token_ids]
         hypothesis = self._source.hypothesis(
@@ -265,9 +292,40 @@ class StreamDecoder:
         )
         trace = self._commit(hypothesis, is_final)
         self._steps += 1
-        self._trim()
         if self._on_step is not None:
             self._on_step(trace)
+        return hypothesis
+
+    def _goes_on_unheard(self) -> bool:
+        """There is speech after the last committed word, by its loudness, and no word for it."""
+        if not self._spoken:
+            return False
+        audio = self._audio
+        after_s = self._last_end_s - audio.start_s
+        return speech_s(audio.samples[audio.lead :], after_s) >= _UNHEARD_S
+
+    def _no_speech(self, hypothesis: Hypothesis) -> float:
+        """The probability that nothing is said; after a fresh start an unlikely text says so."""
+        is_doubtful = self._is_afresh and not is_likely(hypothesis.probabilities)
+        return 1.0 if is_doubtful else hypothesis.no_speech
+
+    def _start_afresh(self) -> None:
+        """Have the model hear what comes after the last word without what was committed.
+
+        Something false that is committed, an opening that nobody said, can have it think that the
+        text is over.
+        """
+        audio = self._audio
+        after_s = self._last_end_s - audio.start_s
+        cut = quietest_cut(
+            audio.samples[audio.lead :],
+            [(after_s, after_s + _CUT_WITHIN_S)],
+            after_s,
+            audio.seconds,
+        )
+        self._drop(cut[1] if cut else after_s, len(self._spoken))
+        self._context = []
+        self._is_afresh = True
 
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
@@ -284,6 +342,9 @@ class StreamDecoder:
             self._frames_per_s,
             last_frame=self._last_frame,
             starts=word_starts(words, len(ids)),
+            probabilities=hypothesis.probabilities,
+            is_unseen=_unseen(words, self._draft_words, len(ids)),
+            no_speech=self._no_speech(hypothesis),
             has_end=hypothesis.ended,
             leaving_frames=int(self._clock.frames(self._leaving_s())),
             is_final=is_final,
@@ -295,12 +356,14 @@ class StreamDecoder:
         )
         trace = self._trace(hypothesis, language, decision.reason, traced)
         if count:
+            self._is_afresh = False
             self._emit(words, count, ids, parts, decision)
             self._language = language
         waits = words[count : count + 1]
         self._draft_start_s = self._span_s(waits[0], decision)[0] if waits else math.inf
         self._last_frame = decision.reference_after(tokens, self._last_frame)
         self.draft = b"".join(parts[tokens:]).decode("utf-8", errors="replace").strip()
+        self._draft_words = [_letters(word.text) for word in words[count:]]
         return trace
 
     def _trace(
@@ -411,7 +474,11 @@ class StreamDecoder:
             words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
         else:
             words, gone_s = cut[0] + 1, cut[1]
-        gone = audio.drop(gone_s)
+        self._drop(gone_s, words)
+
+    def _drop(self, gone_s: float, words: int) -> None:
+        """Drop so much of the buffer's front, and the first `words` of those spoken in it."""
+        gone = self._audio.drop(gone_s)
         if not gone:
             return
         self._source.drop(gone)

@@ -133,9 +133,14 @@ class Qwen3Model(SpeechModel):
         return encode(self.engine.audio_tower, mel[0].astype(self.engine_dtype))
 
     def prefill(
-        self, samples: np.ndarray, language: str | None = None, context: str = ""
+        self,
+        samples: np.ndarray,
+        language: str | None = None,
+        context: str = "",
+        *,
+        as_stream: bool = False,
     ) -> Qwen3Prefix:
-        """See `AlignmentModel`; `context` goes into the system prompt."""
+        """See `AlignmentModel`; `context` goes into the system prompt. A stream reads the same."""
         audio = self.encode(samples)
         given = self.language_name(language)
         prompt = self.vocabulary.prompt(audio.shape[0], given, context)

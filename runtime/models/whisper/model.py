@@ -34,7 +34,7 @@ from .cost import cost_of
 from .dimensions import Dimensions, dimensions
 from .languages import NAMES, code_of
 from .network import Cross, Network
-from .source import WhisperSource
+from .source import MARGIN_S, WhisperSource
 from .step import reading
 from .vocabulary import Vocabulary
 from .weights import read_weights
@@ -184,12 +184,21 @@ class WhisperModel(SpeechModel):
         return min(longest, 2 * frames)
 
     def prefill(
-        self, samples: np.ndarray, language: str | None = None, context: str = ""
+        self,
+        samples: np.ndarray,
+        language: str | None = None,
+        context: str = "",
+        *,
+        as_stream: bool = False,
     ) -> WhisperPrefix:
-        """See `AlignmentModel`; `context` follows `<|startofprev|>`. A window of 30 s is read."""
+        """See `AlignmentModel`; `context` follows `<|startofprev|>`.
+
+        A window of 30 s is read; as a stream does, the audio and `MARGIN_S` of silence.
+        """
         given = self.language_name(language)
-        cross = self.network.decoder.cross(self.encode(samples))
-        code = self.detected(cross) if given is None else code_of(given)
+        audio = self.encode(samples, MARGIN_S if as_stream else math.inf)
+        cross = self.network.decoder.cross(audio)
+        code = self.detected(cross)[0] if given is None else code_of(given)
         assert code is not None
         prompt, start = self.vocabulary.prompt(code, self.task, self.context_ids(context))
         cache = KVCache(self.num_layers)
@@ -211,14 +220,15 @@ class WhisperModel(SpeechModel):
             return 0.0
         return float(mx.softmax(logits.astype(mx.float32))[self.vocabulary.no_speech_id])
 
-    def detected(self, cross: Cross) -> str:
-        """The code of the language that the model takes the audio for."""
-        if not self.vocabulary.languages:
-            return "en"
+    def detected(self, cross: Cross) -> tuple[str, float]:
+        """What the model takes the audio for: the code of its language, and P(no speech)."""
         start = mx.array([[self.vocabulary.start_id]])
         hidden = self.network.decoder(start, KVCache(self.num_layers), cross)
-        logits = np.array(self.network.logits(hidden[0, -1]).astype(mx.float32))
-        return max(self.vocabulary.languages.items(), key=lambda item: logits[item[1]])[0]
+        logits = self.network.logits(hidden[0, -1])
+        each = np.array(logits.astype(mx.float32))
+        languages = self.vocabulary.languages or {"en": self.vocabulary.start_id}
+        code = max(languages.items(), key=lambda item: each[item[1]])[0]
+        return code, self.no_speech(logits)
 
     def generate(self, prefixes: Sequence[WhisperPrefix]) -> list[Answer]:
         """See `AlignmentModel`."""

@@ -10,6 +10,7 @@ together with the prompt, as a draft, and decoding begins where the model disagr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,8 +93,10 @@ class WhisperSource:
     ) -> Hypothesis:
         model, vocabulary = self._model, self._model.vocabulary
         cross = self._encoded(audio)
-        code = model.detected(cross) if language is None else code_of(language)
-        assert code is not None
+        code, no_speech = None if language is None else code_of(language), 0.0
+        if code is None or not committed:
+            detected, no_speech = model.detected(cross)
+            code, no_speech = code or detected, 0.0 if committed else no_speech
         prompt, _ = vocabulary.prompt(code, model.task, model.context_ids(context))
         if len(prompt) + len(committed) >= model.dims.n_text_ctx:
             prompt, _ = vocabulary.prompt(code, model.task)
@@ -121,7 +124,8 @@ class WhisperSource:
             read = reading(model, [cross], self._capture)
             rows += go_on(read, mx.array([rows[-1].token]), [cache], [text], self._capture)
         self._last_text = [*committed, *text.token_ids]
-        return as_hypothesis(self._capture, text, rows, frames, NAMES[code])
+        found = as_hypothesis(self._capture, text, rows, frames, NAMES[code])
+        return replace(found, no_speech=no_speech)
 
     def _encoded(self, audio: np.ndarray) -> Cross:
         """Keys and values of the audio; of the same as before, those that were kept."""
