@@ -51,6 +51,7 @@ def set_up(
     if file is None:
         file = load_heads(None, model.name)
     file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
+    file.check_checkpoint(model.name, lambda: model.fingerprint)
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
     dev, test = load_speech(model.label, speech, space.base.step_s, progress)

@@ -177,6 +177,7 @@ def measure_corpus(
         text=text,
         cuts=cuts,
         attention=model.attention_kind,
+        checkpoint=model.fingerprint,
     )
     return measure(model, prepared.part, subject, language, top, progress)
 
@@ -207,6 +208,7 @@ def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> 
         num_heads=subject.num_heads,
         num_kv_heads=subject.num_kv_heads,
         attention=subject.attention,
+        model_fingerprint=subject.checkpoint,
         num_samples=found.totals.clips,
         total_alignable_tokens=found.totals.tokens,
         ts_threshold=TS_THRESHOLD,

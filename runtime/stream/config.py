@@ -255,6 +255,7 @@ class DecoderConfig(BaseModel):
         if isinstance(self.heads, str):
             file = heads or load_heads(self.heads)
             file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
+            file.check_checkpoint(model.name, lambda: model.fingerprint)
             return self.model_copy(update={"heads": tuple(file.top(self.head_count))})
         for layer, head in self.heads:
             if layer >= model.num_layers or head >= model.num_heads:
@@ -308,6 +309,7 @@ def chosen_config(
         config = DecoderConfig.bundled(model.name)
     if heads is not None:
         heads.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
+        heads.check_checkpoint(model.name, lambda: model.fingerprint)
         count = min(config.head_count, len(heads.compact))
         config = config.changed(heads=tuple(heads.top(count)), head_count=count)
     return config.changed(**settings).resolved(model)
