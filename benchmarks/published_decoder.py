@@ -57,6 +57,11 @@ class PublishedWord:
     emitted_s: float
     space_before: bool
 
+    @property
+    def spaced_text(self) -> str:
+        """The word with the space before it."""
+        return " " * self.space_before + self.text
+
 
 @dataclass(frozen=True)
 class Tokens:

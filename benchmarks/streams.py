@@ -121,7 +121,7 @@ def _append_only(samples: np.ndarray, steps: Sequence[_Step]) -> Streamed:
     for step, lag_s in zip(steps, _lags(steps), strict=True):
         for word in step.out:
             words.append(_word(word.text, word.start_s, word.end_s, step.arrival_s, lag_s))
-            text += " " * word.space_before + word.text
+            text += word.spaced_text
     wall_s = sum(step.wall_s for step in steps)
     return Streamed(text.strip(), tuple(words), wall_s, len(samples) / SAMPLE_RATE)
 
@@ -141,7 +141,7 @@ def ours(
     committed: list[str] = []
 
     def after(words: list[Word]) -> tuple[list[Word], str]:
-        committed.extend(" " * word.space_before + word.text for word in words)
+        committed.extend(word.spaced_text for word in words)
         return words, f"{''.join(committed)} {stream.draft}".strip()
 
     steps = _steps(

@@ -127,7 +127,7 @@ def ours(job: Job, name: str, config: DecoderConfig) -> Contestant:
     config = config.changed(step_s=job.step_s)
 
     def pieces(words: Sequence[Word]) -> list[Piece]:
-        return [(" " * w.space_before + w.text, w.start_s, w.end_s) for w in words]
+        return [(w.spaced_text, w.start_s, w.end_s) for w in words]
 
     def open_stream(language: str | None):
         stream = StreamDecoder(job.model, config, language=language)

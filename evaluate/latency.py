@@ -15,7 +15,7 @@ import numpy as np
 
 from ..corpora.matching import match_words
 from .intervals import Sums, rate_interval
-from .record import Count, Record
+from .record import Count, Fraction, Record
 
 if TYPE_CHECKING:
     from ..corpora import WordTime
@@ -31,6 +31,9 @@ class CommittedWord(Record):
         emitted_s: audio received when it was committed.
         lag_s: wall time from when that audio was there until the word was out: computing, and
             waiting for earlier steps (see `compute_lags`).
+        probability: the model's, of the word; None: not known.
+        border_distance_s: from where the model looked for it to the end of the audio, when it was
+            committed; None: not known.
     """
 
     text: str
@@ -38,6 +41,8 @@ class CommittedWord(Record):
     end_s: float
     emitted_s: float
     lag_s: float
+    probability: Fraction | None = None
+    border_distance_s: float | None = None
 
 
 class Distribution(Record):

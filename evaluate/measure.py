@@ -182,9 +182,15 @@ def _committed(found: TimedStream) -> list[CommittedWord]:
             end_s=round(word.end_s, 3),
             emitted_s=round(word.emitted_s, 3),
             lag_s=round(word.lag_s, 4),
+            probability=_rounded(word.probability, 4),
+            border_distance_s=_rounded(word.border_distance_s, 3),
         )
         for word in found.words
     ]
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _times(found: TimedStream, gold: Sequence[WordTime]) -> Times:

@@ -19,6 +19,7 @@ from .error_rates import ErrorRate, SpaceErrors
 from .latency import CommittedWord, Distribution, Latency, Times
 from .normalise import NORMALISERS, Normaliser
 from .record import Count, Fraction, Name, Rate, Record, Seconds
+from .reliability import Reliability
 from .trace_types import Trace
 
 SCHEMA_VERSION = 1
@@ -82,7 +83,10 @@ class TextTotals(Record):
 
 
 class Totals(Record):
-    """Over all utterances of a run. `latency_note` says why there is no latency, or of how few."""
+    """Over all utterances of a run. `latency_note` says why there is no latency, or of how few.
+
+    `reliability` is None where the probabilities of words are not known, as of offline decoding.
+    """
 
     utterances: Count
     audio_s: Seconds
@@ -92,6 +96,7 @@ class Totals(Record):
     texts: dict[Normaliser, TextTotals]
     latency: Latency | None
     latency_note: str | None
+    reliability: Reliability | None = None
 
 
 class RunSettings(Record):

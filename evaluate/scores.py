@@ -19,6 +19,7 @@ from .normalise import (
     normalise,
     scoring_language,
 )
+from .reliability import reliability
 from .result import Mode, Observation, Scored, TextTotals, Totals, Utterance
 
 WORST = 10
@@ -77,6 +78,7 @@ def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
         texts=texts,
         latency=latency,
         latency_note=note,
+        reliability=reliability(utterances),
     )
 
 

@@ -78,6 +78,11 @@ def _figures(totals: Totals) -> dict[str, str]:
         ):
             shown[name] = _quantiles(values)
         shown["start error, ms"] = _quantiles(latency.start_error_ms, 0)
+    sure = totals.reliability
+    if sure is not None:
+        shown["committed words right, %"] = percent(sure.right / sure.words, 1)
+        shown["  their mean probability, %"] = percent(sure.mean_probability, 1)
+        shown["  calibration error, %"] = percent(sure.calibration_error, 1)
     return shown
 
 

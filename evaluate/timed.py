@@ -82,6 +82,8 @@ def timed_stream(
             end_s=word.end_s,
             emitted_s=arrival_s,
             lag_s=lag_s,
+            probability=None if word.probability is None else min(1.0, word.probability),
+            border_distance_s=word.border_distance_s,
         )
         for batch, arrival_s, lag_s in zip(batches, arrivals_s, lags_s, strict=True)
         for word in batch

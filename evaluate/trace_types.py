@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .record import Name, Record, Seconds
+from .record import Fraction, Name, Record, Seconds
 
 
 class GoldWord(Record):
@@ -21,12 +21,16 @@ class GoldWord(Record):
 
 
 class TokenStep(Record):
-    """A token of a traced step. `attended_s`: the middle of its frame, from the start of audio."""
+    """A token of a traced step. `attended_s`: the middle of its frame, from the start of audio.
+
+    `probability` is the model's; None in files of earlier versions.
+    """
 
     text: str
     attended_s: float
     committed: bool
     reason: str
+    probability: Fraction | None = None
 
 
 class DecodingStep(Record):

@@ -71,6 +71,7 @@ def _step(step: StepTrace) -> DecodingStep:
             attended_s=round(token.attended_s, 3),
             committed=token.decision == "commit",
             reason=token.reason,
+            probability=round(min(1.0, token.probability), 4),
         )
         for token in step.tokens
     ]

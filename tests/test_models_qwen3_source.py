@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_qwen3_asr.decoder import KVCache
 
+from alignheads import DecoderConfig, StreamDecoder
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.capture import group_frames
 from alignheads.runtime.models.protocol import text_of
@@ -159,3 +160,59 @@ def test_the_order_of_heads_is_nothing_to_the_group(head_frames, order):
     assert (group_frames(frames, None) == group_frames(frames[:, order], None)).all()
     found = group_frames(frames, weights)
     assert (found == group_frames(frames[:, order], weights[:, order])).all()
+
+
+# Where no language is named
+
+
+@pytest.fixture
+def unnamed(tiny, monkeypatch):
+    """A checkpoint whose answers begin with a head that names no language."""
+    real = tiny.vocabulary.answer_head
+    monkeypatch.setattr(tiny.vocabulary, "answer_head", lambda ids: (None, real(ids)[1]))
+    return tiny
+
+
+@pytest.fixture
+def headless(tiny, monkeypatch):
+    """A checkpoint that answers with text at once."""
+    real = tiny.vocabulary.prompt
+    monkeypatch.setattr(
+        tiny.vocabulary, "prompt", lambda frames, _, context="": real(frames, "English", context)
+    )
+    return tiny
+
+
+@pytest.mark.parametrize("kind", ["unnamed", "headless"])
+@pytest.mark.parametrize("caches", [True, False])
+def test_a_stream_of_no_named_language_says_what_one_of_a_given_one_says(
+    request, tiny, demo, kind, caches
+):
+    samples = np.concatenate([demo.utterances[2].read(), demo.utterances[5].read()])
+    given = streamed(tiny, samples, "English", caches)
+    found = streamed(request.getfixturevalue(kind), samples, None, caches)
+    assert found.language is None
+    assert found.text == given.text
+    assert [word.start_s for word in found.words] == [word.start_s for word in given.words]
+
+
+def streamed(model, samples, language, caches):
+    stream = StreamDecoder(model, language=language, source=source_of(model, caches))
+    for start in range(0, len(samples), RATE):
+        stream.feed(samples[start : start + RATE])
+    stream.finish()
+    return stream
+
+
+def source_of(model, caches):
+    pairs = DecoderConfig.bundled("tiny").resolved(model).pairs
+    return Qwen3Source(model, pairs, caches=caches)
+
+
+def test_the_head_is_found_again_by_a_source_that_did_not_write_it(unnamed, clip):
+    """As when a replay asks for a step in the middle of a stream."""
+    source = source_of(unnamed, True)
+    whole = source.hypothesis(clip, 0, [], None)
+    after = source_of(unnamed, True).hypothesis(clip, 0, whole.token_ids[:4], None)
+    assert after.token_ids == whole.token_ids[4:]
+    assert after.language is None

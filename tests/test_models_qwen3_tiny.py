@@ -182,12 +182,34 @@ def test_the_prompt_has_one_placeholder_a_frame(tiny):
     assert prompt.ids.count(tiny.vocabulary.audio_id) == 7
 
 
+def test_tokens_added_to_a_checkpoint_are_text_unless_they_are_special(tmp_path):
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).write_bytes((TINY_FOLDER / name).read_bytes())
+    config = json.loads((TINY_FOLDER / "tokenizer_config.json").read_text())
+    config["added_tokens_decoder"] |= {
+        "863": {"content": "<laugh> ", "special": False},
+        "864": {"content": "Müller你", "special": False},
+        "865": {"content": "<|secret|>", "special": True},
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    vocabulary = Vocabulary(tmp_path)
+    ids = [*vocabulary.encode("hello "), 863, 864, 865, vocabulary.text_marker_id]
+    own = vocabulary._tokenizer.decode(ids[:-1], skip_special_tokens=True)
+    assert vocabulary.decode(ids) == own == "hello <laugh> Müller你"
+    assert vocabulary.encode("<laugh> ") == [863]
+
+
 def test_answers_without_a_head_or_language(tiny):
     encode, head = tiny.vocabulary.encode, tiny.vocabulary.answer_head
     none, english = encode("language None<asr_text>"), encode("language English<asr_text>")
     assert head(none) == (None, len(none))
     assert head([*english, *encode("hi")]) == ("English", len(english))
+    assert head([*none, *encode("hi")]) == (None, len(none))
     assert head(encode("just text")) == (None, 0)
+    assert head(encode("language of the birds")) == (None, 0)
+    # One that the audio's end, or a loop, left unfinished: no text of it is said.
+    for unfinished in ("language", "language English", "language None"):
+        assert head(encode(unfinished)) == (None, len(encode(unfinished)))
     assert head([]) == (None, 0)
 
 

@@ -193,8 +193,12 @@ def test_jsonl_events(call, files):
         assert commit["type"] == "commit"
         assert commit["words"]
         for word in commit["words"]:
-            assert list(word) == ["text", "start", "end"]
+            assert list(word) == [
+                "text", "start", "end", "space", "probability", "border_distance"
+            ]  # fmt: skip
             assert 0 <= word["start"] < word["end"] <= commit["audio_s"] + 0.04
+            assert 0 < word["probability"] <= 1
+            assert 0 <= word["border_distance"] <= commit["audio_s"]
     assert [c["audio_s"] for c in commits] == sorted(c["audio_s"] for c in commits)
     assert end["type"] == "end"
     assert end["reason"] == "end"

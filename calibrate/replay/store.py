@@ -48,7 +48,7 @@ class Decoded:
     Attributes:
         prefix: the committed tokens it continues.
         ids: [tokens] of text, without the end token.
-        language: given, or the one that the model found; None: no speech.
+        language: given, or the one that the model found; None: no speech, or not named.
         frames: [rows, heads] uint16, the frame each head attended to; a row a token, and one
             for the end token if it came.
         mean_frames: [rows, heads] uint16, column k the frame that the mean of the first k + 1

@@ -151,6 +151,73 @@ def error_breakdown_info(rows: Sequence[Row]) -> ErrorBreakdown | None:
     )
 
 
+@dataclass(frozen=True)
+class ReliabilityCurve:
+    """Of one run: mean probability and share of right words of each bin, 0 to 1."""
+
+    name: str
+    probabilities: np.ndarray
+    right: np.ndarray
+    error: float
+
+
+@dataclass(frozen=True)
+class ReliabilityCurves:
+    """Of several runs."""
+
+    curves: tuple[ReliabilityCurve, ...]
+    title: str
+    subtitle: str
+
+
+def reliability_info(rows: Sequence[Row]) -> ReliabilityCurves | None:
+    """Of every run whose words have probabilities; None without any."""
+    known = [(row, row.totals.reliability) for row in rows if row.totals.reliability is not None]
+    if not known:
+        return None
+    curves = tuple(
+        ReliabilityCurve(
+            row.label,
+            np.array([one.mean_probability for one in found.bins]),
+            np.array([one.right / one.words for one in found.bins]),
+            found.calibration_error,
+        )
+        for row, found in known
+    )
+    row, first = min(known, key=lambda pair: pair[1].calibration_error)
+    away = 100 * (first.mean_probability - first.right / first.words)
+    title = f"{row.label} is {percent(first.mean_probability, 1)} sure of its words, and "
+    title += f"{percent(first.right / first.words, 1)} of them are right"
+    if abs(away) >= 1:
+        title += f": it is {'over' if away > 0 else 'under'}confident"
+    words = sum(found.words for _, found in known)
+    subtitle = f"{counted(words, 'committed word')} in bins of as many words each"
+    return ReliabilityCurves(curves, title, subtitle)
+
+
+def reliability(info: ReliabilityCurves, narrow: bool = False) -> Figure:
+    """The share of words that are right against their probability; the diagonal is calibrated."""
+    width, height = (NARROW_IN, 3.6) if narrow else (WIDE_IN, 3.7)
+    with new_figure(width, height, info.title, info.subtitle) as figure:
+        axes = figure.add_subplot()
+        axes.grid()
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        for index, curve in enumerate(info.curves):
+            axes.plot(
+                100 * curve.probabilities, 100 * curve.right,
+                color=_COLOURS[index % len(_COLOURS)], marker="o", markersize=4, linewidth=1.6,
+                linestyle=_LINES[index // len(_COLOURS) % len(_LINES)],
+                label=f"{shortened(curve.name, 34)}: error {100 * curve.error:.1f} points",
+            )  # fmt: skip
+        values = np.concatenate([[*c.probabilities, *c.right] for c in info.curves])
+        least = min(90.0, 10 * np.floor(10 * values.min()))
+        axes.set_xlim(least, 100.5)
+        axes.set_ylim(least, 100 + 0.03 * (100 - least))
+        axes.set(xlabel="probability of a committed word (%)", ylabel="words that are right (%)")
+        figure.legend(loc="outside lower left", ncols=1 if narrow else 2)
+    return figure
+
+
 def delay_curves(info: DelayCurves, narrow: bool = False) -> Figure:
     """A rising curve for each run; the half and the nine tenths marked."""
     width, height = (NARROW_IN, 3.6) if narrow else (WIDE_IN, 3.7)

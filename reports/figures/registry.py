@@ -41,6 +41,11 @@ def benchmark_figures(rows: Sequence[Row], published: Published | None) -> list[
         alt += ", ".join(curve.name for curve in delays.curves) + "."
         draw = benchmark.delay_curves
         found.append(Drawing("emission_delay", delays, draw, alt, has_narrow=True))
+    sure = benchmark.reliability_info(rows)
+    if sure is not None:
+        alt = "Curves: the share of committed words that are right, by their probability, of "
+        alt += ", ".join(curve.name for curve in sure.curves) + "."
+        found.append(Drawing("reliability", sure, benchmark.reliability, alt, has_narrow=True))
     kinds = benchmark.error_breakdown_info(rows)
     if kinds is not None and any(row.text.words.errors for row in rows):
         alt = "Bars of substituted, deleted and inserted words, and of errors that are white "

@@ -32,12 +32,14 @@ class TimelineWord:
     """A word of the stream. Gold times are None where the word was not said, or is not known.
 
     `emitted_s`: audio received when it was committed; None for a gold word that never was.
+    `probability`: the model's; None where it is not known.
     """
 
     text: str
     start_s: float | None
     end_s: float | None
     emitted_s: float | None
+    probability: float | None = None
 
     @property
     def delay_s(self) -> float | None:
@@ -107,7 +109,9 @@ def _words(
 ) -> list[TimelineWord]:
     """Committed words at their gold times, gold words that never came at theirs, in order."""
     if gold is None:
-        return [TimelineWord(w.text, w.start_s, w.end_s, w.emitted_s) for w in committed]
+        return [
+            TimelineWord(w.text, w.start_s, w.end_s, w.emitted_s, w.probability) for w in committed
+        ]
     matches = match_words([w.text for w in committed], [w.text for w in gold])
     said = {match.hypothesis: gold[match.reference] for match in matches}
     found = [
@@ -118,6 +122,7 @@ def _words(
                 said[index].start_s if index in said else None,
                 said[index].end_s if index in said else None,
                 word.emitted_s,
+                word.probability,
             ),
         )
         for index, word in enumerate(committed)
@@ -189,6 +194,8 @@ def _label_word(
 ) -> None:
     """The text on the side where there is room: after it is out, or before it is said."""
     text = shortened(visible(word.text), 20)
+    if word.probability is not None:
+        text += f"  {100 * word.probability:.0f} %"
     if word.start_s is None:
         text += " (not said)"
     elif word.emitted_s is None:

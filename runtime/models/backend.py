@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import mlx.core as mx
 
+from ...errors import InputError
 from .cpu.openblas import ADVICE, prefer_openblas
 
 _log = logging.getLogger(__name__)
 
 _has_been_advised = False
+_is_forked = False
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_not_forked() -> None:
+    """Refuse to compute in a child of a fork: MLX's threads are not in it, and it would hang.
+
+    MLX starts them when it is imported, so that a model loaded in the child would hang, too.
+
+    Raises:
+        InputError: this process was forked after MLX was imported.
+    """
+    if _is_forked:
+        raise InputError(
+            "this process was forked after MLX was loaded, whose threads a fork does not copy: "
+            'start it by spawn (multiprocessing.get_context("spawn")), or load models in the '
+            "child alone"
+        )
 
 
 def on_gpu() -> bool:
@@ -32,4 +60,4 @@ def advise_openblas() -> None:
     _has_been_advised = True
 
 
-__all__ = ["advise_openblas", "default_dtype", "mx", "on_gpu"]
+__all__ = ["advise_openblas", "check_not_forked", "default_dtype", "mx", "on_gpu"]

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from .backend import mx
+from .backend import check_not_forked, mx
 
 _Result = TypeVar("_Result")
 _Task = tuple[Future, Callable[[], Any]]
@@ -25,7 +25,12 @@ _threads_lock = threading.Lock()
 
 
 def on_engine_thread(model: object, task: Callable[[], _Result]) -> _Result:
-    """What `task()` returns or raises, called on the thread of `model`, after those before it."""
+    """What `task()` returns or raises, called on the thread of `model`, after those before it.
+
+    Raises:
+        InputError: in a child of a fork, see `check_not_forked`.
+    """
+    check_not_forked()
     with _threads_lock:
         thread = _threads.get(model)
         if thread is None:

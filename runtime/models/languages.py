@@ -17,10 +17,6 @@ CODES = {
 DETECTED = frozenset({"auto", "detect"})
 """What people give for a language that is to be detected."""
 
-UNNAMED = "None"
-"""What Qwen3-ASR writes for a language: that of speech of which it does not say, as fine-tunes of
-one language are trained to, or, with no text after it, of no speech."""
-
 _ALIASES = {
     "mandarin": "Chinese", "cmn": "Chinese", "zho": "Chinese", "chi": "Chinese", "farsi": "Persian",
     "tagalog": "Filipino", "tl": "Filipino", "castilian": "Spanish", "flemish": "Dutch",
@@ -51,6 +47,4 @@ def language_name(language: str, names: Iterable[str] = CODES) -> str | None:
 
 def language_code(name: str | None) -> str | None:
     """The ISO code of a language by its name; another name, and None, stay what they are."""
-    if name == UNNAMED:
-        return None
     return CODES.get(name, name) if name is not None else None

@@ -33,7 +33,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said: the text, the language (None: no speech), and the text's token ids."""
+    """What was said: the text, the language (None: no speech, or not named), and its token ids."""
 
     text: str
     language: str | None

@@ -72,7 +72,8 @@ class Answer:
 
     Attributes:
         text_ids: tokens of the text, without any special one.
-        language: the one given, or the one that the model found; None: no speech, or not known.
+        language: the one given, or the one that the model found; None: not known; with no text,
+            there was no speech.
     """
 
     text_ids: tuple[int, ...]
@@ -87,8 +88,7 @@ class Hypothesis:
 
     Attributes:
         token_ids: [tokens], text only.
-        language: given or detected; None: no speech was found; `languages.UNNAMED`: speech of which
-            the model does not say the language.
+        language: given or detected; None: not known; with no tokens, no speech was found.
         frames: [rows] float, the frame that the group of heads attended to when the token was
             predicted: the `Aggregate` of theirs.
         head_frames: [rows, heads] int, each head's own, in the order in which they were asked for.
@@ -143,7 +143,8 @@ class HypothesisSource(Protocol):
             samples: [lead + n] float32: `lead` samples of the audio before the buffer, then it.
             lead: 0 at a stream's start, after a cut `LEAD_SAMPLES`.
             committed_ids: tokens of text that are committed and whose audio is in the buffer.
-            language: the model's own name of it, or None while it is not known.
+            language: the model's own name of it, or None while it is not known: also after
+                committed tokens, where the model named none.
             context: text before the buffer.
         """
         ...
@@ -281,5 +282,5 @@ class AlignmentModel(Protocol):
 
 
 def text_of(model: AlignmentModel, token_ids: Sequence[int]) -> str:
-    """The text of `token_ids`; an incomplete character at either end becomes U+FFFD."""
-    return b"".join(map(model.token_bytes, token_ids)).decode("utf-8", errors="replace")
+    """The text of `token_ids`, without a character of which only a part is there."""
+    return b"".join(map(model.token_bytes, token_ids)).decode("utf-8", errors="ignore")

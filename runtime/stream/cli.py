@@ -151,7 +151,6 @@ def _decode(
     realtime: bool,
     tracer: Callable[[Any], None] | None,
 ) -> None:
-    from ..models.languages import UNNAMED
     from .audio_input import paced
     from .decoder import StreamDecoder
     from .output import StreamEnd, make_writer
@@ -172,9 +171,8 @@ def _decode(
     # All that came is decoded, whatever stopped it; then the fault is told.
     words = stream.finish()
     writer.update(words, stream.received_s, "")
-    language = None if stream.language == UNNAMED else stream.language
     reason = str(fault) if isinstance(fault, InputError) else "interrupted" if fault else "end"
-    writer.end(StreamEnd(source.name, stream.received_s, language, reason))
+    writer.end(StreamEnd(source.name, stream.received_s, stream.language, reason))
     took_s = time.monotonic() - started
     how = " (interrupted)" if reason == "interrupted" else ""
     say(f"{source.name}: {stream.received_s:.2f} s of audio in {took_s:.2f} s{how}")

@@ -7,24 +7,28 @@ decoding itself, and what is kept between steps, is a model's `HypothesisSource`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
+from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
-from ..policy.words import TokenWord, split_words
+from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
 from .cut import quietest_cut, speech_s
-from .trace import StepTrace, TokenTrace
+from .trace import StepTrace, TokenTrace, WordTrace
 
 _MIN_WORD_S = 0.04
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
 _UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
+_NO_GAP_S = (-1.0, -1.0)
 _LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
 
@@ -39,7 +43,15 @@ class Word:
         emitted_s: seconds of audio received when it was committed; more than was decoded if the
             chunk that brought the step was longer than the step needed.
         token_ids: its tokens.
-        space_before: whether a space stands between it and the word before.
+        space_before: whether white space stands between it and the word before.
+        space: that white space, character for character: a space, a no-break space, a newline, ….
+            None: what `space_before` says.
+        probability: the geometric mean of its tokens'; None: not known.
+        border_distance_s: how far before the end of the audio the frame begins that its first
+            token attended to, when it was committed: what the policy compares with the border.
+            None: not known.
+        attended_s: from where to where its tokens looked: start of the first one's frame, end of
+            that of the last. None: not known.
     """
 
     text: str
@@ -48,11 +60,21 @@ class Word:
     emitted_s: float
     token_ids: tuple[int, ...]
     space_before: bool = True
+    space: str | None = None
+    probability: float | None = None
+    border_distance_s: float | None = None
+    attended_s: tuple[float, float] | None = None
+
+    @property
+    def spaced_text(self) -> str:
+        """The word with the white space before it."""
+        space = " " if self.space_before else ""
+        return (space if self.space is None else self.space) + self.text
 
 
 def joined(words: Sequence[Word]) -> str:
-    """The text of `words`, with spaces where the tokens have them; none before the first."""
-    return "".join((" " if w.space_before else "") + w.text for w in words).lstrip(" ")
+    """The text of `words`, with the white space that the tokens have; none before the first."""
+    return "".join([*(w.text for w in words[:1]), *(w.spaced_text for w in words[1:])])
 
 
 def _letters(text: str) -> str:
@@ -91,6 +113,8 @@ def as_samples(samples: np.ndarray) -> np.ndarray:
 
 class StreamDecoder:
     """Decodes one stream. Feed it from one thread at a time; many may share one model.
+
+    A call while another is under way, from a second thread or from `on_step`, is refused.
 
     A decoding step falls at each multiple of `step_s` of the stream, at that very sample,
     however the audio comes in: chunks of up to `step_s` give the same words at the same times.
@@ -151,6 +175,7 @@ class StreamDecoder:
         self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
         self._room = int(self.config.max_audio_s * SAMPLE_RATE)
         self._sample_rate = sample_rate
+        self._in_use = threading.Lock()
         if sample_rate < 1:
             raise InputError(f"the sample rate is {sample_rate}; expected 1 or more")
         if source is not None:  # one that was opened here is new
@@ -159,8 +184,21 @@ class StreamDecoder:
 
     def reset(self) -> None:
         """Forget the stream and start a new one."""
-        self._source.reset()
-        self._begin()
+        with self._alone():
+            self._source.reset()
+            self._begin()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._in_use.acquire(blocking=False):
+            raise InputError(
+                "another call is inside of this StreamDecoder: feed it from one thread at a time, "
+                "or give each thread a stream of its own (they may share a model)"
+            )
+        try:
+            yield
+        finally:
+            self._in_use.release()
 
     def _begin(self) -> None:
         self._resampler = None
@@ -177,9 +215,12 @@ class StreamDecoder:
         self._language = self._given
         self._spoken: list[Word] = []  # committed, and spoken in the buffer
         self._context: list[int] = []
+        self._unshown = b""  # of what is committed: see `unshown`
+        self._is_in_word = False  # the last word is a part of one
         self._last_frame: float | None = None
         self._last_end_s = 0.0
-        self._draft_start_s = math.inf  # of the first word that waits
+        # Of the first word that waits: where it starts, and where it was looked at.
+        self._draft_start_s = self._draft_looked_s = math.inf
         self._draft_words: list[str] = []
         self._is_afresh = False
         self._closed = False
@@ -218,37 +259,41 @@ class StreamDecoder:
         Any number of samples may come at once, none, one or half an hour.
 
         Raises:
-            InputError: samples that are not one channel of finite floats, or a finished stream.
-                Nothing of them is taken.
+            InputError: samples that are not one channel of finite floats, a finished stream, or
+                another thread is inside of it. Nothing of them is taken.
             Exception: whatever the engine raises. The samples are kept, the stream can go on,
                 and words committed before are returned by the next call.
         """
-        if self._closed:
-            raise InputError("the stream is finished; call reset() to start another")
-        samples = as_samples(samples)
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples)
-        self._audio.receive(samples)
-        self._decode_to_last_place()
-        return self._given_out()
+        with self._alone():
+            if self._closed:
+                raise InputError("the stream is finished; call reset() to start another")
+            samples = as_samples(samples)
+            if self._resampler is not None:
+                samples = self._resampler.resample_chunk(samples)
+            self._audio.receive(samples)
+            self._decode_to_last_place()
+            return self._given_out()
 
     def flush(self) -> list[Word]:
         """Commit what is left of the audio so far, as at the end, and go on: in a pause, say."""
-        if self._closed:
-            raise InputError("the stream is finished; call reset() to start another")
-        self._commit_all()
-        return self._given_out()
+        with self._alone():
+            if self._closed:
+                raise InputError("the stream is finished; call reset() to start another")
+            self._commit_all()
+            return self._given_out()
 
     def finish(self) -> list[Word]:
         """No more audio comes: commit what is left. After an exception it can be called again."""
-        if self.finished:
-            return []
-        if not self._closed and self._resampler is not None:
-            self._audio.receive(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        self._closed = True
-        self._commit_all()
-        self.finished = True
-        return self._given_out()
+        with self._alone():
+            if self.finished:
+                return []
+            if not self._closed and self._resampler is not None:
+                rest = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                self._audio.receive(rest)
+            self._closed = True
+            self._commit_all()
+            self.finished = True
+            return self._given_out()
 
     def _commit_all(self) -> None:
         self._decode_to_last_place()
@@ -329,12 +374,14 @@ class StreamDecoder:
 
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
-        if language is None or (self._language is None and not ids):
-            self.draft, self._draft_start_s = "", math.inf
+        if not ids and (language is None or self._language is None):
+            self.draft, self._draft_start_s, self._draft_looked_s = "", math.inf, math.inf
             return self._trace(hypothesis, None, "no language", ())
-        parts = [self._model.token_bytes(i) for i in ids]
-        # A translation is into English.
-        words = split_words(parts, "English" if self._model.task == "translate" else language)
+        raw = [self._model.token_bytes(i) for i in ids]
+        # What the committed text ended in: white space, or a part of a character.
+        parts = [self._unshown + raw[0], *raw[1:]] if raw else []
+        shown = whole_characters(parts)
+        words = split_words(shown)
         decision = decide(
             hypothesis.frames,
             hypothesis.audio_frames,
@@ -349,22 +396,54 @@ class StreamDecoder:
             leaving_frames=int(self._clock.frames(self._leaving_s())),
             is_final=is_final,
         )
-        count = whole_words(words, decision.keep, decision.complete)
+        whole = count = whole_words(words, decision.keep, decision.complete)
+        if not is_final and decision.reason != "no speech":
+            words, count = self._with_leaving(words, count, shown, decision)
         tokens = words[count - 1].tokens.stop if count else 0
         traced = tuple(
-            self._token_trace(i, hypothesis, parts[i], decision, tokens) for i in range(len(ids))
+            self._token_trace(i, hypothesis, raw[i], decision, tokens) for i in range(len(ids))
         )
         trace = self._trace(hypothesis, language, decision.reason, traced)
         if count:
             self._is_afresh = False
-            self._emit(words, count, ids, parts, decision)
+            before = len(self.words)
+            self._emit(words, count, hypothesis, decision)
+            trace = replace(trace, words=tuple(map(_word_trace, self.words[before:])))
             self._language = language
+            self._unshown = unshown(b"".join(parts[:tokens]))
+            self._is_in_word = count > whole
         waits = words[count : count + 1]
-        self._draft_start_s = self._span_s(waits[0], decision)[0] if waits else math.inf
-        self._last_frame = decision.reference_after(tokens, self._last_frame)
-        self.draft = b"".join(parts[tokens:]).decode("utf-8", errors="replace").strip()
+        self._draft_start_s = self._draft_looked_s = math.inf
+        for word in waits:
+            self._draft_start_s = self._span_s(word, decision)[0]
+            self._draft_looked_s = self._looked_s(word, decision, after=tokens)[0]
+        if tokens > decision.keep:
+            self._last_frame = decision.frames[words[count - 1].tokens.start]
+        else:
+            self._last_frame = decision.reference_after(tokens, self._last_frame)
+        self.draft = b"".join(shown[tokens:]).decode("utf-8").strip()
         self._draft_words = [_letters(word.text) for word in words[count:]]
         return trace
+
+    def _with_leaving(
+        self, words: list[TokenWord], count: int, parts: list[bytes], decision: Decision
+    ) -> tuple[list[TokenWord], int]:
+        """The words, and how many of them go, with those spoken in audio that is about to go.
+
+        A word that is longer than what may be kept, as where a text is one, is cut in two.
+        """
+        least_s, most_s = self._cut_range_s()
+        if least_s <= 0 or self._last_end_s >= self._audio.start_s + least_s:
+            return words, count
+        least, most = self._clock.frames(least_s), self._clock.frames(most_s)
+        leaving, cut = leaving_words(words, decision.frames, least, most)
+        if leaving <= count:
+            return words, count
+        for place in range(cut or 0, words[leaving - 1].tokens.stop if cut else 0):
+            in_two = split_words(parts, cuts=(place,))
+            if len(in_two) > len(words):  # the token begins with a character
+                return in_two, leaving
+        return words, leaving
 
     def _trace(
         self,
@@ -404,12 +483,7 @@ class StreamDecoder:
         )
 
     def _emit(
-        self,
-        words: list[TokenWord],
-        count: int,
-        ids: list[int],
-        parts: list[bytes],
-        decision: Decision,
+        self, words: list[TokenWord], count: int, hypothesis: Hypothesis, decision: Decision
     ) -> None:
         """Commit the first `count` of the hypothesis's `words`."""
         decoded_s = self._decoded_at / SAMPLE_RATE
@@ -421,21 +495,52 @@ class StreamDecoder:
                 end_s = min(end_s, spans_s[index + 1][0])
             start_s = max(self._last_end_s, start_s)
             end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
-            token_ids = tuple(ids[done : word.tokens.stop])
-            space = b"".join(parts[done : word.tokens.stop])[:1].isspace()
-            new = Word(word.text, start_s, end_s, self.received_s, token_ids, space)
+            space = word.space
+            if not (space or self._spoken or self._is_in_word) and self.words:
+                # The model has begun afresh: all that it was told to go on from has gone.
+                space = space_between(self.words[-1].text, word.text)
+            looked_s = self._looked_s(word, decision)
+            new = Word(
+                text=word.text,
+                start_s=start_s,
+                end_s=end_s,
+                emitted_s=self.received_s,
+                token_ids=hypothesis.token_ids[done : word.tokens.stop],
+                space_before=any(map(str.isspace, space)),
+                space=space,
+                probability=_mean_probability(
+                    hypothesis.probabilities[word.tokens.start : word.tokens.stop]
+                ),
+                border_distance_s=decoded_s - looked_s[0],
+                attended_s=self._looked_s(word, decision, after=done),
+            )
             self.words.append(new)
             self._new_words.append(new)
             self._spoken.append(new)
             self._last_end_s = end_s
             done = word.tokens.stop
 
+    def _looked_s(
+        self, word: TokenWord, decision: Decision, *, after: int | None = None
+    ) -> tuple[float, float]:
+        """Start of the frame that a word's first token looked at, end of that of its last.
+
+        Args:
+            word: of the hypothesis.
+            decision: of this step.
+            after: white space before it, in tokens from here on, is of it.
+        """
+        first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
+        if after is not None and after < word.tokens.start:
+            first = min(first, decision.frames[after])
+        offset_s = self._audio.start_s
+        start_s, end_s = self._attended_s(first)[0], self._attended_s(max(first, last))[1]
+        return offset_s + start_s, offset_s + end_s
+
     def _span_s(self, word: TokenWord, decision: Decision) -> tuple[float, float]:
         """When a word is spoken, by where its first and its last token looked."""
-        first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
-        offset_s, margin_s = self._audio.start_s, self.config.word_margin_s
-        start_s, end_s = self._attended_s(first)[0], self._attended_s(max(first, last))[1]
-        return max(0.0, offset_s + start_s - margin_s), offset_s + end_s + margin_s
+        (start_s, end_s), margin_s = self._looked_s(word, decision), self.config.word_margin_s
+        return max(0.0, start_s - margin_s), end_s + margin_s
 
     def _attended_s(self, frame: float) -> tuple[float, float]:
         """Start and end of a frame in the buffer; a median of heads may lie between two frames."""
@@ -456,19 +561,26 @@ class StreamDecoder:
             return 0.0
         return min(max(excess_s, room_s / 4), self._audio.seconds - self.config.min_audio_s)
 
+    def _cut_range_s(self) -> tuple[float, float]:
+        """From where to where in the buffer it may be cut after this step; 0 and 0: not at all."""
+        least_s = self._leaving_s()
+        if least_s <= 0:
+            return 0.0, 0.0
+        most_s = min(0.75 * self.config.max_audio_s, self._audio.seconds - self.config.min_audio_s)
+        return least_s, max(least_s, most_s)
+
     def _trim(self) -> None:
         """Drop the front of a full buffer, and the words spoken in it."""
-        least_s = self._leaving_s()
+        least_s, most_s = self._cut_range_s()
         if least_s <= 0:
             return
         audio, offset_s = self._audio, self._audio.start_s
-        most_s = min(0.75 * self.config.max_audio_s, audio.seconds - self.config.min_audio_s)
-        starts_s = [*(word.start_s for word in self._spoken), self._draft_start_s][1:]
-        gaps_s = [
-            (word.end_s - offset_s, start_s - offset_s)
-            for word, start_s in zip(self._spoken, starts_s, strict=True)
-        ]
-        cut = quietest_cut(audio.samples[audio.lead :], gaps_s, least_s, max(least_s, most_s))
+        gaps_s = [(end - offset_s, start - offset_s) for end, start in self._gaps_s()]
+        samples = audio.samples[audio.lead :]
+        # Words that were looked at in one frame are told apart by none: not cut there, if possible.
+        apart_s = [gap_s if gap_s[0] <= gap_s[1] else _NO_GAP_S for gap_s in gaps_s]
+        cut = quietest_cut(samples, apart_s, least_s, most_s)
+        cut = cut or quietest_cut(samples, gaps_s, least_s, most_s)
         if cut is None:
             gone_s = least_s
             words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
@@ -488,3 +600,28 @@ class StreamDecoder:
         if self._last_frame is not None:
             place_s = self._attended_s(self._last_frame)[0] - gone / SAMPLE_RATE
             self._last_frame = self._clock.frames(place_s)
+
+    def _gaps_s(self) -> list[tuple[float, float]]:
+        """End of each word that is spoken in the buffer, and start of the next.
+
+        None of it lies in a frame that one of the two was looked at in; if they share one, the end
+        comes after the start.
+        """
+        spoken = [(w.start_s, w.end_s, w.attended_s or (w.start_s, w.end_s)) for w in self._spoken]
+        starts_s = [(start_s, looked_s) for start_s, _, (looked_s, _) in spoken]
+        starts_s.append((self._draft_start_s, self._draft_looked_s))
+        gaps_s = []
+        for (_, end_s, (_, last_s)), (start_s, looked_s) in zip(spoken, starts_s[1:], strict=True):
+            end_s = min(max(end_s, last_s), max(last_s, looked_s))
+            gaps_s.append((end_s, min(max(end_s, start_s), looked_s)))
+        return gaps_s
+
+
+def _word_trace(word: Word) -> WordTrace:
+    return WordTrace(word.text, word.start_s, word.end_s, word.probability, word.border_distance_s)
+
+
+def _mean_probability(probabilities: np.ndarray) -> float:
+    """The geometric mean."""
+    least = np.finfo(np.float32).tiny
+    return float(np.exp(np.log(np.maximum(probabilities, least)).mean()))

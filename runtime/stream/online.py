@@ -17,7 +17,7 @@ import numpy as np
 from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
 from ..models.protocol import AlignmentModel
-from ..policy.words import has_spaces
+from ..policy.words import space_between
 from .config import DecoderConfig
 from .decoder import StreamDecoder, Word, as_samples
 
@@ -29,7 +29,7 @@ LEAD_IN_S = 0.3
 
 @dataclass(frozen=True)
 class OnlineWord:
-    """A word as servers take it: `text` with the space before it, times in the server's clock.
+    """A word as servers take it: `text` with its white space before it, times in their clock.
 
     The buffer, in the same form, may be empty: then `start` and `end` are None.
     """
@@ -85,7 +85,7 @@ class OnlineProcessor:
         self._has_heard = self._is_after_silence = False
         self._unclaimed: list[OnlineWord] = []
         self._offset_s: float | None = None  # where the segment starts in the server's clock
-        self._has_spoken = False
+        self._last_text, self._is_new_segment = "", True
         self._detected: str | None = None
         self._is_ending = self._is_closed = False
         self.end = 0.0
@@ -226,17 +226,18 @@ class OnlineProcessor:
         self._is_ending = True  # until it is done: the engine may fail, and is asked again
         self._claim(self._stream.finish())
         self._stream.reset()
-        self._offset_s, self._is_ending = None, False
+        self._offset_s, self._is_ending, self._is_new_segment = None, False, True
 
     def _claim(self, words: Iterable[Word]) -> None:
         offset_s = self._offset_s or 0.0
         for word in words:
             # The first word of a stream has no space before it; in a session it may need one.
             self._detected = self._stream.language
-            space = word.space_before or (self._has_spoken and has_spaces(self._detected))
-            text = " " * space + word.text
+            text = word.spaced_text
+            if text == word.text and self._is_new_segment:
+                text = space_between(self._last_text, word.text) + word.text
             self._unclaimed.append(OnlineWord(word.start_s + offset_s, word.end_s + offset_s, text))
-            self._has_spoken = True
+            self._last_text, self._is_new_segment = word.text, False
 
 
 def _runs(chunks: list[_Chunk]) -> Iterator[list[_Chunk]]:

@@ -6,11 +6,11 @@ import json
 import math
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TextIO
 
-from ...files import printable
 from .decoder import Word, joined
 from .trace import StepTrace
 
@@ -30,7 +30,7 @@ class StreamEnd:
     Attributes:
         source: the file, "stdin" or "microphone".
         audio_s: audio received.
-        language: None: no speech was found.
+        language: None: no speech was found, or the model named none.
         reason: "end", "interrupted", or what is wrong with the input.
     """
 
@@ -62,6 +62,14 @@ def make_writer(output: Format, file: TextIO | None = None) -> Writer:
     return TerminalWriter(target) if target.isatty() else TextWriter(target)
 
 
+def _in_a_line(text: str) -> str:
+    """`text` without what would break a line or drive a terminal. Other white space stays, and
+    the joiners that scripts are written with."""
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) in ("Zs", "Cf") else " " for c in text
+    )
+
+
 class TextWriter:
     """Plain text, word by word; a line a stream."""
 
@@ -72,8 +80,8 @@ class TextWriter:
     def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
         """See `Writer`."""
         if words:
-            space = " " if self._has_begun and words[0].space_before else ""
-            self._file.write(space + joined(words))
+            space = words[0].spaced_text[: -len(words[0].text)] if self._has_begun else ""
+            self._file.write(_in_a_line(space + joined(words)))
             self._file.flush()
             self._has_begun = True
 
@@ -106,15 +114,16 @@ class TerminalWriter:
             self._is_live = True
         for word in words:
             # A line that is full is printed for good: only the last one is drawn again.
-            added = (" " if word.space_before and self._line else "") + printable(word.text)
+            added = _in_a_line(word.spaced_text)
+            added = added if self._line else added.lstrip()
             if self._line and len(self._line + added) >= self._console.width:
                 self._live.update(Text(""))  # or the old one would flash up below
                 self._live.console.print(Text(self._line))
-                self._line, added = "", added.lstrip(" ")
+                self._line, added = "", added.lstrip()
             self._line += added
         shown = Text(self._line)
         if draft:
-            shown.append((" " if self._line else "") + printable(draft), style="dim")
+            shown.append((" " if self._line else "") + _in_a_line(draft), style="dim")
         if shown != self._shown:
             self._live.update(shown, refresh=True)
             self._shown = shown
@@ -142,9 +151,7 @@ class JsonlWriter:
         if not words:
             return
         self._words += words
-        spoken = [
-            {"text": w.text, "start": round(w.start_s, 3), "end": round(w.end_s, 3)} for w in words
-        ]
+        spoken = [_as_event(word) for word in words]
         self._write({"type": "commit", "words": spoken, **self._times(audio_s), "draft": draft})
 
     def end(self, end: StreamEnd) -> None:
@@ -167,6 +174,20 @@ class JsonlWriter:
     def _write(self, event: dict[str, object]) -> None:
         self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
         self._file.flush()
+
+
+def _as_event(word: Word) -> dict[str, object]:
+    event: dict[str, object] = {
+        "text": word.text,
+        "start": round(word.start_s, 3),
+        "end": round(word.end_s, 3),
+        "space": word.spaced_text[: -len(word.text)],
+    }
+    if word.probability is not None:
+        event["probability"] = round(word.probability, 4)
+    if word.border_distance_s is not None:
+        event["border_distance"] = round(word.border_distance_s, 3)
+    return event
 
 
 class SubtitleWriter:
@@ -193,7 +214,7 @@ class SubtitleWriter:
             until_s = following[0].start_s if following else math.inf
             end_s = max(cue[-1].end_s, min(start_s + _CUE_LEAST_S, until_s))
             event = SSAEvent(start=round(start_s * 1000), end=round(end_s * 1000))
-            event.plaintext = printable(joined(cue))  # braces would be taken for formatting
+            event.plaintext = _in_a_line(joined(cue))  # braces would be taken for formatting
             subtitles.append(event)
         self._file.write(subtitles.to_string(self._output))
         self._file.flush()

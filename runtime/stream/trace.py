@@ -32,6 +32,17 @@ class TokenTrace:
 
 
 @dataclass(frozen=True)
+class WordTrace:
+    """A word that a step committed; see `decoder.Word`."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float | None
+    border_distance_s: float | None
+
+
+@dataclass(frozen=True)
 class StepTrace:
     """One decoding step.
 
@@ -46,6 +57,7 @@ class StepTrace:
         ended: the model wrote its end token.
         committed_tokens: of the prompt, committed by steps before.
         tokens: the new ones.
+        words: those that the step committed.
     """
 
     step: int
@@ -58,6 +70,7 @@ class StepTrace:
     ended: bool
     committed_tokens: int
     tokens: tuple[TokenTrace, ...]
+    words: tuple[WordTrace, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -13,7 +13,7 @@ from mlx_qwen3_asr.audio import compute_features
 from mlx_qwen3_asr.decoder import KVCache
 
 from ....errors import InputError
-from ..backend import advise_openblas, default_dtype, mx
+from ..backend import advise_openblas, check_not_forked, default_dtype, mx
 from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
@@ -119,6 +119,7 @@ class Qwen3Model(SpeechModel):
         Raises:
             InputError: not one channel of more than 200 finite samples.
         """
+        check_not_forked()
         samples = np.asarray(samples)
         if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
             raise InputError(
@@ -156,6 +157,7 @@ class Qwen3Model(SpeechModel):
 
     def generate(self, prefixes: Sequence[Qwen3Prefix]) -> list[Answer]:
         """See `AlignmentModel`."""
+        check_not_forked()
         return [
             self._answer(prefix, text.token_ids)
             for prefix, text in zip(prefixes, self._continued(prefixes), strict=True)
@@ -196,6 +198,7 @@ class Qwen3Model(SpeechModel):
 
         Where the language was not given, the text follows the head that the model writes.
         """
+        check_not_forked()
         if not len(text_ids):
             return
         if prefix.head is None:
@@ -238,6 +241,7 @@ def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcri
             "translate",
             arguments=("task",),
         )
+    check_not_forked()
     advise_openblas()
     wanted = getattr(mx, dtype) if dtype else default_dtype()
     engine = load_engine(checkpoint.folder, wanted, checkpoint.adapters)

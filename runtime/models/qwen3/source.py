@@ -24,7 +24,6 @@ from ..continuation import Continuation, token_budget
 from ..engine_thread import on_engine_thread
 from ..greedy import go_on
 from ..kv_cache import shared
-from ..languages import UNNAMED
 from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis
 from .step import reading, take_step
 from .stream_encoder import StreamEncoder
@@ -105,13 +104,18 @@ class Qwen3Source:
         windows, tail = self._encoder.encode(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)
+        said_head: list[int] = []
+        if language is None and committed_ids:  # it follows the head that the model wrote
+            if self._answer_head is None:
+                self._hypothesis(samples, lead, [], None, context)
+            said_head = self._answer_head or []
         head, rest = prompt.ids[: prompt.audio_start], prompt.ids[prompt.audio_stop :]
         self._keep_keys(list(head))
 
         draft = self._draft_after(committed_ids)
         embed = self._model.engine.model.embed_tokens
         parts = [] if self._cache.offset else [embed(mx.array(head))]
-        text = mx.array([*rest, *committed_ids, *draft])
+        text = mx.array([*rest, *said_head, *committed_ids, *draft])
         parts += [*windows[self._kept_windows :], tail, embed(text)]
         embedded = mx.concatenate([part.astype(self._model.engine_dtype) for part in parts])
         stable = len(head) + sum(len(w) for w in windows)
@@ -123,16 +127,16 @@ class Qwen3Source:
         rows = self._continued(read, cache, text)
         self._last_text = [*committed_ids, *text.token_ids]
         head = 0
-        if language is None:  # the model writes a head with the language
+        if language is None and not committed_ids:  # the model writes a head with the language
             language, head = self._model.vocabulary.answer_head(text.token_ids)
-            if language is None and head and text.token_ids[head:]:
-                language = UNNAMED
+            self._answer_head = text.token_ids[:head]
         return as_hypothesis(self._capture, text, rows, frames, language, head)
 
     def _forget(self) -> None:
         self._encoder.reset()
         self._forget_keys()
         self._last_text: list[int] = []  # committed and drafted, of the last step
+        self._answer_head: list[int] | None = None  # before the text, where no language is known
 
     def _forget_keys(self) -> None:
         self._cache = KVCache(self._model.num_layers)  # of the head and the finished windows

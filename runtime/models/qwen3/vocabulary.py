@@ -6,6 +6,7 @@ another vocabulary; here they are looked up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from mlx_qwen3_asr.tokenizer import _bytes_to_unicode
 from ....errors import InputError
 from .tokenizer import Tokenizer
 
+_UNFINISHED_HEAD = re.compile(r"language( [A-Z]\w*)?")
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
 _NEEDED = (
     *_END_TOKENS, "<|im_start|>", "<|audio_start|>", "<|audio_pad|>", "<|audio_end|>", "<asr_text>",
@@ -57,6 +59,9 @@ class Vocabulary:
             for token, i in self._ids.items()
             if i not in added and all(c in byte_of_character for c in token)
         }
+        # What was added to a checkpoint and is not special is text, as its own tokenizer has it.
+        special_ids = {*special.values(), *self._tokenizer._tokenizer._special_added_token_ids}
+        self._bytes |= {i: text.encode() for i, text in added.items() if i not in special_ids}
         if len({token for token in self._bytes.values() if len(token) == 1}) < 256:
             raise InputError(f"the tokenizer in {folder} lacks tokens for single bytes: vocab.json")
         self.size = max(self._ids.values()) + 1
@@ -70,7 +75,10 @@ class Vocabulary:
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token: byte-level BPE may cut a character in two. Special ones: none."""
+        """The bytes of one token: byte-level BPE may cut a character in two. Special ones: none.
+
+        Those of an added token that is not special are its text.
+        """
         return self._bytes.get(token_id, b"")
 
     def prompt(self, audio_frames: int, language: str | None, context: str = "") -> Prompt:
@@ -95,10 +103,12 @@ class Vocabulary:
     def answer_head(self, ids: Sequence[int]) -> tuple[str | None, int]:
         """The language that an answer names, and how many tokens it has before its text.
 
-        The language is None where there is no head, or it says `None`: no speech.
+        The language is None where there is no head, or it says `None`: a checkpoint says so of no
+        speech, but one that was tuned by the model's own recipe of any speech.
         """
         if self.text_marker_id not in ids:
-            return None, 0
+            is_head = _UNFINISHED_HEAD.fullmatch(self.decode(ids)) is not None
+            return None, len(ids) if is_head else 0
         at = list(ids).index(self.text_marker_id)
         language = self.decode(ids[:at]).removeprefix("language").strip()
         return (None if language in ("", "None") else language), at + 1

@@ -16,7 +16,7 @@ from mlx_qwen3_asr.decoder import KVCache
 
 from ....corpora.audio import SAMPLE_RATE
 from ....errors import InputError
-from ..backend import advise_openblas, default_dtype, mx
+from ..backend import advise_openblas, check_not_forked, default_dtype, mx
 from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
@@ -157,6 +157,7 @@ class WhisperModel(SpeechModel):
         Raises:
             InputError: samples that the model cannot take.
         """
+        check_not_forked()
         samples = np.asarray(samples)
         if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
             raise InputError(
@@ -232,6 +233,7 @@ class WhisperModel(SpeechModel):
 
     def generate(self, prefixes: Sequence[WhisperPrefix]) -> list[Answer]:
         """See `AlignmentModel`."""
+        check_not_forked()
         if not prefixes:
             return []
         ends = {self.vocabulary.end_id}
@@ -262,6 +264,7 @@ class WhisperModel(SpeechModel):
         on_layer: Callable[[int, np.ndarray], None],
     ) -> None:
         """See `AlignmentModel`. The window's padding is cut off after the softmax."""
+        check_not_forked()
         room = self.dims.n_text_ctx - len(prefix.prompt) + 1
         if len(text_ids) > room:
             raise InputError(
@@ -301,6 +304,7 @@ def load(
         InputError: files that are corrupt, of another layout, or do not belong together, or a
             model of English alone that is to translate.
     """
+    check_not_forked()
     advise_openblas()
     folder, wanted = checkpoint.folder, getattr(mx, dtype) if dtype else default_dtype()
     config = read_config(folder)
