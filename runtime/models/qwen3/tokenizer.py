@@ -29,6 +29,7 @@ class Tokenizer:
         ids: {token: id}, of all tokens; the bytes of those that are not added are spelt in
             GPT-2's characters.
         added: {id: token} of those that are not split.
+        special_ids: those of `added` that are no text.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,6 +51,7 @@ class Tokenizer:
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
         self.added = {i: token for token, i in _added(folder, fast).items()}
         self.ids = {**self._pieces, **{token: i for i, token in self.added.items()}}
+        self.special_ids = frozenset(_special(folder, fast, self.added))
         by_length = sorted(self.added.values(), key=len, reverse=True)
         self._marks = regex.compile("|".join(map(regex.escape, by_length))) if by_length else None
         self._split = regex.compile(_pattern(fast) or PRETOKENIZE_REGEX)
@@ -128,6 +130,20 @@ def _added(folder: Path, fast: Mapping[str, Any]) -> dict[str, int]:
     found.update({entry["content"]: int(i) for i, entry in decoder.items()})
     found.update({entry["content"]: int(entry["id"]) for entry in fast.get("added_tokens") or []})
     return found
+
+
+def _special(folder: Path, fast: Mapping[str, Any], added: Mapping[int, str]) -> set[int]:
+    """Those of `added` that the files call special; if none says so, those like `<|this|>`."""
+    config = _read(folder / "tokenizer_config.json")
+    entries = [*(config.get("added_tokens_decoder") or {}).values()]
+    entries += fast.get("added_tokens") or []
+    said = {entry["content"]: bool(entry.get("special")) for entry in entries}
+    listed = config.get("additional_special_tokens") or []
+    said |= {str(token): True for token in listed}
+    return {
+        i for i, token in added.items()
+        if said.get(token, token.startswith("<|") and token.endswith("|>"))
+    }  # fmt: skip
 
 
 def _pattern(fast: Mapping[str, Any]) -> str | None:

@@ -60,7 +60,7 @@ class Vocabulary:
             if i not in added and all(c in byte_of_character for c in token)
         }
         # What was added to a checkpoint and is not special is text, as its own tokenizer has it.
-        special_ids = {*special.values(), *self._tokenizer._tokenizer._special_added_token_ids}
+        special_ids = {*(self._ids[token] for token in _NEEDED), *self._tokenizer.special_ids}
         self._bytes |= {i: text.encode() for i, text in added.items() if i not in special_ids}
         if len({token for token in self._bytes.values() if len(token) == 1}) < 256:
             raise InputError(f"the tokenizer in {folder} lacks tokens for single bytes: vocab.json")
