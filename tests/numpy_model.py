@@ -87,6 +87,7 @@ class NumpyModel:
     clock = EvenClock()
     min_samples = FRAME
     max_audio_s = 60.0
+    longest_piece_s = 60.0
     dtype = "float32"
     task = "transcribe"
     fingerprint = "0123456789abcdef"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ...corpora.audio import SAMPLE_RATE
+from ...corpora.pauses import Piece, cut_at_pauses
 from ...errors import InputError
+from ..policy.words import space_between
 from .checkpoint import Checkpoint, find_checkpoint
 from .files import fingerprint_of
 from .protocol import (
@@ -29,11 +35,16 @@ from .protocol import (
 Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 TASKS: tuple[Task, ...] = get_args(Task)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said: the text, the language (None: no speech, or not named), and its token ids."""
+    """What was said: the text, the language (None: no speech, or not named), and its token ids.
+
+    Of a recording that was read in pieces, the ids are those of each, without the white space
+    between them.
+    """
 
     text: str
     language: str | None
@@ -43,13 +54,46 @@ class Transcript:
 def transcribe(
     model: AlignmentModel, samples: np.ndarray, language: str | None = None
 ) -> Transcript:
-    """What `model` says of all of `samples` [n] at once, by greedy decoding.
+    """What `model` says of `samples` [n], by greedy decoding.
+
+    A recording longer than the model's `longest_piece_s` is cut at pauses, and its pieces are
+    transcribed one after another, so that memory stays level. Where it has no pause it is cut
+    where it is quietest, which is logged. Each piece has a language of its own, and the
+    transcript that of most of its text.
 
     Raises:
         InputError: samples that the model cannot take, or a language that it lacks.
     """
+    samples = np.asarray(samples)
+    if samples.ndim != 1:
+        return _whole(model, samples, language)
+    pieces = cut_at_pauses(samples, model.longest_piece_s)
+    _tell_of_cuts([piece for piece in pieces if piece.in_speech], len(samples))
+    return _joined([_whole(model, samples[p.start : p.stop], language) for p in pieces])
+
+
+def _whole(model: AlignmentModel, samples: np.ndarray, language: str | None) -> Transcript:
     (answer,) = model.generate([model.prefill(samples, language)])
     return Transcript(text_of(model, answer.text_ids).strip(), answer.language, answer.text_ids)
+
+
+def _tell_of_cuts(in_speech: Sequence[Piece], count: int) -> None:
+    if in_speech:
+        more = f", and at {len(in_speech) - 1} more places" if len(in_speech) > 1 else ""
+        _log.warning(
+            f"a recording of {count / SAMPLE_RATE:.1f} s was cut where it has no pause, at "
+            f"{in_speech[0].stop / SAMPLE_RATE:.1f} s{more}: a word there may be wrong"
+        )
+
+
+def _joined(pieces: Sequence[Transcript]) -> Transcript:
+    """The pieces of one recording as one transcript."""
+    text, written = "", Counter[str | None]()
+    for piece in pieces:
+        text += space_between(text, piece.text) + piece.text
+        written[piece.language] += len(piece.text)
+    ((language, _),) = written.most_common(1)
+    return Transcript(text, language, tuple(chain(*(piece.token_ids for piece in pieces))))
 
 
 class SpeechModel(ABC):
@@ -61,6 +105,7 @@ class SpeechModel(ABC):
     clock: FrameClock
     min_samples: int
     max_audio_s: float
+    longest_piece_s: float
     num_layers: int
     num_heads: int
     num_kv_heads: int
@@ -112,7 +157,7 @@ class SpeechModel(ABC):
         return self._fingerprint
 
     def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:
-        """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding.
+        """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding; see `transcribe`.
 
         Raises:
             InputError: samples that the model cannot take, or a language that it lacks.

@@ -185,6 +185,7 @@ class AlignmentModel(Protocol):
         clock: see `FrameClock`.
         min_samples: it takes no less audio.
         max_audio_s: it takes no more.
+        longest_piece_s: a longer recording is transcribed in pieces, cut at pauses.
         dtype: of its weights, "float32", "float16" or "bfloat16".
         task: see `Task`.
     """
@@ -200,6 +201,7 @@ class AlignmentModel(Protocol):
     clock: FrameClock
     min_samples: int
     max_audio_s: float
+    longest_piece_s: float
     dtype: str
     task: Task
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from mlx_qwen3_asr.audio import compute_features
+from mlx_qwen3_asr.chunking import MAX_CHUNK_SECONDS
 from mlx_qwen3_asr.decoder import KVCache
 
 from ....errors import InputError
@@ -77,6 +78,7 @@ class Qwen3Model(SpeechModel):
     clock = Qwen3Clock()
     min_samples = MIN_SAMPLES
     max_audio_s = MAX_AUDIO_S
+    longest_piece_s = MAX_CHUNK_SECONDS  # 30 s, the engine's own; tiny's training saw up to 31 s
 
     def __init__(self, engine, vocabulary: Vocabulary, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)

@@ -99,7 +99,7 @@ class WhisperModel(SpeechModel):
         self.task: Task = task
         self.num_layers, self.num_heads = dims.n_text_layer, dims.n_text_head
         self.num_kv_heads = dims.n_text_head
-        self.max_audio_s = dims.n_audio_ctx / FRAMES_PER_S
+        self.max_audio_s = self.longest_piece_s = dims.n_audio_ctx / FRAMES_PER_S
         self.engine_dtype: mx.Dtype = network.decoder.positional_embedding.dtype
         self.dtype = str(self.engine_dtype).removeprefix("mlx.core.")
         self.languages = tuple(NAMES[code] for code in vocabulary.languages) or (NAMES["en"],)
@@ -169,7 +169,8 @@ class WhisperModel(SpeechModel):
         if len(samples) > self.max_audio_s * SAMPLE_RATE:
             raise InputError(
                 f"{len(samples) / SAMPLE_RATE:.1f} s of audio, but {self.name} reads no more than "
-                f"{self.max_audio_s:g} s at once; cut it up, or stream it (decode-stream)"
+                f"{self.max_audio_s:g} s at once; transcribe it, which cuts it at pauses, or "
+                "stream it (decode-stream)"
             )
         if not np.isfinite(samples).all():
             raise InputError("the samples hold NaN or infinity")
