@@ -20,10 +20,12 @@ from .pauses import HOP_SAMPLES, HOPS_PER_S, power, quietest
 from .utterance import WordTime
 
 _SHARE = 0.8  # of the text that a window should hold
-_LESS, _MORE, _TRIES = 0.6, 1.6, 8
+_LESS, _MORE, _TRIES = 0.6, 1.6, 12
 _BORDER = (0.4, 0.75)  # of a window: where the next one may begin
-_DOUBTED = 0.1  # of the words of a window: the last ones, whose place the missing text may change
-_END_S = 2.0  # a text that comes so near to the end of a window may be too long for it
+_DOUBTED = 0.2  # of the words of a window: the last ones, whose place the missing text may change
+_UNSAID_S = 0.3  # more speech than this between two words is that of words laid elsewhere
+_SILENT_S = 0.1  # no more than this after the last word: it is the last in the window
+_END_S = 1.0  # a text that comes so near to the end of a window may be too long for it
 _PAUSE_S = 0.3
 _HEARD, _AUDIBLE = 0.1, 1e-3  # of the power of a window, 10 dB below; of all of the audio, 30 dB
 _TOO_FAST = 3.0
@@ -90,43 +92,74 @@ def _window(
     align: Align, samples: np.ndarray, first: int, length: int, expected: float
 ) -> tuple[Sequence[Placed], int]:
     """The words of a window that are believed, and the sample at which the next one begins."""
-    count = _SHARE * expected
+    count, fits, too_much = max(1, round(_SHARE * expected)), 0, length - first + 1
+    doubtful: tuple[Sequence[Placed], int] | None = None
+    failure = AlignmentFailed("the transcript does not go with the audio: one lacks something")
     for _ in range(_TRIES):
-        last = min(length, first + max(1, round(count)))
-        is_least = last - first <= 1
+        count = min(count, length - first)
+        placed: Sequence[Placed] = ()
         try:
-            placed = align(samples, first, last)
-        except AlignmentFailed:
-            # There may be no way through the audio with so much text.
-            if is_least:
-                raise
-            count *= _LESS
-            continue
-        end_s = placed[-1].word.end_s if placed else 0.0
-        if end_s > len(samples) / SAMPLE_RATE - _END_S and not is_least:
-            count *= _LESS
-            continue
-        doubted = 0 if last == length else math.ceil(_DOUBTED * len(placed))
-        border = _border(samples, placed, len(placed) - doubted)
-        if border is not None:
-            kept, cut = border
-            return placed[:kept], cut
-        count = _MORE * max(1.0, count)
-    raise AlignmentFailed("the transcript does not go with the audio: one of them lacks something")
+            placed = align(samples, first, first + count)
+        except AlignmentFailed as error:
+            # There may be no way through the audio for so much text.
+            failure, is_too_much = error, True
+        else:
+            end_s = placed[-1].word.end_s if placed else 0.0
+            is_too_much = end_s > len(samples) / SAMPLE_RATE - _END_S
+        if is_too_much:
+            too_much = count
+        if not is_too_much or (placed and count == 1):
+            gaps = _gaps(placed, len(samples) / SAMPLE_RATE)
+            believed = gaps if first + count == length else gaps[: _believed(samples, gaps)]
+            border = _border(samples, believed[: _said(samples, believed)])
+            if border is not None:
+                return placed[: border[0]], border[1]
+            wider = _border(samples, believed)
+            doubtful = doubtful or (wider and (placed[: wider[0]], wider[1]))
+            fits = max(fits, count)
+        if too_much - fits <= 1:
+            break
+        is_bounded = too_much <= length - first
+        count = (fits + too_much) // 2 if is_bounded else math.ceil(_MORE * count)
+        if is_too_much and not fits:
+            count = max(1, round(_LESS * too_much))
+    if doubtful is None:
+        raise failure
+    return doubtful
 
 
-def _border(
-    samples: np.ndarray, placed: Sequence[Placed], believed: int
-) -> tuple[int, int] | None:
+def _believed(samples: np.ndarray, gaps: Sequence[tuple[float, float]]) -> int:
+    """How many of the gaps will stay where they are when more text follows."""
+    is_last = _said(samples, gaps[-1:], _SILENT_S) == 1
+    return len(gaps) if is_last else len(gaps) - math.ceil(_DOUBTED * (len(gaps) - 1))
+
+
+def _gaps(placed: Sequence[Placed], duration_s: float) -> list[tuple[float, float]]:
+    """[words + 1], from when to when nothing is said: before each word, and after the last."""
+    ends = [0.0, *(one.word.end_s for one in placed)]
+    starts = [*(one.word.start_s for one in placed), duration_s]
+    return [(end, max(end, start)) for end, start in zip(ends, starts, strict=True)]
+
+
+def _said(
+    samples: np.ndarray, gaps: Sequence[tuple[float, float]], most_s: float = _UNSAID_S
+) -> int:
+    """How many of the gaps come before one with speech in it, whose words were laid elsewhere."""
+    heard = _heard(samples, len(samples) / SAMPLE_RATE)
+    for count, (end_s, start_s) in enumerate(gaps):
+        begin, stop = (min(round(at_s * HOPS_PER_S), len(heard) - 1) for at_s in (end_s, start_s))
+        if heard[stop] - heard[begin] > most_s * HOPS_PER_S:
+            return count
+    return len(gaps)
+
+
+def _border(samples: np.ndarray, gaps: Sequence[tuple[float, float]]) -> tuple[int, int] | None:
     """After how many words, and at which sample, the next window begins; None: nowhere."""
     loudness = power(samples, _PAUSE_S)
     least, most = (round(part * len(samples) / HOP_SAMPLES) for part in _BORDER)
-    edges = [0.0, *(edge for one in placed for edge in (one.word.start_s, one.word.end_s))]
-    edges.append(len(samples) / SAMPLE_RATE)
     places = []
-    for count in range(believed + 1):
-        end, start = (round(at_s * HOPS_PER_S) for at_s in edges[2 * count : 2 * count + 2])
-        begin, stop = max(end, least), min(max(start, end), most)
+    for count, (end_s, start_s) in enumerate(gaps):
+        begin, stop = max(round(end_s * HOPS_PER_S), least), min(round(start_s * HOPS_PER_S), most)
         if begin <= stop:
             at = quietest(loudness, begin, stop)
             places.append((float(loudness[at]), count, at))

@@ -13,6 +13,7 @@ from ..corpora import load_corpus
 from ..corpora.audio import SAMPLE_RATE
 from ..errors import InputError
 from ..runtime.models import machine
+from ..runtime.models.checkpoint import KNOWN_MODELS
 from ..runtime.models.model import SpeechModel
 from ..runtime.stream.config import DecoderConfig
 from ..runtime.stream.decoder import StreamDecoder
@@ -28,7 +29,8 @@ def report_environment(model: str | Path = "tiny", dtype: str | None = None) -> 
 
     The timings, in seconds: `load`, of the weights and the tokenizer; `transcribe`, the median of
     three after one that is not counted; `stream`, of a whole stream with the bundled
-    configuration, None where none is bundled. No path and no name of a person is in it.
+    configuration, None where none is bundled. No path is in it, and a model's name only if it is
+    that of a released one: folders and private repositories may be called after people.
 
     Args:
         model: what `SpeechModel.load` takes.
@@ -50,9 +52,10 @@ def report_environment(model: str | Path = "tiny", dtype: str | None = None) -> 
         "versions": machine.versions(),
         "platform": machine.platform_name(),
         "device": machine.device_name(),
+        "memory_bytes": machine.memory_bytes(),
         "backend": machine.backend_name(),
         "model": {
-            "name": loaded.name,
+            "name": _public_name(loaded.name),
             "family": loaded.family,
             "fingerprint": loaded.fingerprint,
             "dtype": loaded.dtype,
@@ -70,6 +73,12 @@ def report_environment(model: str | Path = "tiny", dtype: str | None = None) -> 
         "peak_process_bytes": machine.peak_process_bytes(),
         "words": len(text.split()),
     }
+
+
+def _public_name(name: str) -> str | None:
+    released = {one.lower() for known in KNOWN_MODELS.items() for one in known}
+    folders = {one.rpartition("/")[2] for one in released}  # as the hub's copies are called
+    return name if name.lower() in released | folders else None
 
 
 def _speech() -> np.ndarray:

@@ -21,7 +21,7 @@ def report_environment(
 ) -> None:
     """Print versions, device, the checkpoint's fingerprint and three timings as one JSON.
 
-    Paste it into an issue. It holds no path; of a model in a folder it has the folder's name.
+    Paste it into an issue. It holds no path, and names a model only if it is a released one.
     """
     from ..files import json_text, output_path, replacing
     from .environment import report_environment as report
