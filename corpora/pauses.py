@@ -47,14 +47,17 @@ def cut_at_pauses(samples: np.ndarray, longest_s: float) -> list[Piece]:
     """
     longest, count = int(longest_s * SAMPLE_RATE), len(samples)
     found, start = [], 0
-    loudness = power(samples, _PAUSE_S) if count > longest else np.zeros(1)
+    is_long = count > longest
+    loudness, near = (power(samples, s) if is_long else np.zeros(1) for s in (_PAUSE_S, _STOP_S))
     while count - start > longest:
-        last = min(longest, count - start - longest // 4)
-        hops = [math.ceil((start + longest // 2) / HOP_SAMPLES), (start + last) // HOP_SAMPLES]
-        at = quietest(loudness, *hops)
-        around = loudness[start // HOP_SAMPLES : hops[1] + 1].mean()
+        most = min(longest, count - start - longest // 4)
+        first, last = math.ceil((start + longest // 2) / HOP_SAMPLES), (start + most) // HOP_SAMPLES
+        loud = _AS_LOUD * near[start // HOP_SAMPLES : last + 1].mean()
+        at = quietest(loudness, first, last)
+        if loudness[first : last + 1].min() > loud:
+            at = first + int(np.argmin(near[first : last + 1]))
         stop = at * HOP_SAMPLES
-        found.append(Piece(start, stop, bool(loudness[at] > _AS_LOUD * around)))
+        found.append(Piece(start, stop, bool(near[at] > loud)))
         start = stop
     return [*found, Piece(start, count)]
 

@@ -7,6 +7,7 @@ from alignheads.corpora import WordTime
 from alignheads.corpora.aligners import AlignmentFailed
 from alignheads.corpora.long_alignment import Placed, align_in_windows
 from alignheads.corpora.pauses import cut_at_pauses
+from alignheads.runtime.models.aligners import make_aligner
 
 RATE = 16_000
 
@@ -48,6 +49,13 @@ def test_cuts_lie_late_in_the_pauses(floor):
 def test_a_pause_of_sentences_is_preferred_to_a_stop_inside_of_a_word():
     samples = with_pauses((12.0, 12.08), (15.0, 15.5), (17.0, 17.08), total_s=30)
     assert 15.0 < cuts_s(samples, 20.0)[0][0] < 15.5
+
+
+def test_a_short_gap_between_two_words_is_better_than_none():
+    samples = with_pauses((17.0, 17.1), total_s=30)
+    cuts, in_speech = cuts_s(samples, 20.0)
+    assert 17.0 < cuts[0] < 17.1
+    assert in_speech == [False, False]
 
 
 def test_where_there_is_no_pause_it_is_told():
@@ -188,3 +196,51 @@ def test_a_text_that_is_far_too_long_for_its_audio_is_refused():
 
     with pytest.raises(AlignmentFailed, match="left for the last"):
         align_in_windows(align, recording.samples, 3000, 40.0)
+
+
+# The engine's aligner, whose words are found again in the text by their letters
+
+
+def written(kind, count):
+    """A text of `count` words, each unlike the others, and the words."""
+    if kind == "Chinese":
+        words = [chr(0x4E00 + n) for n in range(count)]
+        return "，".join("".join(words[n : n + 10]) for n in range(0, count, 10)) + "。", words
+    names = [f"w{n:03d}" for n in range(count)]
+    return " — ".join(f"“{name}’s”," for name in names), [f"“{name}’s”," for name in names]
+
+
+@pytest.mark.parametrize("kind", ["English", "Chinese"])
+def test_the_qwen3_aligner_never_gets_more_than_it_takes(monkeypatch, kind):
+    from types import SimpleNamespace
+
+    from mlx_qwen3_asr import ForcedAligner
+    from mlx_qwen3_asr.forced_aligner import ForcedAlignTextProcessor
+
+    recording = Recording(sentences(total_s=400.0), 400.0)
+    text, words = written(kind, len(recording.at_s))
+    units = ForcedAlignTextProcessor.tokenize_text(text, kind)
+    longest, calls = [], []
+
+    def align(self, samples, part, language):
+        mine = ForcedAlignTextProcessor.tokenize_text(part, language)
+        first = units.index(mine[0]) if mine else 0
+        longest.append(len(samples) / RATE)
+        calls.append(len(mine))
+        begin_s, end_s = recording._begin(samples) / RATE, len(samples) / RATE
+        items = []
+        for n, word in enumerate(mine, start=first):
+            at_s = min(recording.at_s[n] - begin_s, end_s)
+            items.append(
+                SimpleNamespace(text=word, start_time=at_s, end_time=min(at_s + 0.3, end_s))
+            )
+        return items
+
+    monkeypatch.setattr(ForcedAligner, "_ensure_loaded", lambda self: None)
+    monkeypatch.setattr(ForcedAligner, "align", align)
+    found = make_aligner("qwen3").align(recording.samples, text, kind)
+    assert [word.text for word in found] == words
+    off = [abs(word.start_s - at) for word, at in zip(found, recording.at_s, strict=True)]
+    assert max(off) < 0.01
+    assert max(longest) <= 180.0
+    assert len(calls) < 10

@@ -145,7 +145,7 @@ def space_between(before: str, after: str) -> str:
         return ""
     letters = [character for character in before if character.isalnum()]
     around = [*letters[-1:], after[0]]
-    if _is_wide(before[-1]) or any(_UNSPACED.match(character) for character in around):
+    if _kind(before[-1])[1] or any(_UNSPACED.match(character) for character in around):
         return ""
     return " "
 
