@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jiwer
-
-_NOT_WORD = re.compile(r"[^\w]|_")
 
 
 @dataclass(frozen=True)
@@ -22,8 +19,15 @@ class WordMatch:
 
 
 def normalised(word: str) -> str:
-    """`word` in lower case and without punctuation; may be empty."""
-    return _NOT_WORD.sub("", unicodedata.normalize("NFKC", word).lower())
+    """`word` in lower case and without punctuation; may be empty.
+
+    Letters and numbers stay, with the marks on them: of Hindi they are the vowels.
+    """
+    text = unicodedata.normalize("NFKC", word).lower()
+    if text.isalnum():
+        return text
+    kept = "".join(c for c in text if unicodedata.category(c)[0] in "LNM")
+    return kept if any(c.isalnum() for c in kept) else ""
 
 
 def plain_text(text: str) -> str:

@@ -3,16 +3,20 @@
 `basic` is that of the published tables: upper case, punctuation out. `whisper` is the English
 normaliser of Whisper (Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak
 Supervision", appendix C), which also evens out numbers, contractions, titles and spellings; for
-other languages it is Whisper's basic one.
+other languages it is Whisper's basic one, which here keeps the marks of letters: in many scripts
+they are vowels.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
+import regex
+
+from ..corpora.matching import plain_text
 from ..runtime.policy.words import NO_SPACE_LANGUAGES
 
 Normaliser = Literal["basic", "whisper"]
@@ -23,6 +27,8 @@ SCORED_BY_CHARACTER = NO_SPACE_LANGUAGES | frozenset(
     {"thai", "th", "lao", "lo", "khmer", "km", "burmese", "my"}
 )
 _SPACELESS_SCRIPTS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+# Typographic apostrophes, which the rules of contractions do not know.
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\uff07\u00b4", "'"))
 _ENGLISH = frozenset({"", "english", "en"})
 
 
@@ -30,7 +36,7 @@ def normalise(text: str, normaliser: Normaliser, language: str | None = None) ->
     """`text` as it is scored: units (words, or characters) with single spaces between.
 
     Args:
-        text: a reference or a hypothesis.
+        text: a reference or a hypothesis. A character is a grapheme cluster (UAX 29).
         normaliser: see the module's head.
         language: of the *reference*, for both texts; None: not known.
 
@@ -42,10 +48,24 @@ def normalise(text: str, normaliser: Normaliser, language: str | None = None) ->
     if normaliser == "basic":
         plain = basic(text)
     elif key in _ENGLISH and not by_character:
-        plain = _whisper_english()(text)
+        plain = _whisper_english()(text.translate(_APOSTROPHES))
     else:
-        plain = _whisper_other()(text)
-    return " ".join("".join(plain.split())) if by_character else " ".join(plain.split())
+        plain = _whisper_other()(text.translate(_APOSTROPHES))
+    if by_character:
+        return " ".join(regex.findall(r"\X", "".join(plain.split())))
+    return " ".join(plain.split())
+
+
+@lru_cache(maxsize=100_000)
+def units(text: str, language: str | None = None) -> str:
+    """`text` as words are compared while a decoder is tuned: see `corpora.matching.plain_text`.
+
+    Where it is scored by character, each grapheme cluster (UAX 29) is a unit.
+    """
+    plain = plain_text(text)
+    if not is_scored_by_character(text, language):
+        return plain
+    return " ".join(regex.findall(r"\X", plain.replace(" ", "")))
 
 
 def basic(text: str) -> str:
@@ -91,4 +111,4 @@ def _whisper_english() -> Callable[[str], str]:
 def _whisper_other() -> Callable[[str], str]:
     from whisper_normalizer.basic import BasicTextNormalizer
 
-    return BasicTextNormalizer()
+    return BasicTextNormalizer(preserve_marks=True)

@@ -7,6 +7,7 @@ from alignheads.evaluate.normalise import (
     is_scored_by_character,
     normalise,
     scoring_language,
+    units,
 )
 
 
@@ -43,6 +44,37 @@ def test_whisper_evens_out_what_is_said_the_same_way():
     assert normalise("uh, hmm", "whisper", "English") == ""
 
 
+def test_whisper_keeps_the_vowel_signs_of_other_scripts():
+    right, wrong = "हिन्दी", "हन्दा"
+    assert normalise(right, "whisper", "Hindi") != normalise(wrong, "whisper", "Hindi")
+    assert normalise(right, "whisper", "hi-IN") == right
+
+
+@pytest.mark.parametrize("apostrophe", "\u2019\u2018\u02bc")
+def test_typographic_apostrophes_are_plain_ones(apostrophe):
+    for language, text in (("English", "It's they've won't"), ("French", "l'été n'est-ce")):
+        for normaliser in ("basic", "whisper"):
+            typeset = text.replace("'", apostrophe)
+            if normaliser == "basic" and apostrophe == "\u02bc":
+                continue  # a letter by Unicode, and the published normaliser keeps letters
+            assert normalise(typeset, normaliser, language) == normalise(text, normaliser, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "wanted"),
+    [
+        ("今天，天气很好。", "Chinese", "今 天 天 气 很 好"),
+        ("今天，天气很好。", None, "今 天 天 气 很 好"),
+        ("สวัสดี ครับ", "th", "ส วั ส ดี ค รั บ"),
+        ("오늘은 회의가", "Korean", "오늘은 회의가"),
+        ("It’s  10:45!", "English", "its 1045"),
+        ("हिन्दी में।", "Hindi", "हिन्दी में"),
+    ],
+)
+def test_calibrate_counts_by_the_same_units(text, language, wanted):
+    assert units(text, language) == wanted
+
+
 def test_whisper_leaves_english_rules_out_of_other_languages():
     assert normalise("Der Hmm-Fall", "whisper", "German") == "der hmm fall"
 
@@ -54,7 +86,8 @@ def test_languages_without_spaces_are_cut_into_characters(normaliser, language):
 
 
 def test_thai_is_scored_by_character_and_korean_by_word():
-    assert normalise("สวัสดี", "basic", "Thai").split() == list("สวัสดี")
+    """A character is what a reader takes for one: a letter with the signs above it."""
+    assert normalise("สวัสดี", "basic", "Thai").split() == ["ส", "วั", "ส", "ดี"]
     assert normalise("안녕 세계", "basic", "Korean") == "안녕 세계"
 
 

@@ -87,6 +87,11 @@ def split_words(
     return words
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text, as `split_words` makes them of tokens."""
+    return [text[start:end] for start, end in _places(text)]
+
+
 def _places(text: str) -> Iterator[tuple[int, int]]:
     """Where each word of a text starts and ends."""
     for run in _RUN.finditer(text):

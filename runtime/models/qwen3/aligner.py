@@ -9,6 +9,7 @@ import numpy as np
 
 from ....corpora.aligners import AlignmentFailed
 from ....corpora.utterance import WordTime
+from ....corpora.words import joined_timed
 from ....errors import InputError
 
 QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
@@ -38,6 +39,8 @@ class Qwen3Aligner:
         timed = [WordTime(item.text, item.start_time, item.end_time) for item in items]
         # It drops punctuation; where words are still one to one the transcript's are kept.
         written = [word for word in text.split() if any(c.isalnum() or c == "'" for c in word)]
+        if len(written) != len(timed):
+            timed = joined_timed(text, timed)
         if len(written) != len(timed):
             return timed
         pairs = zip(written, timed, strict=True)
