@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..evaluate.error_rates import ErrorRate, word_errors
 from ..evaluate.intervals import Sums
 from ..evaluate.latency import Times, stream_times, summary
-from ..evaluate.normalise import scoring_language, units
+from ..evaluate.normalise import units
 from ..evaluate.timed import TimedStream
 from .result import Measures, UtteranceSums
 from .speech import Recording
@@ -139,10 +139,8 @@ def score(recordings: Sequence[Recording], stream: Streamer) -> Score:
 
 def _outcome(recording: Recording, stream: TimedStream) -> Outcome:
     utterance = recording.utterance
-    language = scoring_language(utterance.text, utterance.language)
-    errors, final_deletions = _compared(
-        units(utterance.text, language), units(stream.text, language)
-    )
+    said, language = utterance.text, utterance.language
+    errors, final_deletions = _compared(units(said, language), units(stream.text, language, said))
     times = stream_times(stream.words, utterance.words or (), stream.audio_s)
     return Outcome(recording.index, errors, final_deletions, times, stream)
 

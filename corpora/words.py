@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 
 from .audio import ROUNDING_S
+from .matching import normalised
 from .utterance import WordTime
 
 UNKNOWN_WORD = "<unk>"
@@ -39,8 +40,8 @@ def is_silence(label: str) -> bool:
 
 
 def bare(text: str) -> str:
-    """The letters and digits of `text`, case folded: the form in which `agree` compares words."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    """The letters and digits of `text` with their marks, case folded: `agree` compares these."""
+    return normalised(text.casefold())
 
 
 def agree(text: str, words: Sequence[WordTime], partial: bool = False) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from alignheads.corpora.matching import match_words, normalised
 from alignheads.corpora.utterance import WordTime
-from alignheads.corpora.words import joined_timed, split_timed
+from alignheads.corpora.words import agree, bare, joined_timed, split_timed
 from alignheads.discovery.mapping import token_targets
 from alignheads.evaluate.latency import stream_times
 from alignheads.runtime.policy.words import split_words, words_of
@@ -26,9 +26,24 @@ def test_vowels_are_compared():
     assert normalised("\u0301") == normalised("…") == normalised("❤\ufe0f") == ""
 
 
-@pytest.mark.parametrize("apostrophe", "'\u2019\u2018")
+@pytest.mark.parametrize("apostrophe", "'\u2019\u2018\u201b\u02bc\u02bb\u2032\u00b4`\uff07")
 def test_apostrophes_do_not_matter(apostrophe):
     assert normalised(f"It{apostrophe}s") == "its"
+    assert normalised(f"L{apostrophe}été") == "lété"
+    assert bare(f"It{apostrophe}s") == "its"
+    assert agree(f"It{apostrophe}s so", timed("it's", "so"))
+    assert normalised(apostrophe) == ""
+
+
+def test_accents_that_stand_alone_are_punctuation():
+    for accent in "\u00a8\u00af\u00b8\u02dc\u0384^":
+        assert normalised(f"a{accent}b") == "ab"
+
+
+def test_transcript_and_word_times_agree_by_their_vowels():
+    assert agree("हिन्दी में", timed("हिन्दी", "में"))
+    assert not agree("हिन्दी में", timed("हन्दी", "में"))
+    assert agree("Cafe\u0301 déjà", timed("café", "de\u0301ja\u0300"))
 
 
 def test_gold_words_of_several_characters_are_split():
