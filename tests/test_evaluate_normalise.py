@@ -53,10 +53,7 @@ def test_whisper_keeps_the_vowel_signs_of_other_scripts():
 
 @pytest.mark.parametrize("language", [None, "English", "auto"])
 def test_vowel_signs_are_kept_where_the_language_is_not_said_or_wrong(language):
-    for right, wrong in (
-        ("हिन्दी में", "हन्दा म"),
-        ("मैं WhatsApp भेजा and sent it", "म WhatsApp भज and sent it"),
-    ):
+    for right, wrong in (("हिन्दी में", "हन्दा म"), ("मैं sent it", "म sent it")):
         assert normalise(right, "whisper", language) != normalise(
             wrong, "whisper", language, right
         ), right

@@ -124,7 +124,8 @@ def made_row(layout, folder, wanted):
     try:
         heads = discover_heads(model, corpus, clips=4, cuts=0)
     except InputError as error:
-        assert "no word of the transcript is recognised" in str(error)
+        if "no word of the transcript is recognised" not in str(error):
+            raise
         # It runs, and hears nothing: 2 bits, or random numbers.
         return [*cells, "hears no word", "", ""]
     cells.append(f"{len(heads.compact)} heads")
