@@ -81,6 +81,28 @@ def subfolder(folder):
     return folder
 
 
+def with_output(folder):
+    config = made.references()["original"]["configs"]["config.json"]
+    return made.write(folder, config, made.original_tensors(output=True))
+
+
+def prefixed(folder):
+    config = made.references()["original"]["configs"]["config.json"]
+    return made.write(folder, config, made.original_tensors("base_model.model.thinker."))
+
+
+def two_tokenizers(folder):
+    names = ("tokenizer.json", *made.TOKENIZER)
+    return made.write(folder, native_config(), made.native_tensors(), tokenizer=names)
+
+
+def stale_shard(folder):
+    made.make("native, shards", folder)
+    old = {name: np.zeros_like(array) for name, array in made.native_tensors().items()}
+    save_file(old, folder / "model-00001-of-00001.safetensors")
+    return folder
+
+
 def beside(folder):
     made.make("LoRA", folder)
     shutil.copytree(folder.parent / made.BASE, folder, dirs_exist_ok=True)
@@ -88,6 +110,10 @@ def beside(folder):
 
 
 OTHERS = {
+    "original, with an output layer": with_output,
+    "original, PEFT's prefixes": prefixed,
+    "tokenizer.json beside the old files": two_tokenizers,
+    "a stale shard beside the index's own": stale_shard,
     "a model in a subfolder (Mega-ASR, ModelScope)": subfolder,
     "LoRA beside its base": beside,
     "a streaming audio tower alone": tower,
@@ -100,7 +126,7 @@ OTHERS = {
 ROWS = (*made.LAYOUTS, *OTHERS)
 
 
-REFUSED = tuple(OTHERS)[2:]
+REFUSED = tuple(OTHERS)[6:]
 
 
 def table(start=START, stop=STOP):
