@@ -1,12 +1,20 @@
 """Words of corpora and aligners as decoders write them: characters, and Korean by written words."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from alignheads.calibrate.scoring import score
+from alignheads.calibrate.speech import Recording
 from alignheads.corpora.matching import match_words, normalised
-from alignheads.corpora.utterance import WordTime
+from alignheads.corpora.utterance import Utterance, WordTime
 from alignheads.corpora.words import agree, bare, joined_timed, split_timed
 from alignheads.discovery.mapping import token_targets
 from alignheads.evaluate.latency import stream_times
+from alignheads.evaluate.result import Observation
+from alignheads.evaluate.scores import scored
+from alignheads.evaluate.timed import TimedStream
 from alignheads.runtime.policy.words import split_words, words_of
 
 
@@ -78,6 +86,29 @@ def test_delays_are_of_characters_where_these_are_the_words():
                          timed("今天", "天气"), 2.0)  # fmt: skip
     assert found.gold_words == 4
     assert found.delays_s == (0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "errors", "reference"),
+    [
+        ("今天天气很好。", "今天天汽很好", 1, 6),
+        ("今天有个meeting。", "今天有個 Meeting", 1, 5),
+        ("สวัสดีครับ", "สวสดีครับ", 1, 7),
+        ("हिन्दी में", "हन्दी में", 1, 2),
+        ("오늘은 회의가", "오늘은 회의 가", 2, 2),
+        ("It’s 10", "it's ten", 1, 2),
+    ],
+)
+def test_calibrate_and_benchmark_count_alike(said, heard, errors, reference):
+    stream = TimedStream((), heard, 0.1, 1.0)
+    utterance = Utterance("a", Path("a.wav"), said, words=())
+    recording = Recording(utterance, 0, np.zeros(1, np.float32), 0.0, "")
+    (tuned,) = score([recording], lambda one: stream).outcomes
+    benchmarked = scored(
+        Observation(id="a", reference=said, hypothesis=heard, duration_s=1.0, wall_s=None)
+    ).scores["basic"]
+    assert (tuned.errors.errors, tuned.errors.reference) == (errors, reference)
+    assert (benchmarked.errors, len(benchmarked.reference.split())) == (errors, reference)
 
 
 def test_korean_pieces_of_an_aligner_are_the_words_that_are_written():

@@ -24,7 +24,7 @@ class Qwen3Aligner:
         import mlx_qwen3_asr
 
         self._model = model
-        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}"
+        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}, words as written"
         self._aligner: Any = None
 
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
