@@ -103,8 +103,8 @@ def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> Er
             for part in parts
         )
 
-    pairs = (list(map(single, texts)) for texts in (references, hypotheses))
-    return _counts(jiwer.process_characters, *pairs, len)
+    ours, theirs = list(map(single, references)), list(map(single, hypotheses))
+    return _counts(jiwer.process_characters, ours, theirs, len)
 
 
 def _counts(

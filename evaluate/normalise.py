@@ -61,8 +61,10 @@ def error_name(references: Iterable[tuple[str, Unit]]) -> ErrorName:
     pairs = list(references)
     # Numbers alone are of any script.
     lettered = [unit for text, unit in pairs if any(map(str.isalpha, text))]
-    found = set(lettered or [unit for _, unit in pairs])
-    return _NAMES[found.pop()] if len(found) == 1 else "MER" if found else "WER"
+    found: set[Unit] = set(lettered or [unit for _, unit in pairs])
+    if len(found) == 1:
+        return _NAMES[found.pop()]
+    return "MER" if found else "WER"
 
 
 def normalise(
