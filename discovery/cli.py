@@ -202,6 +202,9 @@ def _say_if_apart(heads: HeadsFile) -> None:
     known = None if name is None else load_heads(name)
     if known is None or not known.compact or not heads.compact:
         return
+    shapes = {(one.attention, one.num_layers, one.num_heads) for one in (heads, known)}
+    if len(shapes) > 1:
+        return  # of that name, and another model
     metric = heads.ranking.metric if heads.ranking else "hit_rate"
     count = min(20, len(heads.compact), len(known.compact))
     found = compare_heads(heads, known, [count])

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
 from .load import load_benchmark
 from .measure import DETECT, Decoder, decoders, run_decoder
-from .normalise import normalise, scoring_language
+from .normalise import ErrorName, Unit, error_name, normalise, unit_of
 from .result import (
     GROUPS,
     MODES,
@@ -47,7 +47,10 @@ _LONGEST_SHOWN_S = 15.0  # a longer timeline is hard to read
 
 @dataclass
 class Running:
-    """Where a run stands: what a progress line shows. `rate` and `rtf` are None at first."""
+    """Where a run stands: what a progress line shows. `rate` and `rtf` are None at first.
+
+    `kinds`: an example of each kind of reference: with letters or not, and its unit.
+    """
 
     run: str
     total: int
@@ -56,12 +59,14 @@ class Running:
     words: int = 0
     wall_s: float = 0.0
     audio_s: float = 0.0
+    kinds: dict[tuple[bool, Unit], str] = field(default_factory=dict)
 
     def add(self, one: Observation) -> None:
         """Count one more, by the basic normaliser."""
-        language = scoring_language(one.reference, one.language)
-        pair = [normalise(text, "basic", language) for text in (one.reference, one.hypothesis)]
+        said, language = one.reference, one.language
+        pair = [normalise(text, "basic", language, said) for text in (said, one.hypothesis)]
         counts = word_errors([pair[0]], [pair[1]])
+        self.kinds.setdefault((any(map(str.isalpha, said)), unit_of(said, language)), said)
         self.done += 1
         self.errors += counts.errors
         self.words += counts.reference
@@ -69,8 +74,13 @@ class Running:
         self.audio_s += one.duration_s
 
     @property
+    def error_name(self) -> ErrorName:
+        """What `rate` is called."""
+        return error_name((text, unit) for (_, unit), text in self.kinds.items())
+
+    @property
     def rate(self) -> float | None:
-        """Word error rate so far."""
+        """Errors over words of reference so far (or characters: see `error_name`)."""
         return self.errors / self.words if self.words else None
 
     @property

@@ -189,7 +189,7 @@ def _progress() -> Iterator[Callable[[Running], None]]:
 def _line(running: Running) -> str:
     rate = "–" if running.rate is None else f"{100 * running.rate:.2f} %"
     factor = "–" if running.rtf is None else f"{running.rtf:.3f}"
-    return f"{running.run}: WER {rate}, real-time factor {factor}"
+    return f"{running.run}: {running.error_name} {rate}, real-time factor {factor}"
 
 
 def main() -> None:

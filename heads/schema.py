@@ -288,9 +288,10 @@ class HeadsFile(_Model):
         """The best `count` heads as (layer, head), best first.
 
         Raises:
-            InputError: fewer heads are listed, or `count` is below 1.
+            InputError: fewer heads are listed or none, or `count` is below 1.
         """
         listed = len(self.alignment_heads)
+        self._check_lists_any(self.model)
         if count < 1:
             raise InputError(f"{count} heads asked for; ask for 1 or more")
         if count > listed:
@@ -353,11 +354,7 @@ class HeadsFile(_Model):
         Raises:
             InputError: no head is listed, or both are released models and not the same one.
         """
-        if not self.alignment_heads:
-            raise InputError(
-                f"the heads file for {self.model} lists no head; make one that does with: "
-                f"discover-heads --model {model_name}"
-            )
+        self._check_lists_any(model_name)
         if self.model_fingerprint is not None and self.model_fingerprint == fingerprint():
             return
         ours, theirs = bundled_name(self.model), bundled_name(model_name)
@@ -379,6 +376,13 @@ class HeadsFile(_Model):
             f"the heads file is for {self.model} and is used with {model_name}, whose heads may be "
             f"others; find them with: discover-heads --model {model_name}"
         )
+
+    def _check_lists_any(self, model_name: str) -> None:
+        if not self.alignment_heads:
+            raise InputError(
+                f"the heads file for {self.model} lists no head; make one that does with: "
+                f"discover-heads --model {model_name}"
+            )
 
     def save(self, path: Path | str) -> None:
         """Write JSON to `path`, one matrix row a line; a failure leaves what was there.

@@ -48,7 +48,10 @@ def shown_comparison(
     for metric, rho in found.correlations.items():
         value = "undefined" if rho is None else f"{rho:.3f}"
         rows.append([f"Spearman's rho of {printable(metric)}", value])
-    for metric, (apart, of) in found.apart.items():
+    known = {metric: counts for metric, counts in found.apart.items() if counts[1]}
+    if found.apart and not known:
+        rows.append(["intervals that do not meet", "not known: too few clips for intervals"])
+    for metric, (apart, of) in known.items():
         rows.append([f"{printable(metric)} apart, of the best heads", f"{apart} of {of}"])
     return [*lines, Text(), _table(["comparison", "value"], rows, in_terminal)]
 

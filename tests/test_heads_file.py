@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -688,6 +689,28 @@ def test_a_file_that_lists_no_head_is_refused_in_a_line():
     )
     with pytest.raises(InputError, match="lists no head; make one that does with: discover-heads"):
         heads.check_checkpoint("mine", lambda: "")
+    # A decoder asks for as many as there are.
+    with pytest.raises(InputError, match="lists no head; make one that does with: discover-heads"):
+        heads.top(0)
+
+
+def test_heads_without_intervals_are_not_said_to_agree():
+    from rich.console import Console
+
+    from alignheads.heads.show import shown_comparison
+
+    def shown(*files):
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(*shown_comparison(*files, "a.json", "b.json", 2, in_terminal=False))
+        return console.export_text()
+
+    nulls = {"low": [[None] * 4] * 2, "high": [[None] * 4] * 2}
+    known = {"low": [[0.1] * 4] * 2, "high": [[0.2] * 4] * 2}
+    few = HeadsFile.model_validate(content(intervals={"hit_rate": nulls}))
+    assert "too few clips" in shown(few, few)
+    assert "0 of 0" not in shown(few, few)
+    many = HeadsFile.model_validate(content(intervals={"hit_rate": known}))
+    assert "hit_rate apart, of the best heads" in shown(many, many)
 
 
 def test_intervals_that_do_not_meet_are_counted():

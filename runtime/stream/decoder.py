@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from ...corpora.matching import normalised
 from ...errors import InputError
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
 from ..policy.leaving import leaving_words
@@ -79,7 +80,7 @@ def joined(words: Sequence[Word]) -> str:
 
 def _letters(text: str) -> str:
     """What of a word counts when two hypotheses are compared: not its case or punctuation."""
-    return "".join(c for c in text.casefold() if c.isalnum()) or text
+    return normalised(text) or text
 
 
 def _unseen(words: Sequence[TokenWord], before: Sequence[str], tokens: int) -> np.ndarray:

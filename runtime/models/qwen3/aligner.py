@@ -10,6 +10,7 @@ import numpy as np
 from ....corpora.aligners import AlignmentFailed
 from ....corpora.long_alignment import Placed, align_in_windows
 from ....corpora.utterance import WordTime
+from ....corpora.words import joined_timed
 from ....errors import InputError
 
 QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
@@ -25,7 +26,7 @@ class Qwen3Aligner:
         import mlx_qwen3_asr
 
         self._model = model
-        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}"
+        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}, words as written"
         self._aligner: Any = None
 
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
@@ -40,6 +41,8 @@ class Qwen3Aligner:
         timed = align_in_windows(placed, samples, len(text), _LONGEST_S)
         # It drops punctuation; where words are still one to one the transcript's are kept.
         written = [word for word in text.split() if any(c.isalnum() or c == "'" for c in word)]
+        if len(written) != len(timed):
+            timed = joined_timed(text, timed)
         if len(written) != len(timed):
             return timed
         pairs = zip(written, timed, strict=True)
