@@ -252,8 +252,8 @@ def decide(
     if no_speech > policy.no_speech_probability and not (is_final and is_likely(probabilities)):
         return Decision(0, "no speech", values, False, ())
     for row in range(tokens):
-        fault = evidence.spent_fault(row, spent, is_final=is_final)
-        fault = fault or (None if is_final else evidence.fault(row, reference))
+        fault = None if is_final else evidence.fault(row, reference)
+        fault = "spent" if evidence.is_spent(row, spent) else fault
         if fault is not None:
             reason = fault
             break
@@ -328,22 +328,19 @@ class _Evidence:
             return self._too_near(row)
         return "sink" if self._is_sink(row) else "rewind"
 
-    def spent_fault(
-        self, row: int, spent: float | None, *, is_final: bool
-    ) -> Literal["rewind", "spent"] | None:
-        """Why the word that starts in `row` must wait, if it looks at audio that is spent.
+    def is_spent(self, row: int, spent: float | None) -> bool:
+        """The word that starts in `row` looks at audio that is spent.
 
-        One that alone does so, and is followed by one that does not, need not. The last one may
-        be one of those, if more comes.
+        One that alone does so, and is followed by one that looks beyond, says nothing.
         """
         if spent is None or not self.begins[row] or self._is_sink(row):
-            return None
+            return False
         if self.values[row] >= spent - JITTER_S * self.frames_per_s:
-            return None
+            return False
         for later in range(row + 1, len(self.least_s or ())):
             if self.begins[later] and not self._is_sink(later):
-                return None if self.values[later] >= spent else "spent"
-        return "spent" if is_final else "rewind"
+                return self.values[later] < spent
+        return True
 
     def spent_after(self, row: int, spent: float | None) -> float | None:
         """Up to where the audio is spent once the token of `row` is kept."""

@@ -13,8 +13,8 @@ LEAST_WORD_S = 0.06
 """The shortest words of fast speech, an "a" or an "of", last as long."""
 LEAST_LETTER_S = 0.03
 """The fastest speakers say some 25 letters a second."""
-JITTER_S = 0.2
-"""So far before a word its heads may look, and be right: two or three frames of 80 ms."""
+JITTER_S = 0.1
+"""So far before a word its heads may look, and be right: a frame of 80 ms."""
 
 
 def least_s(text: str) -> float:
