@@ -20,7 +20,7 @@ from .spent import JITTER_S
 from .words import TokenWord
 
 Reason = Literal[
-    "border", "unsure", "rewind", "sink", "spent", "end", "final", "too short", "no speech"
+    "border", "unsure", "rewind", "sink", "lost", "end", "final", "too short", "no speech"
 ]  # fmt: skip
 
 _NOT_NEGATIVE = (
@@ -114,9 +114,9 @@ class Decision:
         keep: tokens, from the first on.
         reason: why not more. "border": the next token is too near the end of the audio; "unsure":
             it is so for a word that the model is not sure of; "rewind": it jumped back; "sink": it
-            attends to the sink; "spent": it and the next read audio of words before them again;
-            "too short": too little audio; "no speech": the model thinks that nothing is said;
-            "end": there are no more; "final": no more audio comes, all are kept.
+            attends to the sink; "lost": the model has lost its place; "too short": too little
+            audio; "no speech": the model thinks that nothing is said; "end": there are no more;
+            "final": no more audio comes, all are kept.
         frames: the aggregated frame of each row that came in.
         complete: the text ends with the last token: its last word is not the start of a longer
             one.
@@ -151,6 +151,7 @@ def decide(
     *,
     last_frame: float | None = None,
     spent_frame: float | None = None,
+    waited_frame: float | None = None,
     least_s: Sequence[float] | None = None,
     can_ask_anew: bool = False,
     starts: Sequence[bool] | np.ndarray | None = None,
@@ -172,9 +173,9 @@ def decide(
     - sink: a token that attends to the buffer's first frames may be spoken anywhere; at a
       stream's opening, it may be spoken there.
 
-    - spent: two words in a row that look at audio which the words before them have used up. The
-      model has lost its place, and reads again what it has read. What it made of that audio the
-      first time waits too, if it can be asked anew after the words before.
+    - lost: a word looks at audio which the words before it have used up, and the next does not
+      look beyond; or the first one looks beyond a word that waited. The model has lost its place.
+      What it reads twice waits from the first time on, to be heard anew.
 
     What makes the first three hold for words and not only for tokens:
 
@@ -204,6 +205,8 @@ def decide(
             shifted with the buffer (it may be negative); None: nothing was committed.
         spent_frame: up to where the audio is spent, from `Decision.spent_after`, shifted
             likewise; None: none is.
+        waited_frame: up to where a sure word was spoken that waited first in the step before;
+            None: there was none.
         least_s: [tokens], how many seconds the word that starts in a token lasts at least (see
             `spent.least_seconds`); None: no audio is ever spent.
         can_ask_anew: the buffer holds committed words, after which the model can be asked anew.
@@ -253,7 +256,9 @@ def decide(
         return Decision(0, "no speech", values, False, ())
     for row in range(tokens):
         fault = None if is_final else evidence.fault(row, reference)
-        fault = "spent" if evidence.is_spent(row, spent) else fault
+        passed = row == 0 and can_ask_anew and evidence.is_beyond(row, waited_frame)
+        if passed or evidence.is_spent(row, spent):
+            fault = "lost"
         if fault is not None:
             reason = fault
             break
@@ -262,7 +267,7 @@ def decide(
         spent = evidence.spent_after(row, spent)
         spents.append(spent)
     keep = len(references)
-    if reason == "spent":
+    if reason == "lost":
         before = evidence.before_again(keep)
         keep = before if before or can_ask_anew else keep
     elif is_final:
@@ -341,6 +346,12 @@ class _Evidence:
             if self.begins[later] and not self._is_sink(later):
                 return self.values[later] < spent
         return True
+
+    def is_beyond(self, row: int, waited: float | None) -> bool:
+        """The word that starts in `row` was spoken after one that waited, and not in its place."""
+        if waited is None or self._is_sink(row):
+            return False
+        return self.values[row] > waited + JITTER_S * self.frames_per_s
 
     def spent_after(self, row: int, spent: float | None) -> float | None:
         """Up to where the audio is spent once the token of `row` is kept."""

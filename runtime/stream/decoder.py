@@ -19,7 +19,7 @@ from ...errors import InputError
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
 from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
-from ..policy.spent import LEAST_WORD_S, least_seconds
+from ..policy.spent import LEAST_WORD_S, least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
@@ -28,6 +28,7 @@ from .trace import StepTrace, TokenTrace, WordTrace
 
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
 _UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
+_SURE = 0.8  # the probability of a word that the model thinks was said
 _NO_GAP_S = (-1.0, -1.0)
 _LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
@@ -219,7 +220,8 @@ class StreamDecoder:
         self._is_in_word = False  # the last word is a part of one
         self._last_frame: float | None = None
         self._spent_frame: float | None = None
-        self._is_lost = False  # the model reads again what it has read
+        self._waited_frame: float | None = None
+        self._is_lost = False  # the model has lost its place
         self._last_end_s = 0.0
         # Of the first word that waits: where it starts, and where it was looked at.
         self._draft_start_s = self._draft_looked_s = math.inf
@@ -380,7 +382,7 @@ class StreamDecoder:
         )
         self._drop(cut[1] if cut else after_s, len(self._spoken))
         self._context = []
-        self._spent_frame = None  # all that is spent has gone
+        self._spent_frame = self._waited_frame = None  # what was spent has gone
         self._is_afresh = True
         self.draft, self._draft_words = "", []
         self._draft_start_s = self._draft_looked_s = math.inf
@@ -402,6 +404,7 @@ class StreamDecoder:
             self._frames_per_s,
             last_frame=self._last_frame,
             spent_frame=self._spent_frame,
+            waited_frame=self._waited_frame,
             least_s=least_seconds(words, len(ids)),
             can_ask_anew=bool(self._spoken),
             starts=word_starts(words, len(ids)),
@@ -412,9 +415,9 @@ class StreamDecoder:
             leaving_frames=int(self._clock.frames(self._leaving_s())),
             is_final=is_final,
         )
-        self._is_lost = decision.reason == "spent"
+        self._is_lost = decision.reason == "lost"
         whole = count = whole_words(words, decision.keep, decision.complete)
-        if not is_final and decision.reason not in ("no speech", "spent"):
+        if not is_final and decision.reason not in ("no speech", "lost"):
             words, count = self._with_leaving(words, count, shown, decision)
         tokens = words[count - 1].tokens.stop if count else 0
         traced = tuple(
@@ -431,7 +434,11 @@ class StreamDecoder:
             self._is_in_word = count > whole
         waits = words[count : count + 1]
         self._draft_start_s = self._draft_looked_s = math.inf
+        self._waited_frame = None
         for word in waits:
+            if min(hypothesis.probabilities[list(word.tokens)]) >= _SURE:
+                place = decision.frames[word.tokens.start]
+                self._waited_frame = place + self._clock.frames(least_s(word.text))
             self._draft_start_s = self._span_s(word, decision)[0]
             self._draft_looked_s = self._looked_s(word, decision, after=tokens)[0]
         if tokens > decision.keep:
@@ -614,6 +621,7 @@ class StreamDecoder:
         del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
         self._last_frame = self._shifted(self._last_frame, gone)
         self._spent_frame = self._shifted(self._spent_frame, gone)
+        self._waited_frame = self._shifted(self._waited_frame, gone)
 
     def _shifted(self, frame: float | None, gone: int) -> float | None:
         """Where a frame is once so many samples of the buffer's front have gone."""
