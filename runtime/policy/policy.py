@@ -268,8 +268,9 @@ def decide(
         spents.append(spent)
     keep = len(references)
     if reason == "lost":
-        before = evidence.before_again(keep)
-        keep = before if before or can_ask_anew else keep
+        once = evidence.before_sinks(keep)
+        anew = evidence.before_again(keep)
+        keep = anew if anew or can_ask_anew else once
     elif is_final:
         reason = "final"
     complete = is_final if reason != "end" else has_end and evidence.ended(tokens, reference)
@@ -363,15 +364,25 @@ class _Evidence:
             return spent  # it alone looks back, and does not say where it is
         return max(self.values[row], spent) + self.least_s[row] * self.frames_per_s
 
-    def before_again(self, row: int) -> int:
-        """How many of the tokens before `row` were spoken before what is read again from it on."""
+    def before_sinks(self, row: int) -> int:
+        """How many of the tokens before `row` stand before the words that lead to it from a sink:
+        those were spoken anywhere, and so where the word after them was."""
         keep = row
         for earlier in reversed(range(row)):
-            if not self.begins[earlier]:
-                continue
-            if self._is_sink(earlier) or self.values[earlier] < self.values[row] - 1:
-                break
-            keep = earlier
+            if self.begins[earlier]:
+                if not self._is_sink(earlier):
+                    break
+                keep = earlier
+        return keep
+
+    def before_again(self, row: int) -> int:
+        """How many of the tokens before `row` were spoken before what is read again from it on."""
+        keep = self.before_sinks(row)
+        for earlier in reversed(range(keep)):
+            if self.begins[earlier]:
+                if self._is_sink(earlier) or self.values[earlier] < self.values[row] - 1:
+                    break
+                keep = earlier
         return keep
 
     def _too_near(self, row: int) -> Literal["border", "unsure"]:
