@@ -20,15 +20,16 @@ from ...errors import InputError
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
 from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
+from ..policy.spent import LEAST_WORD_S, least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
 from .cut import quietest_cut, speech_s
 from .trace import StepTrace, TokenTrace, WordTrace
 
-_MIN_WORD_S = 0.04
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
 _UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
+_SURE = 0.8  # the probability of a word that the model thinks was said
 _NO_GAP_S = (-1.0, -1.0)
 _LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
@@ -219,6 +220,9 @@ class StreamDecoder:
         self._unshown = b""  # of what is committed: see `unshown`
         self._is_in_word = False  # the last word is a part of one
         self._last_frame: float | None = None
+        self._spent_frame: float | None = None
+        self._waited_frame: float | None = None
+        self._is_lost = False  # the model has lost its place
         self._last_end_s = 0.0
         # Of the first word that waits: where it starts, and where it was looked at.
         self._draft_start_s = self._draft_looked_s = math.inf
@@ -326,6 +330,14 @@ class StreamDecoder:
         if hypothesis.ended and not self.draft and self._goes_on_unheard():
             self._start_afresh()
             self._decode(is_final)
+        while self._is_lost and self._spoken:
+            self._start_afresh()
+            if audio.length < max(self._model.min_samples, least):
+                self._is_lost = False
+                break
+            self._decode(is_final)
+            if not is_final:
+                break
         self._trim()
 
     def _decode(self, is_final: bool) -> Hypothesis:
@@ -362,16 +374,19 @@ class StreamDecoder:
         text is over.
         """
         audio = self._audio
-        after_s = self._last_end_s - audio.start_s
+        after_s, looked_s = self._last_end_s - audio.start_s, self._draft_looked_s - audio.start_s
         cut = quietest_cut(
             audio.samples[audio.lead :],
-            [(after_s, after_s + _CUT_WITHIN_S)],
+            [(after_s, max(after_s, min(after_s + _CUT_WITHIN_S, looked_s)))],
             after_s,
             audio.seconds,
         )
         self._drop(cut[1] if cut else after_s, len(self._spoken))
         self._context = []
+        self._spent_frame = self._waited_frame = None  # what was spent has gone
         self._is_afresh = True
+        self.draft, self._draft_words = "", []
+        self._draft_start_s = self._draft_looked_s = math.inf
 
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
@@ -389,6 +404,10 @@ class StreamDecoder:
             self._policy,
             self._frames_per_s,
             last_frame=self._last_frame,
+            spent_frame=self._spent_frame,
+            waited_frame=self._waited_frame,
+            least_s=least_seconds(words, len(ids)),
+            can_ask_anew=bool(self._spoken),
             starts=word_starts(words, len(ids)),
             probabilities=hypothesis.probabilities,
             is_unseen=_unseen(words, self._draft_words, len(ids)),
@@ -397,8 +416,9 @@ class StreamDecoder:
             leaving_frames=int(self._clock.frames(self._leaving_s())),
             is_final=is_final,
         )
+        self._is_lost = decision.reason == "lost"
         whole = count = whole_words(words, decision.keep, decision.complete)
-        if not is_final and decision.reason != "no speech":
+        if not is_final and decision.reason not in ("no speech", "lost"):
             words, count = self._with_leaving(words, count, shown, decision)
         tokens = words[count - 1].tokens.stop if count else 0
         traced = tuple(
@@ -415,12 +435,18 @@ class StreamDecoder:
             self._is_in_word = count > whole
         waits = words[count : count + 1]
         self._draft_start_s = self._draft_looked_s = math.inf
+        self._waited_frame = None
         for word in waits:
+            if min(hypothesis.probabilities[list(word.tokens)]) >= _SURE:
+                place = decision.frames[word.tokens.start]
+                self._waited_frame = place + self._clock.frames(least_s(word.text))
             self._draft_start_s = self._span_s(word, decision)[0]
             self._draft_looked_s = self._looked_s(word, decision, after=tokens)[0]
         if tokens > decision.keep:
             self._last_frame = decision.frames[words[count - 1].tokens.start]
+            self._spent_frame = self._last_frame
         else:
+            self._spent_frame = decision.spent_after(tokens, self._spent_frame)
             self._last_frame = decision.reference_after(tokens, self._last_frame)
         self.draft = b"".join(shown[tokens:]).decode("utf-8").strip()
         self._draft_words = [_letters(word.text) for word in words[count:]]
@@ -488,19 +514,15 @@ class StreamDecoder:
     ) -> None:
         """Commit the first `count` of the hypothesis's `words`."""
         decoded_s = self._decoded_at / SAMPLE_RATE
-        spans_s = [self._span_s(word, decision) for word in words[: count + 1]]
+        looked_s = [self._span_s(word, decision) for word in words[: count + 1]]
+        spans_s = _in_turn(looked_s, count, self._last_end_s, decoded_s)
         done = 0
-        for index, word in enumerate(words[:count]):
-            start_s, end_s = spans_s[index]
-            if index + 1 < len(spans_s):  # up to where the next one begins
-                end_s = min(end_s, spans_s[index + 1][0])
-            start_s = max(self._last_end_s, start_s)
-            end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
+        for word, (start_s, end_s) in zip(words, spans_s, strict=False):
             space = word.space
             if not (space or self._spoken or self._is_in_word) and self.words:
                 # The model has begun afresh: all that it was told to go on from has gone.
                 space = space_between(self.words[-1].text, word.text)
-            looked_s = self._looked_s(word, decision)
+            distance_s = decoded_s - self._looked_s(word, decision)[0]
             new = Word(
                 text=word.text,
                 start_s=start_s,
@@ -512,7 +534,7 @@ class StreamDecoder:
                 probability=_mean_probability(
                     hypothesis.probabilities[word.tokens.start : word.tokens.stop]
                 ),
-                border_distance_s=decoded_s - looked_s[0],
+                border_distance_s=distance_s,
                 attended_s=self._looked_s(word, decision, after=done),
             )
             self.words.append(new)
@@ -598,9 +620,15 @@ class StreamDecoder:
         self._context += [token for word in self._spoken[:words] for token in word.token_ids]
         del self._spoken[:words]
         del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
-        if self._last_frame is not None:
-            place_s = self._attended_s(self._last_frame)[0] - gone / SAMPLE_RATE
-            self._last_frame = self._clock.frames(place_s)
+        self._last_frame = self._shifted(self._last_frame, gone)
+        self._spent_frame = self._shifted(self._spent_frame, gone)
+        self._waited_frame = self._shifted(self._waited_frame, gone)
+
+    def _shifted(self, frame: float | None, gone: int) -> float | None:
+        """Where a frame is once so many samples of the buffer's front have gone."""
+        if frame is None:
+            return None
+        return self._clock.frames(self._attended_s(frame)[0] - gone / SAMPLE_RATE)
 
     def _gaps_s(self) -> list[tuple[float, float]]:
         """End of each word that is spoken in the buffer, and start of the next.
@@ -616,6 +644,28 @@ class StreamDecoder:
             end_s = min(max(end_s, last_s), max(last_s, looked_s))
             gaps_s.append((end_s, min(max(end_s, start_s), looked_s)))
         return gaps_s
+
+
+def _in_turn(
+    spans_s: Sequence[tuple[float, float]], count: int, after_s: float, until_s: float
+) -> list[tuple[float, float]]:
+    """The first `count` of `spans_s`, start and end of words: one after the other.
+
+    All are later than `after_s`, none ends later than `until_s` or than where the next begins,
+    and none is shorter than a word can be, as far as there is room.
+    """
+    least_s = min(LEAST_WORD_S, max(0.0, until_s - after_s) / max(1, count))
+    placed = []
+    for index in range(count):
+        start_s, end_s = spans_s[index]
+        last_s = until_s - (count - 1 - index) * least_s  # the others need the rest
+        if index + 1 < len(spans_s):
+            end_s = min(end_s, spans_s[index + 1][0])
+        start_s = max(after_s, min(start_s, last_s - least_s))
+        end_s = max(start_s + least_s, min(end_s, last_s))
+        placed.append((start_s, end_s))
+        after_s = end_s
+    return placed
 
 
 def _word_trace(word: Word) -> WordTrace:
