@@ -61,7 +61,7 @@ def error_name(references: Iterable[tuple[str, Unit]]) -> ErrorName:
     pairs = list(references)
     # Numbers alone are of any script.
     lettered = [pair for pair in pairs if any(map(str.isalpha, pair[0]))]
-    names = {_NAMES[unit] for _, unit in lettered or pairs}
+    names: set[ErrorName] = {_NAMES[unit] for _, unit in lettered or pairs}
     if len(names) == 1:
         return names.pop()
     return "MER" if names else "WER"
