@@ -60,11 +60,11 @@ def error_name(references: Iterable[tuple[str, Unit]]) -> ErrorName:
     """What the rate of errors over all of these texts, each with its unit, is called."""
     pairs = list(references)
     # Numbers alone are of any script.
-    lettered = [unit for text, unit in pairs if any(map(str.isalpha, text))]
-    found: set[Unit] = set(lettered or [unit for _, unit in pairs])
-    if len(found) == 1:
-        return _NAMES[found.pop()]
-    return "MER" if found else "WER"
+    lettered = [pair for pair in pairs if any(map(str.isalpha, pair[0]))]
+    names: set[ErrorName] = {_NAMES[unit] for _, unit in lettered or pairs}
+    if len(names) == 1:
+        return names.pop()
+    return "MER" if names else "WER"
 
 
 def normalise(
