@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from .checkpoint import Checkpoint, find_checkpoint
+from .context import answer_of, checked_context
 from .files import fingerprint_of
 from .protocol import (
     Aggregate,
@@ -41,14 +42,22 @@ class Transcript:
 
 
 def transcribe(
-    model: AlignmentModel, samples: np.ndarray, language: str | None = None
+    model: AlignmentModel, samples: np.ndarray, language: str | None = None, context: str = ""
 ) -> Transcript:
     """What `model` says of all of `samples` [n] at once, by greedy decoding.
 
+    Args:
+        model: loaded.
+        samples: 16 kHz.
+        language: None: detected.
+        context: names and terms that may be said. Where the model only repeats them, without
+            hearing them, it is asked again without.
+
     Raises:
-        InputError: samples that the model cannot take, or a language that it lacks.
+        InputError: samples that the model cannot take, a language that it lacks, or a context that
+            it has no room for.
     """
-    (answer,) = model.generate([model.prefill(samples, language)])
+    answer = answer_of(model, samples, language, checked_context(model, context))
     return Transcript(text_of(model, answer.text_ids).strip(), answer.language, answer.text_ids)
 
 
@@ -109,13 +118,16 @@ class SpeechModel(ABC):
             self._fingerprint = fingerprint_of(self.folder)
         return self._fingerprint
 
-    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:
-        """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding.
+    def transcribe(
+        self, samples: np.ndarray, language: str | None = None, context: str = ""
+    ) -> Transcript:
+        """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding; see `transcribe`.
 
         Raises:
-            InputError: samples that the model cannot take, or a language that it lacks.
+            InputError: samples that the model cannot take, a language that it lacks, or a context
+                that it has no room for.
         """
-        return transcribe(self, samples, language)
+        return transcribe(self, samples, language, context)
 
     @abstractmethod
     def language_name(self, language: str | None) -> str | None:
@@ -123,6 +135,10 @@ class SpeechModel(ABC):
 
     @abstractmethod
     def encode_text(self, text: str) -> list[int]:
+        """See `AlignmentModel`."""
+
+    @abstractmethod
+    def context_room(self, committed: int) -> int:
         """See `AlignmentModel`."""
 
     @abstractmethod

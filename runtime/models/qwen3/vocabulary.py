@@ -6,16 +6,16 @@ which are wrong for a checkpoint with another vocabulary; here they are looked u
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import regex
 from mlx_qwen3_asr.tokenizer import Tokenizer, _bytes_to_unicode
 
 from ....errors import InputError
 
-_UNFINISHED_HEAD = re.compile(r"language( [A-Z]\w*)?")
+_UNFINISHED_HEAD = regex.compile(r"language( [A-Z]\w*)?")
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
 
@@ -62,13 +62,24 @@ class Vocabulary:
         # What was added to a checkpoint and is not special is text, as its own tokenizer has it.
         special_ids = {*special.values(), *self._tokenizer._tokenizer._special_added_token_ids}
         self._bytes |= {i: text.encode() for i, text in added.items() if i not in special_ids}
+        longest_first = sorted((added[i] for i in special_ids & set(added)), key=len, reverse=True)
+        self._special = regex.compile("|".join(map(regex.escape, longest_first)) or r"(?!)")
         if len({token for token in self._bytes.values() if len(token) == 1}) < 256:
             raise InputError(f"the tokenizer in {folder} lacks tokens for single bytes: vocab.json")
         self.size = max(self._ids.values()) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`."""
+        """Token ids of `text`; special tokens are written as `<|im_end|>`."""
         return self._tokenizer.encode(text)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Token ids of `text` in which nothing is special: `<|im_end|>` is text, too."""
+        ids, done = [], 0
+        for match in self._special.finditer(text, overlapped=True):
+            # Cut in two, it is not what the tokenizer looks for.
+            ids += self._tokenizer.encode(text[done : match.start() + 1])
+            done = match.start() + 1
+        return ids + self._tokenizer.encode(text[done:])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; an incomplete character at either end becomes U+FFFD."""
@@ -87,7 +98,9 @@ class Vocabulary:
         With a `language` (canonical name) the answer's head, `language X<asr_text>`, is part
         of the prompt; without, the model writes it and so detects the language.
         """
-        ids = self._tokenizer.build_prompt_tokens(audio_frames, language, context)
+        ids = self._tokenizer.build_prompt_tokens(audio_frames, language)
+        at = ids.index(self._tokenizer.IM_END_ID)  # of the system's turn, which is empty
+        ids[at:at] = self.encode_plain(context)
         start = ids.index(self.audio_id)
         return Prompt(tuple(ids), start, start + audio_frames)
 
