@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +43,7 @@ def read_context(given: str | None) -> str:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read the context {shown(str(path))}: {reason}") from error
     if len(data) > _MOST_BYTES:
-        raise InputError(
-            f"the context {path} is larger than {_MOST_BYTES // 1000} kB; {_EXPECTED}"
-        )
+        raise InputError(f"the context {path} is larger than {_MOST_BYTES // 1000} kB; {_EXPECTED}")
     try:
         text = data.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
@@ -58,8 +55,8 @@ def read_context(given: str | None) -> str:
 
 def _is_file(name: str) -> bool:
     try:
-        return os.path.isfile(name)
-    except ValueError:  # a null character
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a null character
         return False
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from ..policy.words import split_words
 
@@ -30,7 +31,7 @@ class Echo:
         terms = [_words([term.encode()]) for term in _TERM_ENDS.split(context)]
         self._words = {word for term in terms for word in term}
         self._first = {term[0] for term in terms if term}
-        self._pairs = {pair for term in terms for pair in zip(term, term[1:], strict=False)}
+        self._pairs = {pair for term in terms for pair in pairwise(term)}
 
     def suspects(self, token_bytes: Iterable[bytes], *, is_short_too: bool = True) -> list[str]:
         """What in a text may be an echo: runs of words that were told just so, term by term.

@@ -262,6 +262,14 @@ class StreamDecoder:
         return self._last_end_s
 
     @property
+    def next_from_s(self) -> float:
+        """Where the next word starts at the earliest, in seconds, as far as is known."""
+        frames = self._clock.count(self._audio.length)
+        border_s = self._policy.border_frames(frames, self._frames_per_s) / self._frames_per_s
+        heard_s = self._decoded_at / SAMPLE_RATE - border_s
+        return min(self._draft_start_s, max(self._last_end_s, heard_s))
+
+    @property
     def language(self) -> str | None:
         """The language given, or the last one detected; None while it is not known."""
         return self._asking.last_language
@@ -644,9 +652,7 @@ class StreamDecoder:
         if not gone:
             return False
         self._source.drop(gone)
-        self._asking.context.add(
-            token for word in self._spoken[:words] for token in word.token_ids
-        )
+        self._asking.context.add(token for word in self._spoken[:words] for token in word.token_ids)
         del self._spoken[:words]
         if self._last_frame is not None:
             place_s = self._attended_s(self._last_frame)[0] - gone / SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""Where one stretch of speech ends and another begins, which may be in another language. numpy only.
+"""Where one stretch of speech ends and another begins, maybe in another language. numpy only.
 
 A stretch begins with a word that comes a long pause after the one before it.
 """

@@ -10,6 +10,7 @@ from ...commandline import run
 from ...options import (
     BorderFractionOption,
     BorderSOption,
+    ContextOption,
     ServerModelOption,
     SpokenLanguageOption,
     StepSOption,
@@ -19,7 +20,7 @@ _PASS_THE_REST = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def wlk_alignheads(
-    context: typer.Context,
+    parsing: typer.Context,
     model: ServerModelOption = None,
     language: SpokenLanguageOption = None,
     decoder_config: Annotated[
@@ -31,6 +32,7 @@ def wlk_alignheads(
     border_fraction: BorderFractionOption = None,
     border_s: BorderSOption = None,
     step_s: StepSOption = None,
+    context: ContextOption = None,
     pcm_input: Annotated[
         bool, typer.Option("--pcm-input", help="Browsers send raw samples: ffmpeg is not needed.")
     ] = False,
@@ -54,12 +56,13 @@ def wlk_alignheads(
         "--border-fraction": border_fraction,
         "--border-s": border_s,
         "--step-s": step_s,
+        "--context": context,
         "--host": host,
         "--port": port,
     }
     arguments = [f"{flag}={value}" for flag, value in given.items() if value is not None]
     arguments += ["--pcm-input"] * pcm_input + ["--help"] * server_help
-    serve([*arguments, *context.args])
+    serve([*arguments, *parsing.args])
 
 
 def main() -> None:
