@@ -44,7 +44,7 @@ def name_of(channel: int) -> str:
 
 
 class ChannelTextWriter:
-    """`Channel 1: so it was`, a line a turn."""
+    """`Channel 1: so it was`, a line a turn; of people who speak at once, a line for each step."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -52,7 +52,8 @@ class ChannelTextWriter:
 
     def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
         """See `ChannelWriter`."""
-        for channel, word in spoken:
+        first = {channel: at for at, (channel, _) in reversed(list(enumerate(spoken)))}
+        for channel, word in sorted(spoken, key=lambda one: first[one[0]]):
             if channel == self._channel:
                 self._file.write(in_a_line(word.spaced_text))
                 continue
