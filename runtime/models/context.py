@@ -32,14 +32,16 @@ def read_context(given: str | None) -> str:
             )
         return given.strip()
     path = Path(given[1:])
-    if not given[1:] or path.is_dir():
-        raise InputError(f"the context {given} names no file; {_EXPECTED}")
     try:
+        if not given[1:] or path.is_dir():
+            raise InputError(f"the context {given} names no file; {_EXPECTED}")
         with path.open("rb") as file:  # a pipe has no size: no more is read than may be
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path} for the context") from error
     except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read the context {shown(str(path))}: {reason}") from error
     if len(data) > _MOST_BYTES:

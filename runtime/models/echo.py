@@ -33,15 +33,16 @@ class Echo:
         self._first = {term[0] for term in terms if term}
         self._pairs = {pair for term in terms for pair in pairwise(term)}
 
-    def suspects(self, token_bytes: Iterable[bytes], *, is_short_too: bool = True) -> list[str]:
+    def suspects(self, token_bytes: Iterable[bytes], *, is_start: bool = True) -> list[str]:
         """What in a text may be an echo: runs of words that were told just so, term by term.
 
         Args:
             token_bytes: of the text's tokens.
-            is_short_too: a run of less than `MANY_WORDS`, if it is the whole text.
+            is_start: nothing was said shortly before.
 
         Returns:
-            The letters of each.
+            The letters of each run of `MANY_WORDS`; of a shorter one if it is the whole text, or
+            what a start begins with.
         """
         words = _words(token_bytes)
         runs: list[list[str]] = []
@@ -51,10 +52,11 @@ class Echo:
                 before.append(word)
             else:
                 runs.append([word] if word in self._words else [])
-        found = [run for run in runs if len(run) >= MANY_WORDS]
-        if is_short_too and runs and len(runs) == 1 and runs[0]:
-            found = runs
-        return ["".join(run) for run in found]
+        return [
+            "".join(run)
+            for index, run in enumerate(runs)
+            if len(run) >= MANY_WORDS or (run and index == 0 and (is_start or len(runs) == 1))
+        ]
 
 
 def _words(token_bytes: Iterable[bytes]) -> list[str]:

@@ -14,7 +14,7 @@ from ..models.echo import Echo, are_heard_in
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
 from .context import StreamContext
 
-_QUIET_S = 2.0  # so long after the last word, a single name may be an echo
+_QUIET_S = 2.0  # so long after the last word, a text that begins with one name may be an echo
 
 
 class Asking:
@@ -72,7 +72,7 @@ class Asking:
         if self._echo is None:
             return said
         suspects = self._echo.suspects(
-            map(self._model.token_bytes, said.token_ids), is_short_too=after_s >= _QUIET_S
+            map(self._model.token_bytes, said.token_ids), is_start=after_s >= _QUIET_S
         )
         if not suspects:
             return said
