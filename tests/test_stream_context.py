@@ -116,7 +116,7 @@ def test_a_context_that_does_not_fit_is_refused_and_never_cut(whisper, tiny):
         lambda: StreamDecoder(whisper, whisper_config(whisper), context=longer),
         lambda: whisper.transcribe(np.zeros(RATE, np.float32), context=longer),
     ):
-        with pytest.raises(InputError, match="224 tokens, but .* has room for 223: shorten it"):
+        with pytest.raises(InputError, match=r"224 tokens, but .* has room for 223: shorten it"):
             use()
     assert checked_context(tiny, longer)
     with pytest.raises(InputError, match="room for 10000"):
