@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from .decoder import Word, joined
@@ -243,7 +244,7 @@ def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
 
     events = []
     made = cues(words)
-    for cue, following in zip(made, [*made[1:], None], strict=True):
+    for cue, following in zip_longest(made, made[1:]):
         start_s = cue[0].start_s
         # Long enough to be read, but not into the next.
         until_s = following[0].start_s if following else math.inf
