@@ -75,6 +75,14 @@ SpokenLanguageOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help='language of the speech, as in "English"; default: detected'),
 ]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT|@FILE",
+        help="names and terms that may be said, told to the model all along: a text, or @ and the "
+        "name of a UTF-8 file",
+    ),
+]
 AlignerOption = Annotated[
     str | None,
     typer.Option(

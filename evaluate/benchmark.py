@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..files import output_path
 from ..heads import HeadsFile, load_heads
 from ..runtime.models import machine
+from ..runtime.models.context import checked_context
 from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from ..runtime.stream.config import DecoderConfig, chosen_config
@@ -129,6 +130,7 @@ def benchmark_decoder(
     steps_s: Sequence[float] = (),
     max_utterances: int | None = None,
     language: str | None = None,
+    context: str = "",
     out: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
@@ -151,6 +153,7 @@ def benchmark_decoder(
         steps_s: seconds of audio between the steps of simul, in place of the configurations' own.
         max_utterances: only the first so many of the corpus; None: all.
         language: given to the model; "detect": none is; None: the corpus's own.
+        context: names and terms that may be said: the model is told them all along.
         out: the benchmark file to write; None: nothing is written.
         resume: go on where an earlier run with the same `out` was stopped.
         force: overwrite `out`, and start anew.
@@ -180,11 +183,12 @@ def benchmark_decoder(
         model = SpeechModel.load(model, dtype)
     if language not in (None, DETECT):
         model.language_name(language)
+    context = checked_context(model, context)
     resolved = [(name, chosen_config(model, one, file, {})) for name, one in given]
     job = Job(
         model=model,
         corpus=corpus,
-        decoders=decoders(modes, resolved, steps_s),
+        decoders=decoders(modes, resolved, steps_s, context),
         group=group,
         limit=max_utterances,
         language=language,
@@ -359,6 +363,7 @@ def _subject(job: Job, file: BenchmarkFile) -> dict[str, Any]:
             "mode": settings.mode,
             "config": settings.config_sha256,
             "heads": settings.heads_sha256,
+            "context": settings.context,
         }
     return _subject_of(file, runs)
 
@@ -385,6 +390,7 @@ def _finished(out: Path, subject: dict[str, Any]) -> Done:
             "mode": run.settings.mode,
             "config": run.settings.config_sha256,
             "heads": run.settings.heads_sha256,
+            "context": run.settings.context,
         }
         for run in before.runs
     }

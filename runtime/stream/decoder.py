@@ -17,14 +17,17 @@ import numpy as np
 from ...corpora.audio import SAMPLE_RATE
 from ...corpora.matching import normalised
 from ...errors import InputError
-from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
+from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource
 from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
 from ..policy.spent import LEAST_WORD_S, least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
+from .asking import Asking
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
+from .context import StreamContext
 from .cut import quietest_cut, speech_s
+from .stretches import LONG_PAUSE_S, SHORT_PAUSE_S, next_stretch
 from .trace import StepTrace, TokenTrace, WordTrace
 
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
@@ -54,6 +57,7 @@ class Word:
             None: not known.
         attended_s: from where to where its tokens looked: start of the first one's frame, end of
             that of the last. None: not known.
+        language: it was heard in, the model's own name of it. None: not known.
     """
 
     text: str
@@ -66,6 +70,7 @@ class Word:
     probability: float | None = None
     border_distance_s: float | None = None
     attended_s: tuple[float, float] | None = None
+    language: str | None = None
 
     @property
     def spaced_text(self) -> str:
@@ -150,6 +155,8 @@ class StreamDecoder:
         config: DecoderConfig | None = None,
         *,
         language: str | None = None,
+        context: str = "",
+        redetect: bool = False,
         sample_rate: int = SAMPLE_RATE,
         source: HypothesisSource | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
@@ -159,20 +166,33 @@ class StreamDecoder:
         Args:
             model: a loaded checkpoint.
             config: None: the bundled configuration of that model.
-            language: None: the configuration's, or detected once.
+            language: None: the configuration's, or detected, anew after each long pause.
+            context: names and terms that may be said: the model is told them all along.
+            redetect: detect the language anew after each short pause, too.
             sample_rate: of the samples that will be fed.
             source: what gives the hypotheses; None: one of `model`, for the configuration's heads.
             on_step: called after each step with what it saw and decided.
 
         Raises:
-            InputError: a configuration for another model, or a language it does not know.
+            InputError: a configuration for another model, a language it does not know, a language
+                that is given and is to be detected, or a context it has no room for.
         """
         self.config = (config or DecoderConfig.bundled(model.name)).resolved(model)
         self._model, self._clock = model, model.clock
-        self._given = model.language_name(language or self.config.language)
+        given = model.language_name(language or self.config.language)
+        if redetect and given is not None:
+            raise InputError(
+                f"the language is {given}, so redetect has nothing to detect; leave one out",
+                arguments=("redetect",),
+            )
+        self._pause_s: float | None = SHORT_PAUSE_S if redetect else LONG_PAUSE_S
+        if given is not None or len(model.languages) == 1:
+            self._pause_s = None
         self._policy = self.config.policy
         self._frames_per_s = model.clock.frames(1.0)
+        told = StreamContext(model, context, self.config.max_context_tokens)
         self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
+        self._asking = Asking(model, self._source, told, given)
         self._on_step = on_step
         self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
         self._room = int(self.config.max_audio_s * SAMPLE_RATE)
@@ -214,9 +234,8 @@ class StreamDecoder:
         self._steps = 0
         self._decoded_at = 0  # where in the stream the last step fell
         self._flushed_at = 0  # up to where all was committed
-        self._language = self._given
+        self._asking.reset()
         self._spoken: list[Word] = []  # committed, and spoken in the buffer
-        self._context: list[int] = []
         self._unshown = b""  # of what is committed: see `unshown`
         self._is_in_word = False  # the last word is a part of one
         self._last_frame: float | None = None
@@ -248,9 +267,17 @@ class StreamDecoder:
         return self._last_end_s
 
     @property
+    def next_from_s(self) -> float:
+        """Where the next word starts at the earliest, in seconds, as far as is known."""
+        frames = self._clock.count(self._audio.length)
+        border_s = self._policy.border_frames(frames, self._frames_per_s) / self._frames_per_s
+        heard_s = self._decoded_at / SAMPLE_RATE - border_s
+        return min(self._draft_start_s, max(self._last_end_s, heard_s))
+
+    @property
     def language(self) -> str | None:
-        """The language given or detected; None while it is not known."""
-        return self._language
+        """The language given, or the last one detected; None while it is not known."""
+        return self._asking.last_language
 
     def __enter__(self) -> StreamDecoder:
         return self
@@ -342,17 +369,43 @@ class StreamDecoder:
 
     def _decode(self, is_final: bool) -> Hypothesis:
         """Ask for a hypothesis, and commit of it what may be."""
+        hypothesis = self._asked()
+        while (found := self._next_stretch(hypothesis)) is not None:
+            tokens, cut_s = found
+            if tokens:
+                self._commit_and_tell(_up_to(hypothesis, tokens), is_final=True)
+                if self._is_lost:
+                    return hypothesis
+            if not self._drop(cut_s, len(self._spoken)):
+                break
+            self._asking.begin_stretch()
+            hypothesis = self._asked()
+        self._commit_and_tell(hypothesis, is_final)
+        return hypothesis
+
+    def _asked(self) -> Hypothesis:
         audio = self._audio
-        context = text_of(self._model, self._context).strip()
         committed = [token for word in self._spoken for token in word.token_ids]
-        hypothesis = self._source.hypothesis(
-            audio.samples, audio.lead, committed, self._language, context
-        )
+        after_s = audio.start_s + audio.seconds - self._last_end_s if committed else math.inf
+        return self._asking.hypothesis(audio.samples, audio.lead, committed, after_s)
+
+    def _commit_and_tell(self, hypothesis: Hypothesis, is_final: bool) -> None:
         trace = self._commit(hypothesis, is_final)
         self._steps += 1
         if self._on_step is not None:
             self._on_step(trace)
-        return hypothesis
+
+    def _next_stretch(self, hypothesis: Hypothesis) -> tuple[int, float] | None:
+        """How many tokens come before a long pause, and where in it to cut; None: there is none."""
+        if self._pause_s is None or hypothesis.language is None:
+            return None
+        words = split_words([self._model.token_bytes(i) for i in hypothesis.token_ids])
+        looked = [[hypothesis.frames[word.tokens[at]] for at in (0, -1)] for word in words]
+        words_s = [(self._attended_s(a)[0], self._attended_s(max(a, b))[1]) for a, b in looked]
+        ended_s = self._last_end_s - self._audio.start_s if self._asking.language else None
+        audio = self._audio
+        found = next_stretch(audio.samples[audio.lead :], words_s, ended_s, self._pause_s)
+        return None if found is None else (words[found[0]].tokens.start, found[1])
 
     def _goes_on_unheard(self) -> bool:
         """There is speech after the last committed word, by its loudness, and no word for it."""
@@ -382,7 +435,9 @@ class StreamDecoder:
             audio.seconds,
         )
         self._drop(cut[1] if cut else after_s, len(self._spoken))
-        self._context = []
+        self._asking.context.forget()
+        if self._pause_s is not None:  # a language that is not spoken has the model hear nothing
+            self._asking.begin_stretch()
         self._spent_frame = self._waited_frame = None  # what was spent has gone
         self._is_afresh = True
         self.draft, self._draft_words = "", []
@@ -390,7 +445,8 @@ class StreamDecoder:
 
     def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
-        if not ids and (language is None or self._language is None):
+        if not ids and (language is None or self._asking.language is None):
+            self._is_lost = False
             self.draft, self._draft_start_s, self._draft_looked_s = "", math.inf, math.inf
             return self._trace(hypothesis, None, "no language", ())
         raw = [self._model.token_bytes(i) for i in ids]
@@ -430,7 +486,7 @@ class StreamDecoder:
             before = len(self.words)
             self._emit(words, count, hypothesis, decision)
             trace = replace(trace, words=tuple(map(_word_trace, self.words[before:])))
-            self._language = language
+            self._asking.settle(language)
             self._unshown = unshown(b"".join(parts[:tokens]))
             self._is_in_word = count > whole
         waits = words[count : count + 1]
@@ -536,6 +592,7 @@ class StreamDecoder:
                 ),
                 border_distance_s=distance_s,
                 attended_s=self._looked_s(word, decision, after=done),
+                language=hypothesis.language,
             )
             self.words.append(new)
             self._new_words.append(new)
@@ -611,18 +668,22 @@ class StreamDecoder:
             words, gone_s = cut[0] + 1, cut[1]
         self._drop(gone_s, words)
 
-    def _drop(self, gone_s: float, words: int) -> None:
-        """Drop so much of the buffer's front, and the first `words` of those spoken in it."""
+    def _drop(self, gone_s: float, words: int) -> bool:
+        """Drop so much of the buffer's front, and the first `words` of those spoken in it.
+
+        Returns:
+            Whether that is enough to be dropped.
+        """
         gone = self._audio.drop(gone_s)
         if not gone:
-            return
+            return False
         self._source.drop(gone)
-        self._context += [token for word in self._spoken[:words] for token in word.token_ids]
+        self._asking.context.add(token for word in self._spoken[:words] for token in word.token_ids)
         del self._spoken[:words]
-        del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
         self._last_frame = self._shifted(self._last_frame, gone)
         self._spent_frame = self._shifted(self._spent_frame, gone)
         self._waited_frame = self._shifted(self._waited_frame, gone)
+        return True
 
     def _shifted(self, frame: float | None, gone: int) -> float | None:
         """Where a frame is once so many samples of the buffer's front have gone."""
@@ -668,8 +729,24 @@ def _in_turn(
     return placed
 
 
+def _up_to(hypothesis: Hypothesis, tokens: int) -> Hypothesis:
+    """The first `tokens`, fewer than all, of a hypothesis as if its text ended there."""
+    rows = slice(tokens + 1)  # that of the next token stands for the end
+    return replace(
+        hypothesis,
+        token_ids=hypothesis.token_ids[:tokens],
+        frames=hypothesis.frames[rows],
+        head_frames=hypothesis.head_frames[rows],
+        probabilities=hypothesis.probabilities[rows],
+        ended=True,
+        weights=None if hypothesis.weights is None else hypothesis.weights[rows],
+    )
+
+
 def _word_trace(word: Word) -> WordTrace:
-    return WordTrace(word.text, word.start_s, word.end_s, word.probability, word.border_distance_s)
+    return WordTrace(
+        word.text, word.start_s, word.end_s, word.probability, word.border_distance_s, word.language
+    )
 
 
 def _mean_probability(probabilities: np.ndarray) -> float:

@@ -40,6 +40,7 @@ class WordTrace:
     end_s: float
     probability: float | None
     border_distance_s: float | None
+    language: str | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "border_fraction": (float, "FRACTION", "Border, as a fraction of the buffer; or"),
     "border_s": (float, "SECONDS", "border in seconds."),
     "step_s": (float, "SECONDS", "Seconds of audio between decoding steps."),
+    "context": (str, "TEXT|@FILE", "Names and terms that may be said, told to every session."),
 }
 
 _is_registered = False

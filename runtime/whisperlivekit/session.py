@@ -22,6 +22,7 @@ from whisperlivekit.timed_objects import (  # type: ignore[import-not-found]
 from ...corpora.audio import SAMPLE_RATE, read_audio
 from ...errors import InputError
 from ...heads.load import load_heads
+from ..models.context import read_context
 from ..models.languages import language_code
 from ..models.model import SpeechModel
 from ..stream.config import DecoderConfig, chosen_config
@@ -65,6 +66,7 @@ class Qwen3SimulASR:
         model: the checkpoint.
         config: how every session decodes.
         language: the server's language; None: the configuration's, or detected.
+        context: names and terms that every session is told.
         sep: what the server puts between the texts of tokens, which bring their own spaces.
     """
 
@@ -81,12 +83,13 @@ class Qwen3SimulASR:
         Raises:
             InputError: an option that has no effect here, an unknown model or language, a task
                 that the model cannot do, a configuration or heads that are missing or for another
-                model, or a warm-up file that cannot be read.
+                model, a context that cannot be used, or a warm-up file that cannot be read.
         """
         _refuse_without_effect(server)
         # What is wrong in a small file is told before a large one is loaded.
         path, heads = getattr(server, "decoder_config", None), server.custom_alignment_heads
         given = DecoderConfig.load(path) if path else None
+        self.context = read_context(getattr(server, "context", None))
         file = load_heads(heads) if heads else None
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
         settings = {name: getattr(server, name, None) for name in _SETTINGS}
@@ -159,7 +162,7 @@ class Qwen3SimulOnlineProcessor:
         config, wanted = asr.config, asr.language if language is None else language
         if wanted == _AUTO:
             config, wanted = config.changed(language=None), None
-        self._online = OnlineProcessor(asr.model, config, language=wanted)
+        self._online = OnlineProcessor(asr.model, config, language=wanted, context=asr.context)
         self._processed_s = 0.0
         self._recent = RecentAudio(_RECENT_S)
         self._shown = Transcript()
@@ -248,9 +251,11 @@ class Qwen3SimulOnlineProcessor:
         self, call: Callable[[], tuple[list[OnlineWord], float]]
     ) -> tuple[list[ASRToken], float]:
         words, self._processed_s = call()
-        language = self._language_code()
         tokens = [
-            ASRToken(word.start, word.end, word.text, detected_language=language) for word in words
+            ASRToken(
+                word.start, word.end, word.text, detected_language=language_code(word.language)
+            )
+            for word in words
         ]
         return tokens, self._processed_s
 
