@@ -146,6 +146,7 @@ def decide(
     no_speech: float = 0.0,
     has_end: bool = False,
     leaving_frames: int = 0,
+    is_pause: bool = False,
     is_final: bool = False,
 ) -> Decision:
     """How many tokens of a hypothesis may be committed.
@@ -176,6 +177,7 @@ def decide(
       what it is sure of all the same, as Whisper's own transcription has it.
     - The end token, too, is predicted from audio. Outside of the border it completes the text;
       inside, a pause after the last word does.
+    - A pause that was heard shows that the words before it are over: no border holds them.
 
     Args:
         frames: [rows], the frame that each token attends to, of those that follow the committed
@@ -191,6 +193,7 @@ def decide(
         no_speech: the model's probability that nothing is said in the buffer.
         has_end: the last row is the end token's. It is no token to commit.
         leaving_frames: the buffer's first frames, which go before the next decision.
+        is_pause: the buffer ends in a pause, of which no text is.
         is_final: no more audio comes.
 
     Raises:
@@ -216,6 +219,7 @@ def decide(
         policy,
         frames_per_s,
         leaving_frames,
+        is_pause,
     )
 
     references: list[float | None] = []
@@ -253,6 +257,7 @@ class _Evidence:
     policy: Policy
     frames_per_s: float
     leaving_frames: int = 0
+    is_pause: bool = False
 
     @property
     def sink_frames(self) -> int:
@@ -269,7 +274,7 @@ class _Evidence:
 
     def outside(self, row: int) -> bool:
         """The token of `row` was spoken before the border, if its row can be believed."""
-        if self.sink_frames <= self.values[row] < self.leaving_frames:
+        if self.is_pause or self.sink_frames <= self.values[row] < self.leaving_frames:
             return True
         return self._past_border(self._place(row), self.policy.unsure_s * self.nats[row])
 
@@ -308,7 +313,7 @@ class _Evidence:
 
     def ended(self, tokens: int, reference: float | None) -> bool:
         """The end token, in the row after `tokens` kept ones, can be believed."""
-        if self.credible(tokens, reference) and self.outside(tokens):
+        if self.is_pause or (self.credible(tokens, reference) and self.outside(tokens)):
             return True
         last = max([self._or_start(reference), *self.values[:tokens]])
         border_frames = self.policy.border_frames(self.audio_frames, self.frames_per_s)
