@@ -7,6 +7,7 @@ step does.
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ LONG_PAUSE_S = 1.0
 """After so much silence a stretch of speech is over, and the next one is decoded by itself."""
 SHORTEST_PAUSE_S = 0.15
 """The stops inside of words are as silent, and shorter."""
-_ASKED_S = 5.0
+_NEVER = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Agenda:
             step: samples between two steps.
             room: of a buffer, in samples.
             asks: the source may know more than the samples tell: the silence that a stream opens
-                with is believed only after it has been asked for 5 s.
+                with is not believed.
         """
         self._step, self._room, self._asks = step, room, asks
         self._turns: deque[Turn] = deque()
@@ -73,7 +74,7 @@ class Agenda:
         """Take what the audio received tells, in order."""
         for turn in turns if self._has_trust else ():
             if self._asks and turn.is_silence and turn.at == 0:
-                turn = Turn(0, int(_ASKED_S * SAMPLE_RATE), True)
+                turn = Turn(0, _NEVER, True)
             self._turns.append(turn)
 
     def trust_no_silence(self) -> None:

@@ -170,8 +170,8 @@ class StreamDecoder:
             language: None: the configuration's, or detected once.
             sample_rate: of the samples that will be fed.
             source: what gives the hypotheses; None: one of `model`, for the configuration's heads.
-                One that has words for the digital silence that a stream opens with is asked all
-                the time, whatever the samples are.
+                It may know more than the samples: it is asked in the silence that a stream opens
+                with, and in all silence once it has had words for that.
             vad: decode only what is speech, see `SpeechDetector`; None: as the configuration says.
             on_step: called after each step with what it saw and decided.
 
