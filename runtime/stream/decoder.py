@@ -159,7 +159,7 @@ class StreamDecoder:
         language: str | None = None,
         sample_rate: int = SAMPLE_RATE,
         source: HypothesisSource | None = None,
-        vad: bool | None = None,
+        vad: bool | VoiceDetector | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Start a stream.
@@ -172,7 +172,8 @@ class StreamDecoder:
             source: what gives the hypotheses; None: one of `model`, for the configuration's heads.
                 It may know more than the samples: it is asked in the silence that a stream opens
                 with, and in all silence once it has had words for that.
-            vad: decode only what is speech, see `SpeechDetector`; None: as the configuration says.
+            vad: decode only what is speech, see `SpeechDetector`; None: as the configuration says;
+                or another detector, of no other stream.
             on_step: called after each step with what it saw and decided.
 
         Raises:
@@ -186,8 +187,10 @@ class StreamDecoder:
         self._frames_per_s = model.clock.frames(1.0)
         self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
         self._on_step = on_step
-        is_vad = self.config.vad if vad is None else vad
-        self._voice: VoiceDetector = SpeechDetector.open() if is_vad else LevelSilence()
+        vad = self.config.vad if vad is None else vad
+        if isinstance(vad, bool):
+            vad = SpeechDetector.open() if vad else LevelSilence()
+        self._voice = vad
         self._asks_in_silence = source is not None
         self._sample_rate = sample_rate
         self._in_use = threading.Lock()

