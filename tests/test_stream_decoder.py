@@ -654,7 +654,7 @@ def test_a_model_that_stops_listening_is_asked_anew(tiny, config, clips):
     steps = []
     source = StopsListening(tiny)
     stream = StreamDecoder(tiny, config, language="English", source=source, on_step=steps.append)
-    words = fed(stream, np.tile(spoken(clips[0]), 4))
+    words = fed(stream, np.tile(spoken(clips[0]), 3))
     assert said(words) == "he said one two three four five six"
     assert len(steps) > len({step.audio_s for step in steps})
     assert not any(source.contexts)  # the opening is no context either

@@ -365,7 +365,7 @@ def heads_of_another_model(tmp_path):
         ({"warmup_file": "nowhere.wav"}, "nowhere.wav"),
         ({"backend_policy": "localagreement"}, "backend_policy is 'localagreement'"),
         ({"beams": 4}, "beams is 4, which has no effect on qwen3-mlx-simul"),
-        ({"direct_english_translation": True}, "direct_english_translation"),
+        ({"direct_english_translation": True}, "task is 'translate', but Qwen3-ASR"),
     ],
 )
 def test_options_that_cannot_be_followed(benchmarks, options, message):

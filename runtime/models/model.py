@@ -31,6 +31,12 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 TASKS: tuple[Task, ...] = get_args(Task)
 
 
+def check_task(task: str) -> None:
+    """Raise `InputError` if there is no such task."""
+    if task not in TASKS:
+        raise InputError(f"task is {task!r}, expected {' or '.join(TASKS)}", arguments=("task",))
+
+
 @dataclass(frozen=True)
 class Transcript:
     """What was said: the text, the language (None: no speech, or not named), and its token ids."""
@@ -92,10 +98,7 @@ class SpeechModel(ABC):
             InputError: an unknown name, missing or corrupt files, another architecture, or a
                 checkpoint that does not translate.
         """
-        if task not in TASKS:
-            raise InputError(
-                f"task is {task!r}, expected {' or '.join(TASKS)}", arguments=("task",)
-            )
+        check_task(task)
         if dtype not in (None, *DTYPES):
             raise InputError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
         checkpoint = find_checkpoint(model)

@@ -13,6 +13,7 @@ from ...options import (
     ServerModelOption,
     SpokenLanguageOption,
     StepSOption,
+    TaskOption,
     VadOption,
 )
 
@@ -23,6 +24,7 @@ def wlk_alignheads(
     context: typer.Context,
     model: ServerModelOption = None,
     language: SpokenLanguageOption = None,
+    task: TaskOption = "transcribe",
     decoder_config: Annotated[
         str | None, typer.Option(metavar="FILE", help="decoder_config.json (default: bundled).")
     ] = None,
@@ -42,12 +44,14 @@ def wlk_alignheads(
         bool, typer.Option("--server-help", help="List every option of the server, and exit.")
     ] = False,
 ) -> None:
-    """Start a WhisperLiveKit server that transcribes with Qwen3-ASR on MLX, and its web page.
+    """Start a WhisperLiveKit server, and its page, with Qwen3-ASR or Whisper on MLX.
 
     Takes every other option of whisperlivekit-server as well; see --server-help.
     """
+    from ..models.model import check_task
     from .server import serve
 
+    check_task(task)
     given = {
         "--model": model,
         "--language": language,
@@ -60,6 +64,7 @@ def wlk_alignheads(
         "--port": port,
     }
     arguments = [f"{flag}={value}" for flag, value in given.items() if value is not None]
+    arguments += ["--direct-english-translation"] * (task == "translate")
     arguments += ["--decoder-vad"] * vad + ["--pcm-input"] * pcm_input + ["--help"] * server_help
     serve([*arguments, *context.args])
 

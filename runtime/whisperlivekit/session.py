@@ -48,7 +48,6 @@ _WITHOUT_EFFECT = (
     "confidence_validation",
     "decoder_model_path",
     "decoder_type",
-    "direct_english_translation",
     "disable_fast_encoder",
     "encoder_model_path",
     "frame_threshold",
@@ -85,9 +84,9 @@ class Qwen3SimulASR:
             server: a `WhisperLiveKitConfig`.
 
         Raises:
-            InputError: an option that has no effect here, an unknown model or language, a
-                configuration or heads that are missing or for another model, or a warm-up file
-                that cannot be read.
+            InputError: an option that has no effect here, an unknown model or language, a task
+                that the model cannot do, a configuration or heads that are missing or for another
+                model, or a warm-up file that cannot be read.
         """
         _refuse_without_effect(server)
         # What is wrong in a small file is told before a large one is loaded.
@@ -97,7 +96,8 @@ class Qwen3SimulASR:
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
         settings = {name: getattr(server, theirs, None) for theirs, name in _SETTINGS.items()}
         settings = {name: value for name, value in settings.items() if value is not None}
-        self.model = SpeechModel.load(server.model_dir or server.model_size)
+        task = "translate" if server.direct_english_translation else "transcribe"
+        self.model = SpeechModel.load(server.model_dir or server.model_size, task=task)
         self.config = chosen_config(self.model, given, file, settings)
         self.language = None if server.lan == _AUTO else server.lan
         session = Qwen3SimulOnlineProcessor(
