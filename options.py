@@ -119,6 +119,13 @@ StepSOption = Annotated[float | None, typer.Option(help=_STEP_S)]
 StepsSOption = Annotated[
     list[float] | None, typer.Option(help=f"{_STEP_S}; repeat it to measure several")
 ]
+VadOption = Annotated[
+    bool,
+    typer.Option(
+        "--vad",
+        help="decode only what is speech (needs the extra vad); default: as the configuration says",
+    ),
+]
 
 # Running
 

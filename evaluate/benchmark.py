@@ -19,6 +19,7 @@ from ..runtime.models.context import checked_context
 from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from ..runtime.stream.config import DecoderConfig, chosen_config
+from ..runtime.stream.voice import check_installed
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
@@ -136,6 +137,7 @@ def benchmark_decoder(
     force: bool = False,
     traces: int = 0,
     seed: int = 0,
+    vad: bool = False,
     dtype: Dtype | None = None,
     strict: bool = False,
     progress: Callable[[Running], None] | None = None,
@@ -159,6 +161,7 @@ def benchmark_decoder(
         force: overwrite `out`, and start anew.
         traces: how many utterances of each simul run to keep step by step, for a report.
         seed: of the bootstrap.
+        vad: decode only what is speech, whatever the configurations say.
         dtype: of a model that is loaded here.
         strict: fail where an utterance would be skipped.
         progress: called after each utterance.
@@ -175,6 +178,9 @@ def benchmark_decoder(
     # What is wrong in a small file is told before a large one is loaded.
     given = _named_configs(configs)
     file = load_heads(heads) if isinstance(heads, str | Path) else heads
+    settings = {"vad": True} if vad else {}
+    if vad:
+        check_installed()
     if not isinstance(corpus, Corpus):
         corpus = load_corpus(corpus, strict=strict)
     for skipped in corpus.skipped:
@@ -184,7 +190,7 @@ def benchmark_decoder(
     if language not in (None, DETECT):
         model.language_name(language)
     context = checked_context(model, context)
-    resolved = [(name, chosen_config(model, one, file, {})) for name, one in given]
+    resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
     job = Job(
         model=model,
         corpus=corpus,

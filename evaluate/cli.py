@@ -25,6 +25,7 @@ from ..options import (
     SeedOption,
     StepsSOption,
     StrictOption,
+    VadOption,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def benchmark_decoder_command(
         int, typer.Option(help="utterances of each simul run to keep step by step, for the report")
     ] = 3,
     seed: SeedOption = 0,
+    vad: VadOption = False,
     dtype: DtypeOption = None,
     strict: StrictOption = False,
     force: ForceOption = False,
@@ -111,6 +113,7 @@ def benchmark_decoder_command(
                 group=group,  # type: ignore[arg-type]
                 steps_s=step_s or (), max_utterances=max_utterances, language=language,
                 context=told, out=out, resume=resume, force=force, traces=traces, seed=seed,
+                vad=vad,
                 dtype=dtype,  # type: ignore[arg-type]
                 strict=strict, progress=progress,
             )  # fmt: skip

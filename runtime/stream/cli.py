@@ -28,6 +28,7 @@ from ...options import (
     SpokenLanguageOption,
     StepSOption,
     TaskOption,
+    VadOption,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def decode_stream(
     ] = False,
     context: ContextOption = None,
     task: TaskOption = "transcribe",
+    vad: VadOption = False,
     channels: Annotated[
         bool,
         typer.Option("--channels", help="Decode each channel of a file as a stream of its own."),
@@ -100,6 +102,7 @@ def decode_stream(
 
     settings = {"border_fraction": border_fraction, "border_s": border_s, "step_s": step_s}
     settings = {name: value for name, value in settings.items() if value is not None}
+    settings |= {"vad": True} if vad else {}
     loaded, chosen = _load(model, dtype, task, config, heads, settings)
     with contextlib.ExitStack() as stack:
         tracer = None
@@ -151,10 +154,13 @@ def _load(
 ) -> tuple[SpeechModel, DecoderConfig]:
     from ...heads.load import load_heads
     from .config import DecoderConfig, chosen_config
+    from .voice import check_installed
 
     # What is wrong in a small file is told before a large one is loaded.
     chosen = DecoderConfig.load(config) if config is not None else None
     file = load_heads(heads) if heads is not None else None
+    if settings.get("vad"):
+        check_installed()
     from ..models.model import SpeechModel
 
     loaded = SpeechModel.load(model, dtype, task)

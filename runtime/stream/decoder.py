@@ -22,6 +22,7 @@ from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
 from ..policy.spent import LEAST_WORD_S, least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
+from .agenda import Agenda, Due
 from .asking import Asking
 from .audio_buffer import AudioBuffer
 from .config import DecoderConfig
@@ -29,6 +30,7 @@ from .context import StreamContext
 from .cut import quietest_cut, speech_s
 from .stretches import LONG_PAUSE_S, SHORT_PAUSE_S, next_stretch
 from .trace import StepTrace, TokenTrace, WordTrace
+from .voice import LevelSilence, SpeechDetector, VoiceDetector
 
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
 _UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
@@ -128,6 +130,11 @@ class StreamDecoder:
     A longer chunk brings several steps at once, and a stream that is behind should catch up:
     only the last of them that the buffer has room for is made.
 
+    In silence no step is made. One more is made where a pause has been half a border long, which
+    shows that the words before it are over; after a long one (`agenda.LONG_PAUSE_S`) the buffer
+    begins anew, shortly before the next sound. What is silence, digital or faint and level noise,
+    is told by its power; with `vad`, whatever is not speech is, and has no words.
+
     Word times come from the frames that a word's own tokens attended to, which lie inside the
     word: it starts `word_margin_s` before the frame of its first token, and ends as much after that
     of its last token, or where the next word starts. `benchmarks/streaming.py` measures how far
@@ -138,6 +145,8 @@ class StreamDecoder:
         words: all words committed since the stream began.
         text: the text of them.
         draft: the text that is not committed yet, and may change.
+        stretch_start_s: where the stretch of speech begins that is decoded now, in seconds from the
+            start of the stream; another one after each long pause.
         finished: whether the stream has ended.
 
     Example:
@@ -159,6 +168,7 @@ class StreamDecoder:
         redetect: bool = False,
         sample_rate: int = SAMPLE_RATE,
         source: HypothesisSource | None = None,
+        vad: bool | VoiceDetector | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Start a stream.
@@ -171,11 +181,16 @@ class StreamDecoder:
             redetect: detect the language anew after each short pause, too.
             sample_rate: of the samples that will be fed.
             source: what gives the hypotheses; None: one of `model`, for the configuration's heads.
+                It may know more than the samples: it is asked in the silence that a stream opens
+                with, and in all silence once it has had words for that.
+            vad: decode only what is speech, see `SpeechDetector`; None: as the configuration says;
+                or another detector, of no other stream.
             on_step: called after each step with what it saw and decided.
 
         Raises:
             InputError: a configuration for another model, a language it does not know, a language
-                that is given and is to be detected, or a context it has no room for.
+                that is given and is to be detected, a context it has no room for, or `vad` without
+                the package that it needs.
         """
         self.config = (config or DecoderConfig.bundled(model.name)).resolved(model)
         self._model, self._clock = model, model.clock
@@ -194,8 +209,11 @@ class StreamDecoder:
         self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
         self._asking = Asking(model, self._source, told, given)
         self._on_step = on_step
-        self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
-        self._room = int(self.config.max_audio_s * SAMPLE_RATE)
+        vad = self.config.vad if vad is None else vad
+        if isinstance(vad, bool):
+            vad = SpeechDetector.open() if vad else LevelSilence()
+        self._voice = vad
+        self._asks_in_silence = source is not None
         self._sample_rate = sample_rate
         self._in_use = threading.Lock()
         if sample_rate < 1:
@@ -229,6 +247,14 @@ class StreamDecoder:
 
             self._resampler = soxr.ResampleStream(self._sample_rate, SAMPLE_RATE, 1, "float32")
         self._audio = AudioBuffer()
+        self._voice.reset()
+        self._agenda = Agenda(
+            max(1, int(self.config.step_s * SAMPLE_RATE)),
+            int(self.config.max_audio_s * SAMPLE_RATE),
+            asks=self._asks_in_silence,
+        )
+        self._passed = 0  # samples of a rest that the source does not know to have gone
+        self.stretch_start_s = 0.0
         self.words: list[Word] = []
         self._new_words: list[Word] = []  # committed, and not yet given to the caller
         self._steps = 0
@@ -302,7 +328,7 @@ class StreamDecoder:
             samples = as_samples(samples)
             if self._resampler is not None:
                 samples = self._resampler.resample_chunk(samples)
-            self._audio.receive(samples)
+            self._receive(samples)
             self._decode_to_last_place()
             return self._given_out()
 
@@ -321,17 +347,29 @@ class StreamDecoder:
                 return []
             if not self._closed and self._resampler is not None:
                 rest = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-                self._audio.receive(rest)
+                self._receive(rest)
             self._closed = True
             self._commit_all()
             self.finished = True
             return self._given_out()
 
+    def _receive(self, samples: np.ndarray) -> None:
+        self._audio.receive(samples)
+        self._agenda.note(self._voice.hear(samples))
+
     def _commit_all(self) -> None:
         self._decode_to_last_place()
-        if self._flushed_at != self._audio.received:  # nothing new: nothing more was said
+        if self._agenda.is_quiet:
+            self._commit_draft()
+        elif self._flushed_at != self._audio.received:  # nothing new: nothing more was said
             self._step(self._audio.received, is_final=True)
         self._flushed_at = self._audio.received
+        self.draft = ""
+
+    def _commit_draft(self) -> None:
+        """In a pause: nothing more is said, and what waits all the same waits no longer."""
+        if self.draft:
+            self._step(self._decoded_at, is_final=True)
         self.draft = ""
 
     def _given_out(self) -> list[Word]:
@@ -339,35 +377,75 @@ class StreamDecoder:
         return words
 
     def _decode_to_last_place(self) -> None:
-        """Make the steps that the audio received allows."""
-        step = self._step_samples
-        while (last := self._audio.received // step * step) > self._decoded_at:
-            following = (self._decoded_at // step + 1) * step
-            fitting = (self._audio.start + self._room) // step * step
-            self._step(min(last, max(following, fitting)), is_final=False)
+        """Do what is due with the audio received."""
+        while (due := self._next_due()) is not None:
+            if due.kind == "rest":
+                self._rest()
+            elif due.kind == "begin":
+                self._begin_stretch(due.place)
+            else:
+                self._step(due.place, is_final=False, is_pause=due.kind == "pause")
+            self._agenda.done(due)
+        if self._agenda.is_resting:  # silence for ever is not kept
+            self._pass_over(self._audio.received - 2 * self._voice.pre_roll)
 
-    def _step(self, place: int, *, is_final: bool) -> None:
+    def _next_due(self) -> Due | None:
+        audio, frames_per_s = self._audio, self._frames_per_s
+        frames = self._clock.count(audio.length)
+        border_s = self._policy.border_frames(frames, frames_per_s) / frames_per_s
+        pause = int(border_s / 2 * SAMPLE_RATE)
+        return self._agenda.next(audio.received, audio.start, self._decoded_at, pause)
+
+    def _rest(self) -> None:
+        """A stretch of speech is over: all of it is committed, and nothing of it goes on."""
+        self._commit_draft()
+        self._to_context(len(self._spoken))
+        self._last_frame = self._spent_frame = self._waited_frame = None
+        self._unshown, self._is_in_word, self._is_lost = b"", False, False
+        self._draft_start_s = self._draft_looked_s = math.inf
+        self._draft_words = []
+
+    def _begin_stretch(self, place: int) -> None:
+        """After a rest something is said again, at `place`: the buffer begins shortly before."""
+        self._pass_over(max(place - self._voice.pre_roll, self._decoded_at))
+        self._source.drop(self._passed)
+        self._passed = 0
+        self._decoded_at = self._audio.start
+        self._may_change_language()
+
+    def _may_change_language(self) -> None:
+        """A stretch of speech begins where the buffer does."""
+        self.stretch_start_s = self._audio.start_s
+        if self._pause_s is not None:
+            self._asking.begin_stretch()
+
+    def _pass_over(self, place: int) -> None:
+        """Have the buffer begin at `place`, without what it holds."""
+        self._audio.fill(place)
+        self._passed += self._audio.drop(place / SAMPLE_RATE - self._audio.start_s)
+
+    def _step(self, place: int, *, is_final: bool, is_pause: bool = False) -> None:
         audio = self._audio
         audio.fill(place)
         self._decoded_at = place
         least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
         if audio.length < max(self._model.min_samples, least):
             return
-        hypothesis = self._decode(is_final)
+        hypothesis = self._decode(is_final, is_pause)
         if hypothesis.ended and not self.draft and self._goes_on_unheard():
             self._start_afresh()
-            self._decode(is_final)
+            self._decode(is_final, is_pause)
         while self._is_lost and self._spoken:
             self._start_afresh()
             if audio.length < max(self._model.min_samples, least):
                 self._is_lost = False
                 break
-            self._decode(is_final)
+            self._decode(is_final, is_pause)
             if not is_final:
                 break
         self._trim()
 
-    def _decode(self, is_final: bool) -> Hypothesis:
+    def _decode(self, is_final: bool, is_pause: bool) -> Hypothesis:
         """Ask for a hypothesis, and commit of it what may be."""
         hypothesis = self._asked()
         while (found := self._next_stretch(hypothesis)) is not None:
@@ -378,19 +456,24 @@ class StreamDecoder:
                     return hypothesis
             if not self._drop(cut_s, len(self._spoken)):
                 break
-            self._asking.begin_stretch()
+            self._may_change_language()
             hypothesis = self._asked()
-        self._commit_and_tell(hypothesis, is_final)
+        self._commit_and_tell(hypothesis, is_final, is_pause)
         return hypothesis
 
     def _asked(self) -> Hypothesis:
         audio = self._audio
         committed = [token for word in self._spoken for token in word.token_ids]
         after_s = audio.start_s + audio.seconds - self._last_end_s if committed else math.inf
-        return self._asking.hypothesis(audio.samples, audio.lead, committed, after_s)
+        hypothesis = self._asking.hypothesis(audio.samples, audio.lead, committed, after_s)
+        if self._agenda.opens_silent and hypothesis.token_ids:
+            self._agenda.trust_no_silence()
+        return hypothesis
 
-    def _commit_and_tell(self, hypothesis: Hypothesis, is_final: bool) -> None:
-        trace = self._commit(hypothesis, is_final)
+    def _commit_and_tell(
+        self, hypothesis: Hypothesis, is_final: bool, is_pause: bool = False
+    ) -> None:
+        trace = self._commit(hypothesis, is_final, is_pause)
         self._steps += 1
         if self._on_step is not None:
             self._on_step(trace)
@@ -443,7 +526,7 @@ class StreamDecoder:
         self.draft, self._draft_words = "", []
         self._draft_start_s = self._draft_looked_s = math.inf
 
-    def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
+    def _commit(self, hypothesis: Hypothesis, is_final: bool, is_pause: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
         if not ids and (language is None or self._asking.language is None):
             self._is_lost = False
@@ -470,6 +553,7 @@ class StreamDecoder:
             no_speech=self._no_speech(hypothesis),
             has_end=hypothesis.ended,
             leaving_frames=int(self._clock.frames(self._leaving_s())),
+            is_pause=is_pause,
             is_final=is_final,
         )
         self._is_lost = decision.reason == "lost"
@@ -678,8 +762,7 @@ class StreamDecoder:
         if not gone:
             return False
         self._source.drop(gone)
-        self._asking.context.add(token for word in self._spoken[:words] for token in word.token_ids)
-        del self._spoken[:words]
+        self._to_context(words)
         self._last_frame = self._shifted(self._last_frame, gone)
         self._spent_frame = self._shifted(self._spent_frame, gone)
         self._waited_frame = self._shifted(self._waited_frame, gone)
@@ -690,6 +773,11 @@ class StreamDecoder:
         if frame is None:
             return None
         return self._clock.frames(self._attended_s(frame)[0] - gone / SAMPLE_RATE)
+
+    def _to_context(self, words: int) -> None:
+        """The first `words` of those spoken in the buffer are no longer in it."""
+        self._asking.context.add(token for word in self._spoken[:words] for token in word.token_ids)
+        del self._spoken[:words]
 
     def _gaps_s(self) -> list[tuple[float, float]]:
         """End of each word that is spoken in the buffer, and start of the next.

@@ -15,6 +15,7 @@ from ...options import (
     SpokenLanguageOption,
     StepSOption,
     TaskOption,
+    VadOption,
 )
 
 _PASS_THE_REST = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -35,6 +36,7 @@ def wlk_alignheads(
     border_s: BorderSOption = None,
     step_s: StepSOption = None,
     context: ContextOption = None,
+    vad: VadOption = False,
     pcm_input: Annotated[
         bool, typer.Option("--pcm-input", help="Browsers send raw samples: ffmpeg is not needed.")
     ] = False,
@@ -66,7 +68,7 @@ def wlk_alignheads(
     }
     arguments = [f"{flag}={value}" for flag, value in given.items() if value is not None]
     arguments += ["--direct-english-translation"] * (task == "translate")
-    arguments += ["--pcm-input"] * pcm_input + ["--help"] * server_help
+    arguments += ["--decoder-vad"] * vad + ["--pcm-input"] * pcm_input + ["--help"] * server_help
     serve([*arguments, *parsing.args])
 
 

@@ -29,7 +29,12 @@ from ..stream.config import DecoderConfig, chosen_config
 from ..stream.online import LONGEST_PAUSE_S, OnlineProcessor, OnlineWord, SessionClosed
 from .backend import BACKEND, model_called
 
-_SETTINGS = ("border_fraction", "border_s", "step_s")
+_SETTINGS = {  # of a configuration, by the server's name for it
+    "border_fraction": "border_fraction",
+    "border_s": "border_s",
+    "step_s": "step_s",
+    "decoder_vad": "vad",  # the server has a `vad` of its own
+}
 _AUTO = "auto"
 _RECENT_S = 30.0  # a session may be this far behind, and a silence that ended is still known
 # Fields of the server's configuration that other decoders use. Each is refused where it is set.
@@ -92,7 +97,7 @@ class Qwen3SimulASR:
         self.context = read_context(getattr(server, "context", None))
         file = load_heads(heads) if heads else None
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
-        settings = {name: getattr(server, name, None) for name in _SETTINGS}
+        settings = {name: getattr(server, theirs, None) for theirs, name in _SETTINGS.items()}
         settings = {name: value for name, value in settings.items() if value is not None}
         task = "translate" if server.direct_english_translation else "transcribe"
         name = server.model_dir or model_called(server.model_size)
