@@ -184,7 +184,7 @@ def test_a_long_one_leaves_less_for_what_was_said(whisper):
 
 def test_where_the_text_of_a_buffer_leaves_no_room_a_warning_says_so_once(whisper, caplog):
     """Half of the positions are for the context, and fast speech needs more than the others."""
-    text = "a b c d e f g h i j k l m n o p q r s t u v w x y z " * 12
+    text = "a b c d e f g h i j k l m n o p q r s t u v w x y z " * 9
     source = ScriptedSource(whisper, evenly(whisper, text, 18), by_time=True)
     stream = StreamDecoder(
         whisper, whisper_config(whisper), language="English", source=source, context="name " * 223
@@ -236,7 +236,7 @@ class EchoingSource(ScriptedSource):
         if not is_told:
             ids = tuple(self._unknown.get(token, token) for token in said.token_ids)
             return type(said)(**{**vars(said), "token_ids": ids})
-        if said.token_ids and committed_ids:
+        if not self._says or (said.token_ids and committed_ids):
             return said
         ids = (*self._says, *said.token_ids)
         rows = np.arange(len(ids) + 1) * (said.audio_frames - 1) // (len(ids) + 1)
