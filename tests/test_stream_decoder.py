@@ -97,7 +97,8 @@ class StopsListening:
         said = self.rest if self.dropped else self.opening
         left = said[len(committed_ids) :]
         last = (len(samples) - lead) / 16_000 * 13 - 1
-        frames = np.minimum(12 + 6 * np.arange(len(left) + 1), last).astype(int)
+        places = np.arange(len(said) - len(left), len(said) + 1)
+        frames = np.minimum(12 + 6 * places, last).astype(int)
         likely = self.likely if self.dropped else 0.9
         return Hypothesis(
             tuple(left), "English", frames.astype(float), frames[:, None],
@@ -654,7 +655,7 @@ def test_a_model_that_stops_listening_is_asked_anew(tiny, config, clips):
     steps = []
     source = StopsListening(tiny)
     stream = StreamDecoder(tiny, config, language="English", source=source, on_step=steps.append)
-    words = fed(stream, np.tile(spoken(clips[0]), 3))
+    words = fed(stream, np.tile(spoken(clips[0]), 4))
     assert said(words) == "he said one two three four five six"
     assert len(steps) > len({step.audio_s for step in steps})
     assert not any(source.contexts)  # the opening is no context either
