@@ -109,6 +109,21 @@ def test_after_a_long_pause_the_language_is_detected_anew(model, pause_s, piece_
     assert source.asked[-1][2] == ""
 
 
+@pytest.mark.parametrize("piece_s", [0.3, 1.0])
+def test_after_silence_the_language_is_detected_anew(model, piece_s):
+    """A silence that is heard ends a stretch sooner than a pause between words in noise."""
+    source = two(model, 1.3)
+    stream = StreamDecoder(model, source=source)
+    samples = np.random.default_rng(0).normal(0, 0.05, 11 * RATE).astype(np.float32)
+    samples[int(4.6 * RATE) : int(5.75 * RATE)] = 0
+    size = int(piece_s * RATE)
+    for start in range(0, len(samples), size):
+        stream.feed(samples[start : start + size])
+    stream.finish()
+    assert by_language(stream.words) == {"English": ENGLISH.strip(), "German": GERMAN.strip()}
+    assert 5 < stream.stretch_start_s < 5.8
+
+
 def test_a_short_pause_needs_redetect(model):
     stream = StreamDecoder(model, source=two(model, 1.0), redetect=True)
     assert by_language(fed(stream, 12)) == {"English": ENGLISH.strip(), "German": GERMAN.strip()}

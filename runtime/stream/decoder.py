@@ -452,7 +452,7 @@ class StreamDecoder:
             tokens, cut_s = found
             if tokens:
                 self._commit_and_tell(_up_to(hypothesis, tokens), is_final=True)
-                if self._is_lost:
+                if self._is_lost and self._spoken:  # it is asked anew
                     return hypothesis
             if not self._drop(cut_s, len(self._spoken)):
                 break
@@ -517,7 +517,8 @@ class StreamDecoder:
             after_s,
             audio.seconds,
         )
-        self._drop(cut[1] if cut else after_s, len(self._spoken))
+        if not self._drop(cut[1] if cut else after_s, len(self._spoken)):
+            self._to_context(len(self._spoken))  # next to nothing of them is left
         self._asking.context.forget()
         if self._pause_s is not None:  # a language that is not spoken has the model hear nothing
             self._asking.begin_stretch()
