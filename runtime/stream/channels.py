@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .decoder import StreamDecoder, Word
+from .decoder import StreamDecoder
+from .word import Word
 
 LONGEST_HOLD_S = 2.0
 """No word waits longer, in audio, for an earlier one of another channel."""

@@ -18,8 +18,10 @@ from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
 from ..models.protocol import AlignmentModel
 from ..policy.words import space_between
+from .audio_buffer import as_samples
 from .config import DecoderConfig
-from .decoder import StreamDecoder, Word, as_samples
+from .decoder import StreamDecoder
+from .word import Word
 
 LONGEST_PAUSE_S = 2.0
 """A silence up to this long is a pause in one text; after a longer one a new text begins."""

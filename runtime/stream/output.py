@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from .decoder import Word, joined
 from .trace import StepTrace
+from .word import Word, joined
 
 if TYPE_CHECKING:
     from pysubs2 import SSAEvent

@@ -1,6 +1,7 @@
 """Where one stretch of speech ends and another begins, maybe in another language. numpy only.
 
-A stretch begins with a word that comes a long pause after the one before it.
+A stretch begins with a word that comes a long pause after the one before it. These are pauses that
+are not silent: silence ends a stretch before its words are asked for (`agenda.py`).
 """
 
 from __future__ import annotations

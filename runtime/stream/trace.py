@@ -33,7 +33,7 @@ class TokenTrace:
 
 @dataclass(frozen=True)
 class WordTrace:
-    """A word that a step committed; see `decoder.Word`."""
+    """A word that a step committed; see `word.Word`."""
 
     text: str
     start_s: float
