@@ -29,7 +29,7 @@ from alignheads.runtime.stream.config import DecoderConfig
 
 # After the package, which makes MLX ready for this machine.
 from streaming_hard import in_noise, unspaced  # isort: skip
-from streaming_long import Hour, at_once, one_hour  # isort: skip
+from streaming_long import Hour, at_once, one_hour, silence_costs  # isort: skip
 from streaming_speed import (  # isort: skip
     Cost, ForcedOurs, ForcedPublished, at_most_15_s, by_buffer, forced_cost, memory_bandwidth,
     speech, weight_bytes, window_mean,
@@ -350,6 +350,23 @@ def print_hour(job: Job, minutes: float, rows: dict[str, Row] | None) -> None:
     job.bars.check("WER of a long stream", 100 * (counts.rate or 0), "<=", bar, " %")
 
 
+def print_silence(job: Job, minutes: float) -> None:
+    """What a stream costs that is half pauses."""
+    say(f"{minutes:g} minutes of which half are pauses, decoded whole and with what is skipped")
+    config = job.config.changed(step_s=1.0)
+    print(f"\n{minutes:g} minutes of which half are pauses\n")
+    print_cells(("skipped", "steps", "CPU s", "share", "WER"))
+    print_cells(["---"] * 5)
+    whole = None
+    for found in silence_costs(job.model, config, job.demo, job.language, minutes):
+        whole = whole or found.cpu_s
+        share = found.cpu_s / whole
+        print_cells((found.skips, str(found.steps), f"{found.cpu_s:.1f}", f"{share:.2f}",
+                     f"{100 * (found.errors.rate or 0):.1f} %"))  # fmt: skip
+        if found.skips == "silence":
+            job.bars.check("cost of a stream that is half pauses", share, "<=", 0.6, "")
+
+
 def print_sessions(job: Job, count: int, seconds: float) -> None:
     """Several streams at once."""
     say(f"{count} sessions of {seconds:g} s")
@@ -379,6 +396,10 @@ def benchmark(
     streams: Annotated[int, typer.Option(help="streams for the cost by buffer")] = 6,
     hour: Annotated[bool, typer.Option("--hour", help="stream for an hour")] = False,
     minutes: Annotated[float, typer.Option(help="or for so long, with --hour")] = 60,
+    silence: Annotated[
+        float,
+        typer.Option(help="minutes of a stream that is half pauses, decoded with skips; 0: none"),
+    ] = 0,
     sessions: Annotated[int, typer.Option(help="streams at once; 0: none")] = 0,
     session_seconds: Annotated[float, typer.Option(help="how long each of them is")] = 60,
     detect: Annotated[bool, typer.Option("--detect", help="give no language in the table")] = False,
@@ -392,8 +413,10 @@ def benchmark(
     for name, value in counts.items():
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; expected 1 or more")
-    if minutes <= 0 or sessions < 0 or session_seconds <= 0:
-        raise InputError("--minutes, --sessions and --session-seconds cannot be negative")
+    if minutes <= 0 or silence < 0 or sessions < 0 or session_seconds <= 0:
+        raise InputError(
+            "--minutes, --silence, --sessions and --session-seconds cannot be negative"
+        )
     loaded = SpeechModel.load(model)
     settings = DecoderConfig.load(config) if config else DecoderConfig.bundled(loaded.name)
     demo = load_corpus("demo:test").utterances[:clips]
@@ -419,6 +442,8 @@ def benchmark(
         print_full_size(job, full_size, tokens, repeats)
     if hour:
         print_hour(job, minutes, rows)
+    if silence:
+        print_silence(job, silence)
     if sessions:
         print_sessions(job, sessions, session_seconds)
     print(f"\nbars met: {job.bars.met}, MISSED: {len(job.bars.missed)}")

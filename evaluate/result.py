@@ -100,7 +100,8 @@ class Totals(Record):
 
 
 class RunSettings(Record):
-    """What was run. `config` is the decoder's; heads are (layer, head), best first.
+    """What was run. `config` is the decoder's; heads are (layer, head), best first; `context` is
+    what the model was told.
 
     All of these are None where they do not apply (offline decoding) or are not known.
     """
@@ -112,6 +113,7 @@ class RunSettings(Record):
     heads: list[tuple[Count, Count]] | None = None
     heads_sha256: str | None = None
     step_s: Seconds | None = None
+    context: str | None = None
 
 
 class Memory(Record):

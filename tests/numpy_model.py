@@ -103,6 +103,9 @@ class NumpyModel:
     def encode_text(self, text):
         return [WORDS.index(word) for word in text.lower().split() if word in WORDS]
 
+    def context_room(self, committed):
+        return 8
+
     def token_bytes(self, token_id):
         return f" {WORDS[token_id]}".encode()
 

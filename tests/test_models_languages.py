@@ -75,8 +75,8 @@ def test_auto_overrides_the_language_of_a_configuration(multilingual):
     from alignheads import DecoderConfig, StreamDecoder
 
     config = DecoderConfig.bundled("tiny").changed(language="English")
-    assert StreamDecoder(multilingual, config)._given == "English"
-    assert StreamDecoder(multilingual, config, language="auto")._given is None
+    assert StreamDecoder(multilingual, config).language == "English"
+    assert StreamDecoder(multilingual, config, language="auto").language is None
 
 
 # Fine-tunes of one language answer `language None<asr_text>…`

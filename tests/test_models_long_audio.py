@@ -39,7 +39,7 @@ def test_five_minutes_of_tones_and_a_limit_that_the_model_states():
     samples, _ = spoken(words)
     model = NumpyModel()
     read = []
-    model.prefill = lambda samples, language=None: (
+    model.prefill = lambda samples, language=None, context="": (
         read.append(len(samples)) or NumpyModel.prefill(model, samples, language)
     )
     assert transcribe(model, samples).text.split() == words
@@ -51,7 +51,7 @@ def test_what_fits_is_read_as_it_was():
     samples, _ = spoken(list(WORDS))
     model = NumpyModel()
     read = []
-    model.prefill = lambda given, language=None: (
+    model.prefill = lambda given, language=None, context="": (
         read.append(given) or NumpyModel.prefill(model, given, language)
     )
     transcribe(model, samples)

@@ -8,7 +8,7 @@ from scripted import RATE, ScriptedSource, evenly
 
 from alignheads import StreamDecoder, load_corpus
 from alignheads.runtime.models.protocol import Hypothesis
-from alignheads.runtime.stream.decoder import _in_turn
+from alignheads.runtime.stream.places import in_turn
 
 TEXT = " his tower fell until my lucky pilot waited across another river and nobody sang there"
 SECONDS = 9.0
@@ -154,15 +154,15 @@ def fed_samples(stream, samples):
 
 def test_words_at_one_place_share_what_room_there_is():
     at = [(5.0, 5.2)]
-    placed = _in_turn(at * 3, 3, 4.0, 9.0)
+    placed = in_turn(at * 3, 3, 4.0, 9.0)
     assert placed == pytest.approx(np.array([(5, 5.06), (5.06, 5.12), (5.12, 5.2)]))
     # None after the audio's end: they begin earlier.
-    assert _in_turn(at * 3, 3, 4.0, 5.1) == pytest.approx(
+    assert in_turn(at * 3, 3, 4.0, 5.1) == pytest.approx(
         np.array([(4.92, 4.98), (4.98, 5.04), (5.04, 5.1)])
     )
     # Less room than they need is shared evenly.
-    assert _in_turn(at * 2, 2, 5.0, 5.1) == pytest.approx(np.array([(5, 5.05), (5.05, 5.1)]))
-    assert _in_turn(at, 1, 5.1, 5.1) == [(5.1, 5.1)]
+    assert in_turn(at * 2, 2, 5.0, 5.1) == pytest.approx(np.array([(5, 5.05), (5.05, 5.1)]))
+    assert in_turn(at, 1, 5.1, 5.1) == [(5.1, 5.1)]
     # The one that waits is no limit to its own place.
-    assert _in_turn([(1.0, 1.5), (1.2, 1.9)], 1, 0.0, 9.0) == [(1.0, 1.2)]
-    assert _in_turn([], 0, 0.0, 9.0) == []
+    assert in_turn([(1.0, 1.5), (1.2, 1.9)], 1, 0.0, 9.0) == [(1.0, 1.2)]
+    assert in_turn([], 0, 0.0, 9.0) == []

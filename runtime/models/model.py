@@ -19,6 +19,7 @@ from ...corpora.pauses import Piece, cut_at_pauses
 from ...errors import InputError
 from ..policy.words import space_between
 from .checkpoint import Checkpoint, find_checkpoint
+from .context import answer_of, checked_context
 from .files import fingerprint_of
 from .protocol import (
     Aggregate,
@@ -58,7 +59,7 @@ class Transcript:
 
 
 def transcribe(
-    model: AlignmentModel, samples: np.ndarray, language: str | None = None
+    model: AlignmentModel, samples: np.ndarray, language: str | None = None, context: str = ""
 ) -> Transcript:
     """What `model` says of `samples` [n], by greedy decoding.
 
@@ -67,19 +68,30 @@ def transcribe(
     where it is quietest, which is logged. Each piece has a language of its own, and the
     transcript that of most of its text.
 
+    Args:
+        model: loaded.
+        samples: 16 kHz.
+        language: None: detected.
+        context: names and terms that may be said. Where the model only repeats them, without
+            hearing them, it is asked again without.
+
     Raises:
-        InputError: samples that the model cannot take, or a language that it lacks.
+        InputError: samples that the model cannot take, a language that it lacks, or a context that
+            it has no room for.
     """
+    context = checked_context(model, context)
     samples = np.asarray(samples)
     if samples.ndim != 1:
-        return _whole(model, samples, language)
+        return _whole(model, samples, language, context)
     pieces = cut_at_pauses(samples, model.longest_piece_s)
     _tell_of_cuts([piece for piece in pieces if piece.in_speech], len(samples))
-    return _joined([_whole(model, samples[p.start : p.stop], language) for p in pieces])
+    return _joined([_whole(model, samples[p.start : p.stop], language, context) for p in pieces])
 
 
-def _whole(model: AlignmentModel, samples: np.ndarray, language: str | None) -> Transcript:
-    (answer,) = model.generate([model.prefill(samples, language)])
+def _whole(
+    model: AlignmentModel, samples: np.ndarray, language: str | None, context: str
+) -> Transcript:
+    answer = answer_of(model, samples, language, context)
     return Transcript(text_of(model, answer.text_ids).strip(), answer.language, answer.text_ids)
 
 
@@ -159,13 +171,16 @@ class SpeechModel(ABC):
             self._fingerprint = fingerprint_of(*self._files)
         return self._fingerprint
 
-    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:
+    def transcribe(
+        self, samples: np.ndarray, language: str | None = None, context: str = ""
+    ) -> Transcript:
         """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding; see `transcribe`.
 
         Raises:
-            InputError: samples that the model cannot take, or a language that it lacks.
+            InputError: samples that the model cannot take, a language that it lacks, or a context
+                that it has no room for.
         """
-        return transcribe(self, samples, language)
+        return transcribe(self, samples, language, context)
 
     @abstractmethod
     def language_name(self, language: str | None) -> str | None:
@@ -173,6 +188,10 @@ class SpeechModel(ABC):
 
     @abstractmethod
     def encode_text(self, text: str) -> list[int]:
+        """See `AlignmentModel`."""
+
+    @abstractmethod
+    def context_room(self, committed: int) -> int:
         """See `AlignmentModel`."""
 
     @abstractmethod

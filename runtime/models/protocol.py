@@ -145,7 +145,8 @@ class HypothesisSource(Protocol):
             committed_ids: tokens of text that are committed and whose audio is in the buffer.
             language: the model's own name of it, or None while it is not known: also after
                 committed tokens, where the model named none.
-            context: text before the buffer.
+            context: text before the buffer, no longer than `AlignmentModel.context_room`: what
+                the stream was told, and what was said.
         """
         ...
 
@@ -220,7 +221,11 @@ class AlignmentModel(Protocol):
         ...
 
     def encode_text(self, text: str) -> list[int]:
-        """The tokens of a text."""
+        """The tokens of a text. What reads like a special token is text, too."""
+        ...
+
+    def context_room(self, committed: int) -> int:
+        """How many tokens of context there is room for, beside so many of committed text."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -240,7 +245,7 @@ class AlignmentModel(Protocol):
         Args:
             samples: [n] float.
             language: given, or None to have it detected.
-            context: text that was said before.
+            context: text that was said before, or that is told.
             as_stream: as a stream reads its buffer, where a family reads it in another way than
                 a whole recording.
 

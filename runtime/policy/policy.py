@@ -160,6 +160,7 @@ def decide(
     no_speech: float = 0.0,
     has_end: bool = False,
     leaving_frames: int = 0,
+    is_pause: bool = False,
     is_final: bool = False,
 ) -> Decision:
     """How many tokens of a hypothesis may be committed.
@@ -194,6 +195,7 @@ def decide(
       what it is sure of all the same, as Whisper's own transcription has it.
     - The end token, too, is predicted from audio. Outside of the border it completes the text;
       inside, a pause after the last word does.
+    - A pause that was heard shows that the words before it are over: no border holds them.
 
     Args:
         frames: [rows], the frame that each token attends to, of those that follow the committed
@@ -216,6 +218,7 @@ def decide(
         no_speech: the model's probability that nothing is said in the buffer.
         has_end: the last row is the end token's. It is no token to commit.
         leaving_frames: the buffer's first frames, which go before the next decision.
+        is_pause: the buffer ends in a pause, of which no text is.
         is_final: no more audio comes.
 
     Raises:
@@ -244,6 +247,7 @@ def decide(
         frames_per_s,
         leaving_frames,
         least_s,
+        is_pause,
     )
 
     references: list[float | None] = []
@@ -294,6 +298,7 @@ class _Evidence:
     frames_per_s: float
     leaving_frames: int = 0
     least_s: Sequence[float] | None = None
+    is_pause: bool = False
 
     @property
     def sink_frames(self) -> int:
@@ -310,7 +315,7 @@ class _Evidence:
 
     def outside(self, row: int) -> bool:
         """The token of `row` was spoken before the border, if its row can be believed."""
-        if self.sink_frames <= self.values[row] < self.leaving_frames:
+        if self.is_pause or self.sink_frames <= self.values[row] < self.leaving_frames:
             return True
         return self._past_border(self._place(row), self.policy.unsure_s * self.nats[row])
 
@@ -400,7 +405,7 @@ class _Evidence:
 
     def ended(self, tokens: int, reference: float | None) -> bool:
         """The end token, in the row after `tokens` kept ones, can be believed."""
-        if self.credible(tokens, reference) and self.outside(tokens):
+        if self.is_pause or (self.credible(tokens, reference) and self.outside(tokens)):
             return True
         last = max([self._or_start(reference), *self.values[:tokens]])
         border_frames = self.policy.border_frames(self.audio_frames, self.frames_per_s)

@@ -60,6 +60,7 @@ class DecoderConfig(BaseModel):
         word_margin_s: a word is said to start so much before the frame its first token attended
             to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
+        vad: decode only what is speech; needs the extra of that name.
         calibration: where the values come from; None: not calibrated.
 
     Raises:
@@ -90,6 +91,7 @@ class DecoderConfig(BaseModel):
     step_s: _Seconds = 1.0
     word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
+    vad: bool = False
     calibration: dict[str, Any] | None = None
 
     @field_validator("heads", mode="before")

@@ -34,6 +34,7 @@ from .vocabulary import Prompt, Vocabulary
 from .weights import load_engine
 
 MIN_SAMPLES = 201  # the engine's log-mel needs more than half an FFT window
+MAX_CONTEXT_TOKENS = 10_000  # all of it is read again after each cut of a stream
 MAX_AUDIO_S = 1200.0  # the longest recording that Qwen3-ASR is documented to take
 
 
@@ -109,7 +110,11 @@ class Qwen3Model(SpeechModel):
 
     def encode_text(self, text: str) -> list[int]:
         """See `AlignmentModel`."""
-        return self.vocabulary.encode(text)
+        return self.vocabulary.encode_plain(text)
+
+    def context_room(self, committed: int) -> int:
+        """See `AlignmentModel`."""
+        return MAX_CONTEXT_TOKENS
 
     def token_bytes(self, token_id: int) -> bytes:
         """See `AlignmentModel`."""

@@ -67,8 +67,12 @@ class Vocabulary:
         self.size = max(self._ids.values()) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`."""
+        """Token ids of `text`; special tokens are written as `<|im_end|>`."""
         return self._tokenizer.encode(text)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Token ids of `text` in which nothing is special: `<|im_end|>` is text, too."""
+        return self._tokenizer.encode_plain(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; an incomplete character at either end becomes U+FFFD."""
@@ -89,9 +93,8 @@ class Vocabulary:
         """
         encode, token = self.encode, self._ids
         start, end, newline = token["<|im_start|>"], token["<|im_end|>"], encode("\n")
-        # What is said before must not close its own turn.
-        said = self._tokenizer.encode_plain(context)
-        ids = [start, *encode("system\n"), *said, end, *newline]
+        # What is told or was said before must not close its own turn.
+        ids = [start, *encode("system\n"), *self.encode_plain(context), end, *newline]
         ids += [start, *encode("user\n"), token["<|audio_start|>"]]
         ids += [self.audio_id] * audio_frames
         ids += [token["<|audio_end|>"], end, *newline, start, *encode("assistant\n")]

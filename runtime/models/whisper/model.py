@@ -40,6 +40,7 @@ from .vocabulary import Vocabulary
 from .weights import read_weights
 
 FRAMES_PER_S = 50
+_LEAST_SAID = 32  # tokens of new text that must stay possible beside a context
 MIN_SAMPLES = 400  # a window of the spectrogram
 
 
@@ -142,6 +143,14 @@ class WhisperModel(SpeechModel):
         """See `AlignmentModel`. Whisper writes a space before the first word."""
         text = text.strip()
         return self.vocabulary.encode(f" {text}") if text else []
+
+    def context_room(self, committed: int) -> int:
+        """See `AlignmentModel`. Half of the text's positions, as the model was trained."""
+        if self.vocabulary.previous_id is None:
+            return 0
+        prompt, _ = self.vocabulary.prompt(None, self.task)
+        around = len(prompt) + 3 + committed + _LEAST_SAID  # a language, a task, what comes before
+        return max(0, min(self.dims.n_text_ctx // 2 - 1, self.dims.n_text_ctx - around))
 
     def token_bytes(self, token_id: int) -> bytes:
         """See `AlignmentModel`."""
