@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .reports.page.report import render_report
     from .runtime.models.model import SpeechModel, Transcript
     from .runtime.stream.config import DecoderConfig
-    from .runtime.stream.decoder import StreamDecoder, Word
+    from .runtime.stream.decoder import StreamDecoder
+    from .runtime.stream.word import Word
 
 _MODULE_OF_NAME = {
     "Calibration": ".calibrate.calibration",
@@ -29,7 +30,7 @@ _MODULE_OF_NAME = {
     "StreamDecoder": ".runtime.stream.decoder",
     "Transcript": ".runtime.models.model",
     "Utterance": ".corpora",
-    "Word": ".runtime.stream.decoder",
+    "Word": ".runtime.stream.word",
     "WordTime": ".corpora",
     "benchmark_decoder": ".evaluate.benchmark",
     "calibrate_decoder": ".calibrate.calibration",

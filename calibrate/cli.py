@@ -176,7 +176,8 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
 
         def after(trial, standing) -> None:
             outputs.improved(standing)
-            say(trial_line(standing.complete, wanted, standing.trial(trial.number)))
+            shown = standing.trial(trial.number)
+            say(trial_line(standing.complete, wanted, shown, sweep.dev.error_name))
             progress(standing.complete, wanted)
 
         def waiting(running: int) -> None:
@@ -227,7 +228,8 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     assert file.held_out is not None
     assert file.replay is not None
     shown = {*sweep.space.ranges, *BORDERS.values()}
-    table = Table("held-out speech", "WER %", "delay s", "settings")
+    rate = file.held_out.corpus.error_name
+    table = Table("held-out speech", f"{rate} %", "delay s", "settings")
     for point in file.held_out.points:
         searched = {k: v for k, v in point.config.items() if k in shown}
         table.add_row(
@@ -240,7 +242,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)
     if file.explanation is not None:
-        for line in lines(file.explanation):
+        for line in lines(file.explanation, file.corpus.error_name):
             print(line)
     replay = file.replay
     say(

@@ -82,7 +82,8 @@ def verdicts(held_out: HeldOut) -> list[str]:
     lines = []
     for comparison in held_out.comparisons:
         parts = []
-        for name, unit, scale in (("wer", "points of WER", 100), ("delay_s", "s of delay", 1)):
+        points = f"points of {held_out.corpus.error_name}"
+        for name, unit, scale in (("wer", points, 100), ("delay_s", "s of delay", 1)):
             found = getattr(comparison, name)
             if found is None:
                 continue

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import InputError
 from ..evaluate.intervals import Increase, rate_interval
+from ..evaluate.normalise import ErrorName
 from .result import (
     Border,
     FrontPoint,
@@ -238,8 +239,11 @@ def evidence(name: str, fingerprint: str, sums: UtteranceSums) -> dict[str, Any]
     }
 
 
-def reasons(found: Standing, utterances: int) -> list[str]:
-    """Why the trial was chosen, and whether more speech than `utterances` would do, for people."""
+def reasons(found: Standing, utterances: int, rate: ErrorName = "WER") -> list[str]:
+    """Why the trial was chosen, and whether more speech than `utterances` would do, for people.
+
+    `rate` is what the rate of errors is called.
+    """
     chosen = found.selected
     if chosen is None or chosen.reference is None or chosen.increase is None:
         return []
@@ -248,13 +252,13 @@ def reasons(found: Standing, utterances: int) -> list[str]:
         lines = [f"chosen: {name}; nothing with less delay is known to be as good"]
     else:
         reference = described_trial(found.trial(chosen.reference))
-        lines = [f"chosen: {name}, {_points(chosen.increase)} over {reference}"]
+        lines = [f"chosen: {name}, {_points(chosen.increase, rate)} over {reference}"]
     missed = chosen.missed
     if missed is not None:
         lines.append(
             f"too little speech: {described_trial(found.trial(missed.number))} may be as good "
-            f"({_points(missed.increase)}); to know, about {missed.utterances} utterances like "
-            f"these {utterances} are needed"
+            f"({_points(missed.increase, rate)}); to know, about {missed.utterances} utterances "
+            f"like these {utterances} are needed"
         )
     return lines
 
@@ -265,16 +269,16 @@ def described_trial(trial: TrialInfo) -> str:
     return f"{name} ({100 * (trial.wer or 0):.2f} % at {trial.delay_s:.2f} s)"
 
 
-def _points(increase: Increase) -> str:
+def _points(increase: Increase, rate: ErrorName) -> str:
     """`+0.30 points of WER (at most +0.91)`."""
-    return f"{100 * increase.value:+.2f} points of WER (at most {100 * increase.high:+.2f})"
+    return f"{100 * increase.value:+.2f} points of {rate} (at most {100 * increase.high:+.2f})"
 
 
-def trial_line(done: int, wanted: int, trial: TrialInfo) -> str:
+def trial_line(done: int, wanted: int, trial: TrialInfo, rate: ErrorName = "WER") -> str:
     """One trial for a person: `12/50  WER 3.41 %  delay 0.84 s  border .13  … *front*`."""
     if trial.wer is None or trial.delay_s is None:
         return f"{done}/{wanted}  trial {trial.number} failed: {trial.reason}"
-    cells = [f"{done}/{wanted}", f"WER {100 * trial.wer:.2f} %", f"delay {trial.delay_s:.2f} s"]
+    cells = [f"{done}/{wanted}", f"{rate} {100 * trial.wer:.2f} %", f"delay {trial.delay_s:.2f} s"]
     cells += described(trial.params)
     cells += [trial.baseline] if trial.baseline else []
     cells += [] if trial.feasible else ["too slow"]

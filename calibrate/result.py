@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
 from ..evaluate.intervals import Difference, Increase, Interval, Sums
+from ..evaluate.normalise import ErrorName
 from ..evaluate.record import Count, Fraction, Rate, Record
 from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
 
@@ -39,6 +40,8 @@ class SpeechInfo(Record):
 
     `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
     each time with more silence before it, so that steps fall at other places of the speech.
+    `error_name`: what the rate of errors is called, which is the `wer` of this file all the same:
+    of words, of characters where no spaces stand between them, of both in mixed text.
     """
 
     name: str
@@ -47,6 +50,7 @@ class SpeechInfo(Record):
     audio_s: Rate
     aligner: str
     phases: Annotated[int, Field(ge=1)] = 1
+    error_name: ErrorName = "WER"
 
 
 class Range(Record):
@@ -65,8 +69,8 @@ class Range(Record):
 class Measures(Record):
     """What else was measured in a trial; None where it is not defined.
 
-    Counts and errors are of words. `_aware` has the time to compute in it. Under replay, times to
-    compute are those of the decoding when it was done, added up.
+    Counts and errors are of words (or characters). `_aware` has the time to compute in it. Under
+    replay, times to compute are those of the decoding when it was done, added up.
     """
 
     reference_words: Count

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..corpora.matching import match_words, plain_text
+from ..corpora.matching import match_words
 from ..errors import InputError
 from ..evaluate.error_rates import ErrorRate, word_errors
 from ..evaluate.intervals import Sums
 from ..evaluate.latency import Times, stream_times, summary
+from ..evaluate.normalise import units
 from ..evaluate.timed import TimedStream
 from .result import Measures, UtteranceSums
 from .speech import Recording
@@ -138,7 +139,8 @@ def score(recordings: Sequence[Recording], stream: Streamer) -> Score:
 
 def _outcome(recording: Recording, stream: TimedStream) -> Outcome:
     utterance = recording.utterance
-    errors, final_deletions = _compared(plain_text(utterance.text), plain_text(stream.text))
+    said, language = utterance.text, utterance.language
+    errors, final_deletions = _compared(units(said, language), units(stream.text, language, said))
     times = stream_times(stream.words, utterance.words or (), stream.audio_s)
     return Outcome(recording.index, errors, final_deletions, times, stream)
 

@@ -51,6 +51,7 @@ def set_up(
     if file is None:
         file = load_heads(None, model.name)
     file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
+    file.check_checkpoint(model.name, lambda: model.fingerprint)
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
     dev, test = load_speech(model.label, speech, space.base.step_s, progress)
@@ -81,9 +82,9 @@ def set_up(
 
 def _common_language(model: AlignmentModel, dev: Speech, notes: list[str]) -> str | None:
     """The language that all utterances have, as the model names it."""
-    languages = {one.utterance.language for one in dev.recordings}
+    languages = {model.language_name(one.utterance.language) for one in dev.recordings}
     if len(languages) == 1:
-        return model.language_name(languages.pop())
+        return languages.pop()
     known = ", ".join(sorted(filter(None, languages)))
     notes.append(
         f"the corpus has several languages ({known}): each utterance was decoded with its own, "

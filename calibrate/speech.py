@@ -17,6 +17,7 @@ from ..corpora import Corpus, Utterance, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..corpora.audio import SAMPLE_RATE
 from ..errors import InputError
+from ..evaluate.normalise import ErrorName, error_name, unit_of
 from ..runtime.models.aligners import make_aligner
 from .result import SpeechInfo
 
@@ -77,7 +78,14 @@ class Speech:
             audio_s=round(sum(one.audio_s for one in self.first_phase), 3),
             aligner=self.corpus.aligner,
             phases=self.phases,
+            error_name=self.error_name,
         )
+
+    @property
+    def error_name(self) -> ErrorName:
+        """What the rate of errors against its transcripts is called."""
+        said = self.corpus.utterances
+        return error_name((one.text, unit_of(one.text, one.language)) for one in said)
 
     @property
     def first_phase(self) -> tuple[Recording, ...]:

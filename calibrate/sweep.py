@@ -199,7 +199,7 @@ class Sweep:
 
     def reasons(self, found: Standing) -> list[str]:
         """Why that trial was chosen, for people."""
-        return report.reasons(found, len(self.dev.corpus))
+        return report.reasons(found, len(self.dev.corpus), self.dev.error_name)
 
     # Results
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-import jiwer
-
-_NOT_WORD = re.compile(r"[^\w]|_")
+APOSTROPHES = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201b\u02bb\u02bc\u02b9\u2032\u00b4`\uff07", "'")
+)
+"""What is written for an apostrophe, as plain ones. Two are letters by Unicode, some accents."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,20 @@ class WordMatch:
     equal: bool
 
 
+@lru_cache(maxsize=100_000)
 def normalised(word: str) -> str:
-    """`word` in lower case and without punctuation; may be empty."""
-    return _NOT_WORD.sub("", unicodedata.normalize("NFKC", word).lower())
+    """`word` in lower case and without punctuation; may be empty.
+
+    Letters and numbers stay, with the marks on them: of Hindi they are the vowels. Apostrophes are
+    punctuation, those too that Unicode calls letters.
+    """
+    if word.isascii() and word.isalnum():
+        return word.lower()
+    # Before NFKC, which makes marks of accents that stand alone.
+    spoken = "".join(c for c in word.translate(APOSTROPHES) if unicodedata.category(c) != "Sk")
+    text = unicodedata.normalize("NFKC", spoken).replace("\u0130", "i").lower()
+    kept = "".join(c for c in text if c.isalnum() or unicodedata.category(c)[0] in "LNM")
+    return kept if any(c.isalnum() for c in kept) else ""
 
 
 def plain_text(text: str) -> str:
@@ -36,6 +48,8 @@ def match_words(hypothesis: Sequence[str], reference: Sequence[str]) -> list[Wor
 
     Words are compared after `normalised`. Words that are only punctuation are left out.
     """
+    import jiwer
+
     hypothesis_at = [i for i, word in enumerate(hypothesis) if normalised(word)]
     reference_at = [i for i, word in enumerate(reference) if normalised(word)]
     if not hypothesis_at or not reference_at:

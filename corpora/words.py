@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
 
 from .audio import ROUNDING_S
+from .matching import normalised
 from .utterance import WordTime
 
 UNKNOWN_WORD = "<unk>"
@@ -37,8 +40,8 @@ def is_silence(label: str) -> bool:
 
 
 def bare(text: str) -> str:
-    """The letters and digits of `text`, case folded: the form in which `agree` compares words."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    """The letters and digits of `text` with their marks, case folded: `agree` compares these."""
+    return normalised(text.casefold())
 
 
 def agree(text: str, words: Sequence[WordTime], partial: bool = False) -> bool:
@@ -66,6 +69,45 @@ def _in_turn(text: str, words: Sequence[str]) -> bool:
             return False
         position = found + len(word)
     return True
+
+
+def split_timed(words: Sequence[WordTime], split: Callable[[str], Sequence[str]]) -> list[WordTime]:
+    """Timed words of which `split` makes several, each with its share of the time.
+
+    In scripts without spaces a decoder writes characters where a corpus has words of several.
+    """
+    found: list[WordTime] = []
+    for word in words:
+        parts = split(word.text)
+        if len(parts) < 2:
+            found.append(word)
+            continue
+        whole = sum(map(len, parts))
+        edges = accumulate((len(part) for part in parts), initial=0)
+        times = [word.start_s + (word.end_s - word.start_s) * edge / whole for edge in edges]
+        found += [WordTime(part, *span) for part, span in zip(parts, pairwise(times), strict=True)]
+    return found
+
+
+def joined_timed(text: str, pieces: Sequence[WordTime]) -> list[WordTime]:
+    """Timed pieces of Korean words put together to the words as they are written.
+
+    An aligner cuts a word from its particles (`오늘` and `은`), which are written as one. Pieces of
+    other scripts, and pieces that are not those of the text, stay as they are.
+    """
+    found: list[WordTime] = []
+    waiting = list(pieces)
+    for written in filter(bare, text.split()):
+        taken: list[WordTime] = []
+        while waiting and len("".join(bare(p.text) for p in taken)) < len(bare(written)):
+            taken.append(waiting.pop(0))
+        if "".join(bare(p.text) for p in taken) != bare(written):
+            return list(pieces)
+        is_korean = any(unicodedata.name(c, "").startswith("HANGUL") for c in written)
+        if is_korean and len(taken) > 1:
+            taken = [WordTime(written, taken[0].start_s, taken[-1].end_s)]
+        found += taken
+    return list(pieces) if waiting else found
 
 
 def fault(words: Sequence[WordTime], duration_s: float) -> str | None:

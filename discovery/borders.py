@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..corpora import WordTime
-from ..runtime.policy.words import TokenWord
+from ..corpora.words import split_timed
+from ..runtime.policy.words import TokenWord, words_of
 from .mapping import match_words
 
 MIN_CUT_S = 1.0
@@ -54,6 +55,7 @@ def heard_tokens(
     Returns:
         Token indices [n], and [n] bool: fully heard.
     """
+    gold = split_timed(gold, words_of)
     audible = sum(word.start_s < cut_s for word in gold)
     candidates = gold[: audible + _LOOK_AHEAD_WORDS]
     matches = match_words([w.text for w in words], [w.text for w in candidates])

@@ -190,6 +190,35 @@ def _draw_attention(
     save_drawings([attention_figure(info)], folder)
 
 
+def _say_if_apart(heads: HeadsFile) -> None:
+    """Say whether the heads differ from those bundled for the model beyond what chance allows.
+
+    A quantised model, or a fine-tune, may look elsewhere than the one whose heads are known.
+    """
+    from ..heads.compare import compare_heads
+    from ..heads.load import bundled_name, load_heads
+
+    name = bundled_name(heads.model)
+    known = None if name is None else load_heads(name)
+    if known is None or not known.compact or not heads.compact:
+        return
+    shapes = {(one.attention, one.num_layers, one.num_heads) for one in (heads, known)}
+    if len(shapes) > 1:
+        return  # of that name, and another model
+    metric = heads.ranking.metric if heads.ranking else "hit_rate"
+    count = min(20, len(heads.compact), len(known.compact))
+    found = compare_heads(heads, known, [count])
+    shared = f"{found.overlaps[count]} of the best {count} heads are those of the bundled file"
+    apart = found.apart.get(metric)
+    if apart is None:
+        say(f"{shared} {name}, which has no intervals to compare")
+        return
+    say(
+        f"{shared} {name}; the intervals of {apart[0]} of {apart[1]} do not meet"
+        + (": the rankings differ by more than chance" if apart[0] > 0.05 * apart[1] else "")
+    )
+
+
 def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -228,6 +257,7 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     rho = ranking.validation.get("hit_rate_rho_hypothesis_reference")
     if rho is not None:
         say(f"hit rates over the model's own text and the reference agree by rank: rho {rho:.3f}")
+    _say_if_apart(heads)
     for group in ranking.groups:
         values = ", ".join(f"{key} {value:.3g}" for key, value in group.scores.items())
         say(f"  {group.name}: {values}")

@@ -161,7 +161,7 @@ def measure_corpus(
         InputError: nothing could be scored, or a language the model does not know.
     """
     whole = prepared.whole
-    languages = {u.language for u in whole.utterances if u.language}
+    languages = {_name(model, u.language) for u in whole.utterances if u.language}
     spoken = language or (languages.pop() if len(languages) == 1 else None)
     subject = Subject(
         model=model.name,
@@ -177,8 +177,20 @@ def measure_corpus(
         text=text,
         cuts=cuts,
         attention=model.attention_kind,
+        checkpoint=model.fingerprint,
     )
     return measure(model, prepared.part, subject, language, top, progress)
+
+
+def _name(model: AlignmentModel, language: str) -> str | None:
+    """The model's own name of a language, so that `en` and `en-GB` are one; or what it is called.
+
+    An utterance in a language that the model lacks is skipped elsewhere.
+    """
+    try:
+        return model.language_name(language)
+    except InputError:
+        return language
 
 
 def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> HeadsFile:
@@ -196,6 +208,7 @@ def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> 
         num_heads=subject.num_heads,
         num_kv_heads=subject.num_kv_heads,
         attention=subject.attention,
+        model_fingerprint=subject.checkpoint,
         num_samples=found.totals.clips,
         total_alignable_tokens=found.totals.tokens,
         ts_threshold=TS_THRESHOLD,

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..corpora import WordTime
 from ..corpora.matching import WordMatch, match_words, normalised
-from ..runtime.policy.words import TokenWord
+from ..corpora.words import split_timed
+from ..runtime.policy.words import TokenWord, words_of
 
 __all__ = ["TokenTargets", "WordMatch", "match_words", "normalised", "token_targets"]
 
@@ -36,7 +37,11 @@ class TokenTargets:
 
 
 def token_targets(words: Sequence[TokenWord], gold: Sequence[WordTime]) -> TokenTargets:
-    """Gold times for the tokens of the words that match the gold words."""
+    """Gold times for the tokens of the words that match the gold words.
+
+    A gold word of several characters in a script without spaces counts as its characters.
+    """
+    gold = split_timed(gold, words_of)
     token, start, end, centre = [], [], [], []
     matches = match_words([w.text for w in words], [w.text for w in gold])
     for match in matches:

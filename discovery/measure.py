@@ -60,6 +60,7 @@ class Subject:
     text: str
     cuts: int
     attention: AttentionKind | None = None  # sums of earlier versions do not say it
+    checkpoint: str | None = None  # nor the fingerprint of the model
 
 
 @dataclass

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ from ..errors import InputError
 from ..files import output_path
 from ..heads import HeadsFile, load_heads
 from ..runtime.models import machine
+from ..runtime.models.context import checked_context
 from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from ..runtime.stream.config import DecoderConfig, chosen_config
+from ..runtime.stream.voice import check_installed
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
 from .journal import Done, Journal, check_subject, journal_path, read_journal
 from .load import load_benchmark
 from .measure import DETECT, Decoder, decoders, run_decoder
-from .normalise import normalise, scoring_language
+from .normalise import ErrorName, Unit, error_name, normalise, unit_of
 from .result import (
     GROUPS,
     MODES,
@@ -47,7 +49,10 @@ _LONGEST_SHOWN_S = 15.0  # a longer timeline is hard to read
 
 @dataclass
 class Running:
-    """Where a run stands: what a progress line shows. `rate` and `rtf` are None at first."""
+    """Where a run stands: what a progress line shows. `rate` and `rtf` are None at first.
+
+    `kinds`: an example of each kind of reference: with letters or not, and its unit.
+    """
 
     run: str
     total: int
@@ -56,12 +61,14 @@ class Running:
     words: int = 0
     wall_s: float = 0.0
     audio_s: float = 0.0
+    kinds: dict[tuple[bool, Unit], str] = field(default_factory=dict)
 
     def add(self, one: Observation) -> None:
         """Count one more, by the basic normaliser."""
-        language = scoring_language(one.reference, one.language)
-        pair = [normalise(text, "basic", language) for text in (one.reference, one.hypothesis)]
+        said, language = one.reference, one.language
+        pair = [normalise(text, "basic", language, said) for text in (said, one.hypothesis)]
         counts = word_errors([pair[0]], [pair[1]])
+        self.kinds.setdefault((any(map(str.isalpha, said)), unit_of(said, language)), said)
         self.done += 1
         self.errors += counts.errors
         self.words += counts.reference
@@ -69,8 +76,13 @@ class Running:
         self.audio_s += one.duration_s
 
     @property
+    def error_name(self) -> ErrorName:
+        """What `rate` is called."""
+        return error_name((text, unit) for (_, unit), text in self.kinds.items())
+
+    @property
     def rate(self) -> float | None:
-        """Word error rate so far."""
+        """Errors over words of reference so far (or characters: see `error_name`)."""
         return self.errors / self.words if self.words else None
 
     @property
@@ -119,11 +131,13 @@ def benchmark_decoder(
     steps_s: Sequence[float] = (),
     max_utterances: int | None = None,
     language: str | None = None,
+    context: str = "",
     out: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
     traces: int = 0,
     seed: int = 0,
+    vad: bool = False,
     dtype: Dtype | None = None,
     strict: bool = False,
     progress: Callable[[Running], None] | None = None,
@@ -141,11 +155,13 @@ def benchmark_decoder(
         steps_s: seconds of audio between the steps of simul, in place of the configurations' own.
         max_utterances: only the first so many of the corpus; None: all.
         language: given to the model; "detect": none is; None: the corpus's own.
+        context: names and terms that may be said: the model is told them all along.
         out: the benchmark file to write; None: nothing is written.
         resume: go on where an earlier run with the same `out` was stopped.
         force: overwrite `out`, and start anew.
         traces: how many utterances of each simul run to keep step by step, for a report.
         seed: of the bootstrap.
+        vad: decode only what is speech, whatever the configurations say.
         dtype: of a model that is loaded here.
         strict: fail where an utterance would be skipped.
         progress: called after each utterance.
@@ -162,6 +178,9 @@ def benchmark_decoder(
     # What is wrong in a small file is told before a large one is loaded.
     given = _named_configs(configs)
     file = load_heads(heads) if isinstance(heads, str | Path) else heads
+    settings = {"vad": True} if vad else {}
+    if vad:
+        check_installed()
     if not isinstance(corpus, Corpus):
         corpus = load_corpus(corpus, strict=strict)
     for skipped in corpus.skipped:
@@ -170,11 +189,12 @@ def benchmark_decoder(
         model = SpeechModel.load(model, dtype)
     if language not in (None, DETECT):
         model.language_name(language)
-    resolved = [(name, chosen_config(model, one, file, {})) for name, one in given]
+    context = checked_context(model, context)
+    resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
     job = Job(
         model=model,
         corpus=corpus,
-        decoders=decoders(modes, resolved, steps_s),
+        decoders=decoders(modes, resolved, steps_s, context),
         group=group,
         limit=max_utterances,
         language=language,
@@ -349,6 +369,7 @@ def _subject(job: Job, file: BenchmarkFile) -> dict[str, Any]:
             "mode": settings.mode,
             "config": settings.config_sha256,
             "heads": settings.heads_sha256,
+            "context": settings.context,
         }
     return _subject_of(file, runs)
 
@@ -375,6 +396,7 @@ def _finished(out: Path, subject: dict[str, Any]) -> Done:
             "mode": run.settings.mode,
             "config": run.settings.config_sha256,
             "heads": run.settings.heads_sha256,
+            "context": run.settings.context,
         }
         for run in before.runs
     }

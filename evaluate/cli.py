@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import output_path, replacing
 from ..options import (
     ConfigsOption,
+    ContextOption,
     CorpusOption,
     DtypeOption,
     ForceOption,
@@ -24,6 +25,7 @@ from ..options import (
     SeedOption,
     StepsSOption,
     StrictOption,
+    VadOption,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def benchmark_decoder_command(
         str | None,
         typer.Option(help="language given to the model, or `detect`; default: the corpus's own"),
     ] = None,
+    context: ContextOption = None,
     json: Annotated[
         Path | None, typer.Option(help="the benchmark file; default: benchmark_<model>.json")
     ] = None,
@@ -76,6 +79,7 @@ def benchmark_decoder_command(
         int, typer.Option(help="utterances of each simul run to keep step by step, for the report")
     ] = 3,
     seed: SeedOption = 0,
+    vad: VadOption = False,
     dtype: DtypeOption = None,
     strict: StrictOption = False,
     force: ForceOption = False,
@@ -97,16 +101,19 @@ def benchmark_decoder_command(
         return
     out = json or Path(f"benchmark_{Path(model).name}.json")
 
+    from ..runtime.models.context import read_context
     from .benchmark import benchmark_decoder
 
+    told = read_context(context)
     try:
         with _progress() as progress:
             file = benchmark_decoder(
                 model, corpus, configs=config or (), heads=heads,
                 modes=mode or ("simul",),  # type: ignore[arg-type]
                 group=group,  # type: ignore[arg-type]
-                steps_s=step_s or (), max_utterances=max_utterances, language=language, out=out,
-                resume=resume, force=force, traces=traces, seed=seed,
+                steps_s=step_s or (), max_utterances=max_utterances, language=language,
+                context=told, out=out, resume=resume, force=force, traces=traces, seed=seed,
+                vad=vad,
                 dtype=dtype,  # type: ignore[arg-type]
                 strict=strict, progress=progress,
             )  # fmt: skip
@@ -189,7 +196,7 @@ def _progress() -> Iterator[Callable[[Running], None]]:
 def _line(running: Running) -> str:
     rate = "–" if running.rate is None else f"{100 * running.rate:.2f} %"
     factor = "–" if running.rtf is None else f"{running.rtf:.3f}"
-    return f"{running.run}: WER {rate}, real-time factor {factor}"
+    return f"{running.run}: {running.error_name} {rate}, real-time factor {factor}"
 
 
 def main() -> None:

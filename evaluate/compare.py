@@ -9,14 +9,14 @@ from typing import Any
 from ..errors import InputError
 from .intervals import Difference, paired_difference
 from .load import load_benchmark
-from .normalise import NORMALISERS, Normaliser
+from .normalise import NORMALISERS, ErrorName, Normaliser
 from .record import Record
 from .result import Run, Utterance
 from .scores import delay_sums, word_sums
 
 
 class TextDifference(Record):
-    """Word error rates of two runs under one normaliser; `difference` is first minus second.
+    """Error rates of two runs under one normaliser; `difference` is first minus second.
 
     `better`, `worse`, `same`: utterances on which the first makes fewer, more, as many errors.
     """
@@ -36,6 +36,7 @@ class Comparison(Record):
         first, second: names of the runs.
         utterances: how many were compared.
         left_out: how many are in one run only.
+        error_name: what their error rate is called.
         texts: error rates, by normaliser.
         delay_s: mean emission delay of each, and their difference.
         rtf: real-time factors. They depend on the machine, so their difference has no interval.
@@ -45,6 +46,7 @@ class Comparison(Record):
     second: str
     utterances: int
     left_out: int
+    error_name: ErrorName
     texts: dict[Normaliser, TextDifference]
     delay_s: tuple[float, float, Difference] | None
     rtf: tuple[float | None, float | None]
@@ -125,6 +127,7 @@ def compare_runs(
         second=names[1],
         utterances=len(ours),
         left_out=left_out,
+        error_name=first.error_name,
         texts=texts,
         delay_s=_delay_difference(ours, theirs, seed),
         rtf=(_rtf(ours), _rtf(theirs)),

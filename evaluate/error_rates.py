@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import jiwer
 
+from ..runtime.policy.words import characters
 from .intervals import Interval
 from .record import Count, Rate, Record
 
@@ -85,10 +86,25 @@ def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRa
 def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
     """The character error rate over all utterances; a space is a character.
 
+    A character is what readers take for one: a grapheme cluster (UAX 29).
+
     Raises:
         ValueError: the numbers of references and hypotheses differ.
     """
-    return _counts(jiwer.process_characters, references, hypotheses, len)
+    known: dict[str, str] = {}
+
+    def single(text: str) -> str:
+        """Each character of several code points as one of its own, of private use."""
+        parts = characters(text)
+        if len(parts) == len(text):
+            return text
+        return "".join(
+            part if len(part) == 1 else known.setdefault(part, chr(0xF0000 + len(known)))
+            for part in parts
+        )
+
+    ours, theirs = list(map(single, references)), list(map(single, hypotheses))
+    return _counts(jiwer.process_characters, ours, theirs, len)
 
 
 def _counts(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..corpora.matching import match_words
+from ..corpora.words import split_timed
+from ..runtime.policy.words import words_of
 from .intervals import Sums, rate_interval
 from .record import Count, Fraction, Record
 
@@ -138,13 +140,15 @@ def stream_times(
 
     Args:
         emitted: the stream's words, in the order in which they were committed.
-        gold: the utterance's words and when they are spoken.
+        gold: the utterance's words and when they are spoken; one of several characters in a script
+            without spaces counts as its characters.
         duration_s: the utterance's length.
 
     Raises:
         ValueError: words are not in the order in which they were committed.
     """
     _check_order(emitted)
+    gold = split_timed(gold, words_of)
     matches = match_words([w.text for w in emitted], [w.text for w in gold])
     pairs = [(emitted[m.hypothesis], gold[m.reference]) for m in matches if m.equal]
     audio_s = [word.emitted_s for word in emitted]

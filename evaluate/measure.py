@@ -28,7 +28,7 @@ from .timed import TimedStream, timed_stream
 from .trace_types import Trace
 from .traces import TRACED_S, make_trace
 
-DETECT = "detect"
+DETECT, AUTO = "detect", "auto"
 """As a language: none is given to the decoder."""
 
 Audio = tuple[np.ndarray, tuple[WordTime, ...] | None]
@@ -39,16 +39,21 @@ _WARM_UP_S = 10.0
 
 @dataclass(frozen=True)
 class Decoder:
-    """One decoder of a benchmark. `config` is None for offline decoding."""
+    """One decoder of a benchmark. `config` is None for offline decoding.
+
+    `context`: names and terms that it is told.
+    """
 
     name: str
     mode: Mode
     config: DecoderConfig | None
+    context: str = ""
 
     def settings(self, model: AlignmentModel) -> RunSettings:
         """As the file holds it."""
+        told = self.context or None
         if self.config is None:
-            return RunSettings(name=self.name, mode=self.mode)
+            return RunSettings(name=self.name, mode=self.mode, context=told)
         heads = list(self.config.resolved(model).pairs)
         config = self.config.model_dump(mode="json", exclude={"calibration", "heads"})
         return RunSettings(
@@ -59,6 +64,7 @@ class Decoder:
             heads=heads,
             heads_sha256=_hash(heads),
             step_s=self.config.step_s if self.mode == "simul" else None,
+            context=told,
         )
 
 
@@ -66,6 +72,7 @@ def decoders(
     modes: Sequence[Mode],
     configs: Sequence[tuple[str, DecoderConfig]],
     steps_s: Sequence[float] = (),
+    context: str = "",
 ) -> list[Decoder]:
     """Every mode with every configuration; the step matters in simul only, neither in offline.
 
@@ -73,20 +80,21 @@ def decoders(
         modes: in order.
         configs: (label, configuration); labels stand in names where there are several.
         steps_s: in place of the configurations' own.
+        context: of all of them.
     """
     found: list[Decoder] = []
     for mode in dict.fromkeys(modes):
         if mode == "offline":
-            found.append(Decoder(mode, mode, None))
+            found.append(Decoder(mode, mode, None, context))
             continue
         for label, config in configs:
             name = f"{mode} {label}" if len(configs) > 1 else mode
             if mode == "single-shot" or not steps_s:
-                found.append(Decoder(name, mode, config))
+                found.append(Decoder(name, mode, config, context))
                 continue
             for step_s in dict.fromkeys(steps_s):
                 suffix = f", {step_s:g} s" if len(set(steps_s)) > 1 else ""
-                found.append(Decoder(name + suffix, mode, config.changed(step_s=step_s)))
+                found.append(Decoder(name + suffix, mode, config.changed(step_s=step_s), context))
     return found
 
 
@@ -118,7 +126,7 @@ def observe(
         model: loaded.
         decoder: what to decode with.
         item: what to decode.
-        language: given to the decoder: a name, `DETECT` for none, None: the corpus's own.
+        language: given to the decoder: a name, `DETECT` or `AUTO` for none, None: the corpus's own.
         is_traced: whether to keep what each step saw.
         read: gives the item's audio; None: `item.read`.
 
@@ -139,7 +147,7 @@ def observe(
         raise
     observation = Observation(
         id=item.id,
-        language=item.language if language in (None, DETECT) else language,
+        language=item.language if language in (None, DETECT, AUTO) else language,
         reference=item.reference,
         hypothesis=found.text,
         duration_s=found.audio_s,
@@ -154,7 +162,7 @@ def observe(
 
 
 def _given(item: Item, language: str | None) -> str | None:
-    return None if language == DETECT else language or item.language
+    return None if language in (DETECT, AUTO) else language or item.language
 
 
 def _decode(
@@ -166,10 +174,12 @@ def _decode(
 ) -> TimedStream:
     if decoder.mode == "offline":
         begin = time.perf_counter()
-        text = transcribe(model, samples, language).text
+        text = transcribe(model, samples, language, decoder.context).text
         wall_s = time.perf_counter() - begin
         return TimedStream((), text, wall_s, len(samples) / SAMPLE_RATE)
-    stream = StreamDecoder(model, decoder.config, language=language, on_step=on_step)
+    stream = StreamDecoder(
+        model, decoder.config, language=language, context=decoder.context, on_step=on_step
+    )
     piece_s = math.inf if decoder.mode == "single-shot" else None
     return timed_stream(stream, samples, piece_s=piece_s)
 

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..files import json_text, replacing
 from .error_rates import ErrorRate, SpaceErrors
 from .latency import CommittedWord, Distribution, Latency, Times
-from .normalise import NORMALISERS, Normaliser
+from .normalise import NORMALISERS, ErrorName, Normaliser, Unit, error_name
 from .record import Count, Fraction, Name, Rate, Record, Seconds
 from .reliability import Reliability
 from .trace_types import Trace
@@ -58,10 +58,10 @@ class Scored(Record):
 
 
 class Utterance(Observation):
-    """One utterance, scored. `unit` says what an error is an error of."""
+    """One utterance, scored. `unit` says what an error is an error of: see `normalise`."""
 
     rtf: Rate | None
-    unit: Literal["word", "character"]
+    unit: Unit
     scores: dict[Normaliser, Scored]
 
 
@@ -100,7 +100,8 @@ class Totals(Record):
 
 
 class RunSettings(Record):
-    """What was run. `config` is the decoder's; heads are (layer, head), best first.
+    """What was run. `config` is the decoder's; heads are (layer, head), best first; `context` is
+    what the model was told.
 
     All of these are None where they do not apply (offline decoding) or are not known.
     """
@@ -112,6 +113,7 @@ class RunSettings(Record):
     heads: list[tuple[Count, Count]] | None = None
     heads_sha256: str | None = None
     step_s: Seconds | None = None
+    context: str | None = None
 
 
 class Memory(Record):
@@ -132,6 +134,11 @@ class Run(Record):
     memory: Memory | None
     utterances: list[Utterance]
     traces: list[Trace] = Field(default_factory=list)
+
+    @property
+    def error_name(self) -> ErrorName:
+        """What its error rate is called: of words, of characters, or of both."""
+        return error_name((one.reference, one.unit) for one in self.utterances)
 
 
 class ModelInfo(Record):

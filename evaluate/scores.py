@@ -12,13 +12,7 @@ import numpy as np
 from .error_rates import character_errors, space_errors, word_errors
 from .intervals import Interval, Sums, rate_intervals
 from .latency import Distribution, Latency, real_time_factor, summary, summed_delays
-from .normalise import (
-    NORMALISERS,
-    Normaliser,
-    is_scored_by_character,
-    normalise,
-    scoring_language,
-)
+from .normalise import NORMALISERS, Normaliser, normalise, unit_of
 from .reliability import reliability
 from .result import Mode, Observation, Scored, TextTotals, Totals, Utterance
 
@@ -27,22 +21,21 @@ WORST = 10
 
 def scored(observation: Observation) -> Utterance:
     """The utterance with its texts normalised and compared."""
-    language = scoring_language(observation.reference, observation.language)
+    said, language = observation.reference, observation.language
     scores: dict[Normaliser, Scored] = {}
     for normaliser in NORMALISERS:
-        reference = hypothesis = normalise(observation.reference, normaliser, language)
-        if observation.hypothesis != observation.reference:
-            hypothesis = normalise(observation.hypothesis, normaliser, language)
+        reference = hypothesis = normalise(said, normaliser, language)
+        if observation.hypothesis != said:
+            hypothesis = normalise(observation.hypothesis, normaliser, language, said)
         counts = word_errors([reference], [hypothesis])
         scores[normaliser] = Scored(
             reference=reference, hypothesis=hypothesis, errors=counts.errors, wer=counts.rate
         )
-    by_character = is_scored_by_character(observation.reference, language)
     wall_s = observation.wall_s
     return Utterance(
         **dict(observation),
         rtf=None if wall_s is None else real_time_factor(wall_s, observation.duration_s),
-        unit="character" if by_character else "word",
+        unit=unit_of(said, language),
         scores=scores,
     )
 

@@ -8,6 +8,7 @@ from .compare import Comparison
 from .error_rates import ErrorRate
 from .intervals import Difference
 from .latency import Distribution
+from .normalise import ErrorName
 from .result import BenchmarkFile, Totals
 
 
@@ -40,17 +41,16 @@ def totals_table(file: BenchmarkFile) -> Table:
     table.add_column("", no_wrap=True)
     for run in file.runs:
         table.add_column(run.settings.name)
-    all_totals = [run.totals for run in file.runs]
-    columns = [_figures(totals) for totals in all_totals]
+    columns = [_figures(run.totals, run.error_name) for run in file.runs]
     for name in dict.fromkeys(name for column in columns for name in column):
         table.add_row(name, *(column.get(name, "–") for column in columns))
     return table
 
 
-def _figures(totals: Totals) -> dict[str, str]:
+def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
     shown = {"utterances": str(totals.utterances)}
     for name, text in totals.texts.items():
-        shown[f"WER %, {name}"] = with_interval(text.words)
+        shown[f"{rate} %, {name}"] = with_interval(text.words)
     text = totals.texts["basic"]
     words, space = text.words, text.space_only
     shown["  sub / del / ins"] = (
@@ -62,8 +62,9 @@ def _figures(totals: Totals) -> dict[str, str]:
     shown["  without error, %"] = percent(text.zero_wer_share, 1)
     shown["  white space alone"] = f"{space.errors} in {space.spans} spans"
     shown["  cut in two"] = str(space.cut_words)
-    shown["  WER % without"] = percent(space.rate_without)
-    shown["CER %, basic"] = with_interval(text.characters)
+    shown[f"  {rate} % without"] = percent(space.rate_without)
+    if rate != "CER":
+        shown["CER %, basic"] = with_interval(text.characters)
     shown["real-time factor"] = number(totals.rtf, 4)
     latency = totals.latency
     if latency is not None:
@@ -118,7 +119,7 @@ def comparison_table(one: Comparison) -> Table:
     for name, text in one.texts.items():
         same = not (text.better or text.worse)
         table.add_row(
-            f"WER %, {name}", percent(text.first), percent(text.second),
+            f"{one.error_name} %, {name}", percent(text.first), percent(text.second),
             *_difference(text.difference, 100, same),
         )  # fmt: skip
         table.add_row("  better / worse / same", f"{text.better} / {text.worse} / {text.same}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..corpora.audio import SAMPLE_RATE
-from ..runtime.stream.decoder import StreamDecoder, Word, joined
+from ..runtime.stream.decoder import StreamDecoder
+from ..runtime.stream.word import Word, joined
 from .latency import CommittedWord, compute_lags
 
 

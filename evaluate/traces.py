@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..corpora import WordTime
+from ..corpora.words import split_timed
 from ..runtime.models.spectrogram import Spectrogram
+from ..runtime.policy.words import words_of
 from ..runtime.stream.trace import StepTrace
 from .items import GAP_S, Item
 from .trace_types import AudioPart, DecodingStep, GoldWord, Mel, TokenStep, Trace
@@ -43,7 +45,7 @@ def make_trace(
     if gold is not None:
         words = [
             GoldWord(text=w.text, start_s=round(w.start_s, 3), end_s=round(w.end_s, 3))
-            for w in gold
+            for w in split_timed(gold, words_of)
             if w.start_s < seconds
         ]
     return Trace(

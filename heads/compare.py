@@ -13,7 +13,11 @@ from .schema import HeadsFile
 
 @dataclass(frozen=True)
 class Comparison:
-    """`overlaps` {k: heads that both have among their best k}; `correlations` {metric: rho}.
+    """What two files have in common.
+
+    `overlaps` {k: heads that both have among their best k}; `correlations` {metric: rho};
+    `apart` {metric: (heads whose 95 % intervals do not meet, heads looked at)}, of all that are
+    among the best of either file, where both files have intervals of the metric.
 
     rho is Spearman's rank correlation over the heads with a score in both files, None where it is
     undefined: fewer than two such heads, or all of them equal.
@@ -21,6 +25,7 @@ class Comparison:
 
     overlaps: dict[int, int]
     correlations: dict[str, float | None]
+    apart: dict[str, tuple[int, int]]
 
 
 def compare_heads(first: HeadsFile, second: HeadsFile, counts: list[int]) -> Comparison:
@@ -46,7 +51,23 @@ def compare_heads(first: HeadsFile, second: HeadsFile, counts: list[int]) -> Com
     correlations = {
         metric: score_correlation(first.matrix(metric), second.matrix(metric)) for metric in shared
     }
-    return Comparison(overlaps, correlations)
+    best = max(overlaps, default=0)
+    pairs = sorted({*first.compact[:best], *second.compact[:best]})
+    intervals = [m for m in shared if m in first.intervals and m in second.intervals]
+    apart = {metric: _apart(first, second, metric, pairs) for metric in intervals}
+    return Comparison(overlaps, correlations, apart)
+
+
+def _apart(
+    first: HeadsFile, second: HeadsFile, metric: str, pairs: list[tuple[int, int]]
+) -> tuple[int, int]:
+    """How many of the heads `pairs` have intervals in both files that do not meet; of how many."""
+    ours, theirs = first.intervals[metric], second.intervals[metric]
+    found = [
+        (ours.low[i][j], ours.high[i][j], theirs.low[i][j], theirs.high[i][j]) for i, j in pairs
+    ]
+    known = [bounds for bounds in found if None not in bounds]
+    return sum(b[0] > b[3] or b[2] > b[1] for b in known), len(known)  # type: ignore[operator]
 
 
 def score_correlation(first: np.ndarray, second: np.ndarray) -> float | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +17,14 @@ from pydantic import ValidationError
 from .. import files
 from ..errors import InputError
 from ..files import check_version, printable, shown
+from .names import BUNDLED_SHOWN, bundled_file, bundled_name
 from .schema import SCHEMA_VERSION, HeadsFile
 from .upgrade import upgraded
 
 _log = logging.getLogger(__name__)
 
-_QWEN3 = ("0.6b", "1.7b")
-_WHISPER = (
-    *("whisper-tiny", "whisper-tiny.en", "whisper-base", "whisper-base.en"),
-    *("whisper-small", "whisper-small.en", "whisper-medium", "whisper-medium.en"),
-    *("whisper-large-v1", "whisper-large-v2", "whisper-large-v3", "whisper-large-v3-turbo"),
-)
-BUNDLED = ("tiny", *_QWEN3, *_WHISPER)
-BUNDLED_SHOWN = "tiny, 0.6b, 1.7b, whisper-tiny to whisper-large-v3-turbo"
-
 _FOLDER = Path(__file__).parent / "bundled"
 _KIND = "heads file"
-# As OpenAI's own package means them.
-_ALIASES = {"whisper-large": "whisper-large-v3", "whisper-turbo": "whisper-large-v3-turbo"}
-# Checkpoints by the last part of their name. "whisper-large" is left out: it is the first one in
-# OpenAI's own repository, and any of three in others.
-_RELEASED = {
-    **{f"qwen3-asr-{size}": size for size in _QWEN3},
-    **{name: name for name in _WHISPER},
-    "whisper-turbo": "whisper-large-v3-turbo",
-    "openai/whisper-large": "whisper-large-v1",
-}
-# "Qwen/Qwen3-ASR-0.6B", a folder of that name, and its conversions ("…-4bit", "…-bf16"): the same
-# heads. A fine-tune carries another name, and may have other heads.
-_CONVERSIONS = re.compile(r"(-hf|-mlx|-asr|-q\d|-\d+bit|-bf16|-fp16|-fp32)+$")
 
 
 def load_heads(source: str | Path | None = None, model: str | None = None) -> HeadsFile:
@@ -73,22 +51,6 @@ def load_heads(source: str | Path | None = None, model: str | None = None) -> He
     if isinstance(source, str) and (name := bundled_file(source)) is not None:
         return _read_bundled(name)
     return _read(Path(source))
-
-
-def bundled_file(source: str) -> str | None:
-    """The bundled heads file that is asked for by its own name, or None: `source` is a path."""
-    name = source.lower()
-    name = _ALIASES.get(name, name)
-    return name if name in BUNDLED else None
-
-
-def bundled_name(model: str | None) -> str | None:
-    """The name of the bundled heads file for `model`, or None if there is none."""
-    if model is None:
-        return None
-    name = model.lower().rstrip("/\\")
-    last = _CONVERSIONS.sub("", re.split(r"[/\\]", name)[-1])
-    return bundled_file(name) or _RELEASED.get(name) or _RELEASED.get(last)
 
 
 @functools.cache

@@ -7,9 +7,11 @@ so that published files load.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,9 +27,12 @@ from pydantic import (
 
 from ..errors import InputError
 from ..files import json_text, replacing
+from .names import bundled_name, same_name
 from .upgrade import as_schema_1
 
-SCHEMA_VERSION = 3
+_log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 4
 HIT_RATE = "hit_rate"
 LARGEST_SIZE = 1024
 
@@ -122,6 +127,7 @@ class HeadsFile(_Model):
 
     `ts` is the hit rate: the share of tokens whose attended frame lies near their word; it has
     the name "hit_rate" wherever a metric is named. `scores` and `intervals` are by metric name.
+    `model_fingerprint` is that of the checkpoint they were found in (16 hexadecimal digits),
     `attention` says whether these are heads of self-attention or of cross-attention, `query`
     which position's attention was read ("predicting": that which predicts the token), `text`
     whether the tokens are the model's own or the reference; None where a file does not say.
@@ -134,6 +140,7 @@ class HeadsFile(_Model):
     num_heads: _Size
     num_kv_heads: _Size
     attention: AttentionKind | None = None
+    model_fingerprint: str | None = None
     num_samples: _Count
     total_alignable_tokens: _Count
     ts_threshold: _Fraction | None
@@ -281,9 +288,10 @@ class HeadsFile(_Model):
         """The best `count` heads as (layer, head), best first.
 
         Raises:
-            InputError: fewer heads are listed, or `count` is below 1.
+            InputError: fewer heads are listed or none, or `count` is below 1.
         """
         listed = len(self.alignment_heads)
+        self._check_lists_any(self.model)
         if count < 1:
             raise InputError(f"{count} heads asked for; ask for 1 or more")
         if count > listed:
@@ -333,6 +341,49 @@ class HeadsFile(_Model):
                 f"make one with: discover-heads --model {model_name}"
             )
 
+    def check_checkpoint(self, model_name: str, fingerprint: Callable[[], str]) -> None:
+        """Make sure that a checkpoint is the one whose heads these are, as far as can be told.
+
+        Another one of the same shape may have other heads. Where it may be a kin of the one in
+        the file, a fine-tune as it were, that is said and not refused.
+
+        Args:
+            model_name: of the checkpoint.
+            fingerprint: gives its fingerprint; called where the file has one to compare it with.
+
+        Raises:
+            InputError: no head is listed, or both are released models and not the same one.
+        """
+        self._check_lists_any(model_name)
+        if self.model_fingerprint is not None and self.model_fingerprint == fingerprint():
+            return
+        ours, theirs = bundled_name(self.model), bundled_name(model_name)
+        if ours and theirs and ours != theirs:
+            raise InputError(
+                f"the heads file is for {self.model} and not for {model_name}, which has other "
+                f"heads; make one with: discover-heads --model {model_name}"
+            )
+        if (ours and ours == theirs) or same_name(self.model, model_name):
+            # Its conversions have their own files and the same heads.
+            if self.model_fingerprint is not None and self.model == model_name:
+                _warn_once(
+                    f"the heads file for {self.model} was made with other files of that name "
+                    f"(fingerprint {self.model_fingerprint}, these have {fingerprint()}); "
+                    "discover-heads tells whether the heads are still the same"
+                )
+            return
+        _warn_once(
+            f"the heads file is for {self.model} and is used with {model_name}, whose heads may be "
+            f"others; find them with: discover-heads --model {model_name}"
+        )
+
+    def _check_lists_any(self, model_name: str) -> None:
+        if not self.alignment_heads:
+            raise InputError(
+                f"the heads file for {self.model} lists no head; make one that does with: "
+                f"discover-heads --model {model_name}"
+            )
+
     def save(self, path: Path | str) -> None:
         """Write JSON to `path`, one matrix row a line; a failure leaves what was there.
 
@@ -346,3 +397,8 @@ class HeadsFile(_Model):
 def _not_given() -> Any:
     """The default of the compact list, told apart from an empty list."""
     return None
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    _log.warning(message)

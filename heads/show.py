@@ -31,7 +31,8 @@ def shown_comparison(
     *,
     in_terminal: bool,
 ) -> list[Text | Table]:
-    """How many of the best heads two files share, and how alike their scores rank.
+    """How many of the best heads two files share, how alike their scores rank, and of how many
+    of the best heads the intervals of a score do not meet.
 
     Lines and a table, as `shown_heads` gives them.
 
@@ -47,6 +48,11 @@ def shown_comparison(
     for metric, rho in found.correlations.items():
         value = "undefined" if rho is None else f"{rho:.3f}"
         rows.append([f"Spearman's rho of {printable(metric)}", value])
+    known = {metric: counts for metric, counts in found.apart.items() if counts[1]}
+    if found.apart and not known:
+        rows.append(["intervals that do not meet", "not known: too few clips for intervals"])
+    for metric, (apart, of) in known.items():
+        rows.append([f"{printable(metric)} apart, of the best heads", f"{apart} of {of}"])
     return [*lines, Text(), _table(["comparison", "value"], rows, in_terminal)]
 
 
@@ -81,6 +87,7 @@ def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
         ("model", heads.model),
         ("shape", shape),
         *([("attention", heads.attention)] if heads.attention else []),
+        *([("checkpoint", heads.model_fingerprint)] if heads.model_fingerprint else []),
         ("measured on", _measured_on(heads)),
         ("heads", f"{len(heads.compact)} of {total} listed{_listing(heads)}"),
     ]

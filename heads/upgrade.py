@@ -2,7 +2,8 @@
 
 Schema 1 kept the scores of groups of heads as `ranking.baselines`, {name: scores}, and said what a
 group was in its name alone. Schema 2 has `ranking.groups`, a list of `HeadGroup`. Schema 3 may say
-the kind of `attention`. This is the only module that knows the names of schema 1.
+the kind of `attention`, and schema 4 the fingerprint of the checkpoint. This is the only module
+that knows the names of schema 1.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import shown
 
+_OF_THE_MODEL = ("attention", "model_fingerprint")
 _NAMES = re.compile(
     r"(?P<own>this ranking, best |this set, best size \()(?P<size>\d+)\)?"
     r"|hit rate, best (?P<best>\d+)"
@@ -61,12 +63,12 @@ def _group(name: str, scores: Any, total: int) -> dict[str, Any]:
 
 
 def as_schema_1(content: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object of a file of schema 3 as schema 1 had it; for its hash.
+    """The JSON object of a file of schema 4 as schema 1 had it; for its hash.
 
     The hash of a heads file is kept in studies and in decoder configurations, which outlive a
-    change of schema. It does not tell the kind of attention, which follows from the model.
+    change of schema. It does not tell the model: the kind of attention, the fingerprint.
     """
-    content = {key: value for key, value in content.items() if key != "attention"}
+    content = {key: value for key, value in content.items() if key not in _OF_THE_MODEL}
     ranking = content["ranking"]
     if ranking is not None:
         kept = {key: value for key, value in ranking.items() if key != "groups"}

@@ -12,6 +12,8 @@ from ..evaluate.result import BenchmarkFile, Run, TextTotals, Totals
 from .figures.words import counted, model_name
 from .published import PublishedPoint, corpus_title
 
+_WHAT = {"WER": "words", "CER": "characters", "MER": "words and characters"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -41,6 +43,11 @@ class Row:
     def is_live(self) -> bool:
         """Whether words were committed as the audio came in, and it is known when."""
         return self.run.settings.mode == "simul" and self.totals.latency is not None
+
+
+def error_names(rows: Sequence[Row]) -> str:
+    """What the error rates of these runs are called: `WER`, or `CER, WER` where they differ."""
+    return ", ".join(sorted({row.run.error_name for row in rows}))
 
 
 def make_rows(files: Sequence[tuple[Path, BenchmarkFile]]) -> list[Row]:
@@ -132,7 +139,8 @@ def mean_delay_s(row: Row) -> float | None:
 def headline(rows: Sequence[Row]) -> str:
     """What the benchmark found, in one sentence, about its best run."""
     first = best(rows)
-    found = f"{percent(first.text.words.rate)} of words wrong"
+    what = _WHAT[first.run.error_name]
+    found = f"{percent(first.text.words.rate)} of {what} wrong"
     delay_s = mean_delay_s(first)
     if first.is_live and delay_s is not None:
         found += f", out {seconds(delay_s)} after they are spoken"

@@ -87,6 +87,7 @@ class NumpyModel:
     clock = EvenClock()
     min_samples = FRAME
     max_audio_s = 60.0
+    longest_piece_s = 60.0
     dtype = "float32"
     task = "transcribe"
     fingerprint = "0123456789abcdef"
@@ -101,6 +102,9 @@ class NumpyModel:
 
     def encode_text(self, text):
         return [WORDS.index(word) for word in text.lower().split() if word in WORDS]
+
+    def context_room(self, committed):
+        return 8
 
     def token_bytes(self, token_id):
         return f" {WORDS[token_id]}".encode()

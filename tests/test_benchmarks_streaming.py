@@ -22,7 +22,13 @@ def benchmarks():
     sys.path.insert(0, str(FOLDER))
     yield
     sys.path.remove(str(FOLDER))
-    for name in ("published_decoder", "streams", "streaming_speed", "streaming_long"):
+    for name in (
+        "published_decoder",
+        "streams",
+        "streaming_speed",
+        "streaming_long",
+        "streaming_hard",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -206,6 +212,43 @@ def test_prints_the_table_and_its_bars(config):
     assert len(shown) == 7 + 3 + 2 * 2
 
 
+def test_noise_is_of_its_seed_and_changes_nothing_else(demo):
+    from streaming_hard import NOISE, in_noise
+
+    (clip,) = demo.utterances[:1]
+    first, second = in_noise([clip], 2)
+    assert (first.text, first.words, first.language) == (clip.text, clip.words, clip.language)
+    noise = first.read() - clip.read()
+    assert noise.dtype == np.float32
+    assert np.std(noise) == pytest.approx(NOISE, rel=0.05)
+    assert (first.read() == first.read()).all()
+    assert (first.read() != second.read()).any()
+
+
+def test_text_without_spaces_comes_out_in_time(tiny):
+    from streaming_hard import unspaced
+
+    from alignheads import DecoderConfig
+
+    found = list(unspaced(tiny, DecoderConfig.bundled("tiny"), 8))
+    assert found[0].name == "Thai"
+    assert all(one.out == one.said and one.first_s <= 2 for one in found)
+
+
+@pytest.mark.slow
+def test_prints_noise_and_text_without_spaces(config):
+    done = run("--config", config, "--clips", 1, "--noise-seeds", 1, "--sections", "noise,unspaced")
+    assert done.returncode == 0, done.stderr
+    cells = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line[:1] == "|"]
+    shown = "… shown, in hindsight"
+    assert cells[2:10] == [
+        "offline", "ours, 1 s", shown, "published, border .25", "engine's streaming, 1 s", shown,
+        "engine's streaming, 2 s", shown,
+    ]  # fmt: skip
+    assert len(re.findall(r"^  (met   |MISSED)  demo:test in noise", done.stdout, re.M)) == 2
+    assert len(re.findall(r"^  met     .*: characters out", done.stdout, re.M)) == 4
+
+
 @pytest.mark.slow
 def test_prints_a_long_stream_and_sessions(config):
     done = run("--config", config, "--clips", 2, "--sections", "", "--hour", "--minutes", 0.3,
@@ -218,7 +261,7 @@ def test_prints_a_long_stream_and_sessions(config):
 
 def test_bad_options_are_one_line(tmp_path):
     for options, message in (
-        (["--sections", "tables"], "expected some of table,speed"),
+        (["--sections", "tables"], "expected some of table,noise,unspaced,speed"),
         (["--repeats", "0"], "expected 1 or more"),
         (["--config", tmp_path / "none.json"], "none.json"),
     ):

@@ -250,6 +250,13 @@ def test_qwen3_words_are_those_of_the_transcript(monkeypatch: pytest.MonkeyPatch
     # Chinese has more words than spaces: the aligner's own are kept.
     words = aligner.align(np.zeros(32_000, np.float32), "你好", "Chinese")
     assert [word.text for word in words] == ["Hi", "dont"]
+    # Of Korean it gives particles apart, which no decoder writes so.
+    pieces = [("오늘", 0), ("은", 0.4), ("회의", 1), ("가", 1.2)]
+    items[:] = [SimpleNamespace(text=t, start_time=s, end_time=s + 0.2) for t, s in pieces]
+    words = aligner.align(np.zeros(32_000, np.float32), "오늘은 회의가!", "Korean")
+    assert [(word.text, word.start_s, word.end_s) for word in words] == [
+        ("오늘은", 0, 0.6000000000000001), ("회의가!", 1, 1.4),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

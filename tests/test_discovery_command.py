@@ -68,7 +68,7 @@ def corpus_of(folder, demo, count=1):
         (("--model", "owner/name"), {"HF_HUB_OFFLINE": "1"}, "connect to the network, or give"),
         (("--model", "owner/name"), {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot fetch"),
         (("--clips", "many"), {}, "given: --clips many; see"),
-        (("--model", "damaged"), {}, "fetch them again"),
+        (("--model", "damaged"), {}, "is no safetensors file"),
     ],
 )
 def test_a_refusal_is_one_line_and_nothing_is_written(tmp_path, arguments, environment, message):
@@ -484,3 +484,23 @@ def test_a_file_that_holds_no_word_times_is_told_by_its_option(discover_command,
     assert (code, out) == (2, "")
     assert "notes.txt is no file of word times; give another one as --alignments" in err
     assert (tmp_path / "notes.txt").read_text() == "mine\nalone\n"
+
+
+def test_it_is_said_when_rankings_differ_beyond_their_intervals(capsys):
+    """As of a quantised model, whose name is that of the one whose heads are known."""
+    from alignheads.discovery.cli import _say_if_apart
+    from alignheads.heads.schema import Interval
+
+    known = load_heads("tiny")
+    rows, columns = known.num_layers, known.num_heads
+    nothing = Interval(low=[[0.0] * columns] * rows, high=[[0.0] * columns] * rows)
+    apart = known.model_copy(update={"intervals": dict.fromkeys(known.intervals, nothing)})
+
+    def said(heads):
+        _say_if_apart(heads)
+        return capsys.readouterr().err
+
+    assert "the intervals of 0 of 17 do not meet\n" in said(known)
+    assert "17 of 17 do not meet: the rankings differ by more than chance" in said(apart)
+    assert said(apart.model_copy(update={"model": "somebody/finetune"})) == ""
+    assert said(apart.model_copy(update={"model": "Qwen/Qwen3-ASR-0.6B-4bit"})) == ""

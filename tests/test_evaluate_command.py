@@ -350,6 +350,32 @@ def test_two_configurations_are_told_apart(call, spoken, tmp_path):
     assert "two configurations are called near" in err
 
 
+def test_a_context_is_told_written_down_and_asked_for_again(call, spoken, tmp_path, tiny):
+    told = []
+    real = tiny.vocabulary.prompt
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            tiny.vocabulary, "prompt",
+            lambda frames, language, context="": (
+                told.append(context) or real(frames, language, context)
+            ),
+        )  # fmt: skip
+        options = ["--corpus", spoken, "--mode", "simul", "--mode", "offline", "--json", "b.json"]
+        code, _, err = call(*options, "--max-utterances", 1, "--context", "river, Kubernetes")
+    assert code == 0, err
+    # Without it only where what was said might be an echo of it.
+    assert set(told) <= {"river, Kubernetes", ""}
+    assert told.count("river, Kubernetes") > told.count("")
+    runs = load_benchmark(tmp_path / "b.json").runs
+    assert [run.settings.context for run in runs] == ["river, Kubernetes"] * 2
+    code, _, err = call(*options, "--max-utterances", 2, "--resume", "--context", "other")
+    assert code == 2
+    assert "context was 'river, Kubernetes', now it is 'other'" in err
+    code, _, err = call(*options, "--force", "--context", "@nowhere")
+    assert code == 2
+    assert "no file nowhere" in err
+
+
 def test_decoders_are_each_named_once():
     base = DecoderConfig.bundled("tiny")
     named = [one.name for one in decoders(["simul", "offline", "simul"], [("", base)], [1, 1, 2])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 import alignheads
 from alignheads.errors import InputError
@@ -25,6 +27,9 @@ from alignheads.evaluate.result import (
     RunSettings,
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
+from alignheads.evaluate.tables import totals_table
+from alignheads.reports.figures.registry import benchmark_figures
+from alignheads.reports.rows import headline, make_rows
 
 PAIRS = {  # id: (reference, hypothesis, what is wrong with it)
     "1-2-0000": ("AFTER EARLY NIGHTFALL", "After early night fall.", "one word cut in two"),
@@ -153,6 +158,31 @@ def test_languages_without_spaces_are_scored_by_character():
     found = run_of([observation("a", "你好世界", "你号世界", language="Chinese")]).totals
     assert found.texts["basic"].characters.reference == 4
     assert found.texts["basic"].characters.rate == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize(
+    ("references", "name", "title"),
+    [
+        (["one two", "three"], "WER", "word error rate"),
+        (["你好世界", "สวัสดี"], "CER", "character error rate"),
+        (["你好 world"], "MER", "mixed error rate"),
+        (["你好", "one two"], "MER", "mixed error rate"),
+    ],
+)
+def test_rates_are_named_for_what_they_count(references, name, title, tmp_path):
+    pairs = {f"1-1-{i}": (text, text) for i, text in enumerate(references)}
+    file = load_benchmark(published_file(tmp_path / "p.json", pairs))
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(totals_table(file))
+    shown = console.export_text()
+    assert f"{name} %, basic" in shown
+    assert ("WER" in shown) == (name == "WER")
+    assert shown.count("CER %, basic") == 1
+    rows = make_rows([(tmp_path / "p.json", file)])
+    drawn = benchmark_figures(rows, None)[0]
+    assert title in drawn.alt
+    words = {"WER": " words ", "CER": " characters ", "MER": " words and characters "}[name]
+    assert words in headline(rows)
 
 
 def test_the_quantile_is_that_of_the_published_tables():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ from alignheads.heads import (
     Ranking,
     load_heads,
 )
-from alignheads.heads.load import BUNDLED, bundled_name
+from alignheads.heads.names import BUNDLED, bundled_name
 
 KINDS = (None, "self", "cross")
 BUNDLED_COUNTS = {"0.6b": (30, 533, 314), "1.7b": (100, 2020, 308)}
@@ -171,7 +172,7 @@ RANKING = {"method": "score", "metric": "hit_rate", "top": 2}
         ({"attention": "both"}, "attention is 'both', expected 'self' or 'cross'"),
         ({"attention": ["self"]}, "attention is ['self']"),
         ({"attention": True}, "attention is True"),
-        ({"schema_version": 4, "new_key": 1}, "written by a newer alignheads; upgrade"),
+        ({"schema_version": 5, "new_key": 1}, "written by a newer alignheads; upgrade"),
         ({"schema_version": "1"}, "schema_version is '1'"),
     ],
 )
@@ -424,7 +425,7 @@ def test_a_saved_file_has_the_published_keys_and_one_row_a_line(tmp_path):
     text = path.read_text()
     saved = json.loads(text)
     assert {key: saved[key] for key in content()} == content()
-    assert saved["schema_version"] == 3
+    assert saved["schema_version"] == 4
     assert "    [0.0, 0.5, 0.125, 0.02],\n" in text
     assert '    {"layer": 0, "head": 1, "ts": 0.5},\n' in text
 
@@ -522,7 +523,7 @@ def test_a_file_of_schema_2_is_read(tmp_path):
     ranking = RANKING | {"groups": [group("all heads", 8)]}
     path.write_text(json.dumps(content(schema_version=2, ranking=ranking)))
     heads = load_heads(path)
-    assert (heads.schema_version, heads.attention) == (3, None)
+    assert (heads.schema_version, heads.attention) == (4, None)
     assert heads.ranking.model_dump()["groups"] == ranking["groups"]
 
 
@@ -539,7 +540,7 @@ def test_groups_of_schema_1_are_read_out_of_their_names(tmp_path, version):
     ranking = RANKING | {"baselines": SCHEMA_1_BASELINES}
     path.write_text(json.dumps(content(schema_version=version, ranking=ranking)))
     heads = load_heads(path)
-    assert heads.schema_version == 3
+    assert heads.schema_version == 4
     assert [one.model_dump() for one in heads.ranking.groups] == [
         group("this ranking, best 1", 1, True, time_error_ms=160.0, border_auc=0.9),
         group("this ranking, best 8", 8, True, time_error_ms=97.5),
@@ -623,3 +624,104 @@ def test_the_bundled_file_for_a_model_is_said_once():
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1
     assert "0.6b" in done.stderr
+
+
+# Whose heads they are
+
+
+def of_checkpoint(model, fingerprint=None):
+    return HeadsFile.model_validate(content(model=model, model_fingerprint=fingerprint))
+
+
+def warned(heads, name, fingerprint, caplog):
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        heads.check_checkpoint(name, lambda: fingerprint)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_heads_of_another_released_model_are_refused_by_name():
+    """0.6B and 1.7B have as many layers and heads."""
+    heads = of_checkpoint("Qwen/Qwen3-ASR-0.6B", "a" * 16)
+    for name in ("1.7b", "Qwen/Qwen3-ASR-1.7B", "mlx-community/Qwen3-ASR-1.7B-4bit", "tiny"):
+        with pytest.raises(InputError, match=f"is for Qwen/Qwen3-ASR-0.6B and not for {name}"):
+            heads.check_checkpoint(name, lambda: "b" * 16)
+
+
+def test_heads_of_the_same_model_and_of_its_conversions_pass(caplog):
+    heads = of_checkpoint("Qwen/Qwen3-ASR-0.6B", "c" * 16)
+    for name in (
+        "Qwen3-ASR-0.6B-hf",
+        "mlx-community/Qwen3-ASR-0.6B-mxfp4",
+        "x/Qwen3-ASR-0.6B-6bit",
+    ):
+        assert warned(heads, name, "d" * 16, caplog) == []
+    assert warned(of_checkpoint("0.6b"), "Qwen/Qwen3-ASR-0.6B", "e" * 16, caplog) == []
+    # A folder that was given another name.
+    assert warned(of_checkpoint("mine", "f" * 16), "yours", "f" * 16, caplog) == []
+
+
+def test_heads_of_a_kin_are_used_and_it_is_said(caplog):
+    heads = of_checkpoint("Qwen/Qwen3-ASR-0.6B")
+    (message,) = warned(heads, "my-fine-tune", "0" * 16, caplog)
+    assert "is for Qwen/Qwen3-ASR-0.6B and is used with my-fine-tune" in message
+    assert warned(heads, "my-fine-tune", "0" * 16, caplog) == []  # once
+
+
+def test_other_files_of_the_same_name_are_told_by_their_fingerprint(caplog):
+    heads = of_checkpoint("my-own", "1" * 16)
+    (message,) = warned(heads, "my-own", "2" * 16, caplog)
+    assert "other files of that name" in message
+    assert "1" * 16 in message
+    assert "2" * 16 in message
+
+
+def test_the_fingerprint_is_not_asked_for_in_vain():
+    def asked():
+        raise AssertionError
+
+    of_checkpoint("Qwen/Qwen3-ASR-0.6B").check_checkpoint("0.6b", asked)
+
+
+def test_a_file_that_lists_no_head_is_refused_in_a_line():
+    heads = HeadsFile.model_validate(
+        {**content(), "alignment_heads": [], "alignment_heads_compact": []}
+    )
+    with pytest.raises(InputError, match="lists no head; make one that does with: discover-heads"):
+        heads.check_checkpoint("mine", lambda: "")
+    # A decoder asks for as many as there are.
+    with pytest.raises(InputError, match="lists no head; make one that does with: discover-heads"):
+        heads.top(0)
+
+
+def test_heads_without_intervals_are_not_said_to_agree():
+    from rich.console import Console
+
+    from alignheads.heads.show import shown_comparison
+
+    def shown(*files):
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(*shown_comparison(*files, "a.json", "b.json", 2, in_terminal=False))
+        return console.export_text()
+
+    nulls = {"low": [[None] * 4] * 2, "high": [[None] * 4] * 2}
+    known = {"low": [[0.1] * 4] * 2, "high": [[0.2] * 4] * 2}
+    few = HeadsFile.model_validate(content(intervals={"hit_rate": nulls}))
+    assert "too few clips" in shown(few, few)
+    assert "0 of 0" not in shown(few, few)
+    many = HeadsFile.model_validate(content(intervals={"hit_rate": known}))
+    assert "hit_rate apart, of the best heads" in shown(many, many)
+
+
+def test_intervals_that_do_not_meet_are_counted():
+    from alignheads.heads.compare import compare_heads
+
+    def measured(low, high):
+        bounds = {"low": [[low] * 4] * 2, "high": [[high] * 4] * 2}
+        return HeadsFile.model_validate(content(intervals={"hit_rate": bounds}))
+
+    first = measured(0.2, 0.4)
+    assert compare_heads(first, measured(0.35, 0.5), [2]).apart["hit_rate"][0] == 0
+    apart, of = compare_heads(first, measured(0.5, 0.6), [2]).apart["hit_rate"]
+    assert apart == of > 0
+    assert compare_heads(first, of_checkpoint("some/model"), [2]).apart == {}

@@ -10,6 +10,7 @@ from alignheads.runtime.models.continuation import (
     ends_in_loop,
     token_budget,
     without_loop,
+    without_rounds,
 )
 
 END, OTHER_END = 98, 99
@@ -67,6 +68,21 @@ def test_a_loop_ends_the_text_and_one_round_of_it_is_left():
     assert said[20:] in ([5, 6, 7, 8], [5, 6, 7, 8] * 2)
 
 
+@pytest.mark.parametrize("length", [11, 17, 30, 50])
+@pytest.mark.parametrize("rest", [0, 1, 7])
+def test_a_loop_of_any_length_that_fills_the_budget_is_left_at_one_round(length, rest):
+    said, round_ = [70, 71, 72], list(range(length))
+    text, _ = taken([*said, *round_ * 20], budget=3 + 2 * length + rest)
+    assert not text.ended
+    assert text.token_ids == said + round_
+
+
+def test_a_sentence_that_was_said_twice_is_said_twice():
+    twice = [*range(15), *range(15)]
+    assert taken([*twice, END], budget=40)[0].token_ids == twice
+    assert taken([*twice, 80, 81], budget=32)[0].token_ids == [*twice, 80, 81]
+
+
 def test_a_loop_that_the_model_ended_itself_is_what_it_said():
     text, _ = taken([*[5] * 20, END])
     assert text.ended
@@ -102,6 +118,18 @@ def test_a_text_is_what_came_up_to_where_it_stopped(tokens, budget):
 )
 def test_one_round_is_left(tokens, kept):
     assert without_loop(tokens) == kept
+
+
+@given(st.lists(st.integers(0, 2), max_size=45))
+def test_a_round_is_what_comes_again(tokens):
+    kept = without_rounds(tokens)
+    assert tokens[: len(kept)] == kept
+    gone = len(tokens) - len(kept)
+    if gone:
+        assert any(
+            all(tokens[i] == tokens[i - n] for i in range(len(kept), len(tokens)))
+            for n in range(1, gone + 1)
+        )
 
 
 @pytest.mark.parametrize("tokens", [[], [5], [5] * 19, list(range(50)), [1, 2] * 9 + [1]])

@@ -135,7 +135,7 @@ def test_files_that_cannot_be_read_say_so(folder, tmp_path):
     whole = (folder / "weights.safetensors").read_bytes()
     cut = made.write(tmp_path / "cut", made.mlx_config(), {})
     (cut / "weights.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"cannot read .*weights\.safetensors"):
+    with pytest.raises(InputError, match=r"weights\.safetensors ends early: it has"):
         SpeechModel.load(cut)
     torch = made.write(tmp_path / "torch", made.transformers_config(), {})
     (torch / "pytorch_model.bin").write_bytes(b"PK")

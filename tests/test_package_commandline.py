@@ -18,7 +18,7 @@ from alignheads.errors import InputError
 
 ROOT = Path(alignheads.__file__).parent
 ROOMS = ("heads", "corpora", "runtime", "discovery", "evaluate", "calibrate", "reports")
-COMMAND_FILES = {"cli.py", "__main__.py", "options.py", "commandline.py"}
+COMMAND_FILES = {"cli.py", "environment_cli.py", "__main__.py", "options.py", "commandline.py"}
 LIBRARY = sorted(
     path
     for path in (*ROOT.glob("*.py"), *(p for room in ROOMS for p in (ROOT / room).rglob("*.py")))

@@ -39,6 +39,7 @@ FLOORS = {
 }
 """Each room's floor."""
 ALSO = {
+    ("runtime.models", "runtime.policy"),
     ("runtime.models", "runtime.models.cpu"),
     ("runtime.models", "runtime.models.qwen3"),
     ("runtime.models.qwen3", "runtime.models"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from matplotlib.text import Text
 from test_calibrate_result import content
 from test_reports_figures import drawn_texts
 
@@ -31,6 +32,26 @@ def test_points_are_delay_and_percent(file):
     assert info.held_out[1].wer == pytest.approx((3.0, 1.5, 6.0))
     assert "2.00\u00a0% WER at a mean delay of 0.80\u00a0s" in info.title
     assert "border 0.2, 2 heads, rewind 0.12" in info.subtitle
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("CER", "character error rate"), ("MER", "mixed error rate")]
+)
+def test_the_rate_is_called_what_it_is(name, title):
+    from alignheads.calibrate.held_out import verdicts
+    from alignheads.calibrate.report import trial_line
+
+    changed = content()
+    for speech in (changed["corpus"], changed["held_out"]["corpus"]):
+        speech["error_name"] = name
+    file = CalibrationFile.model_validate(changed)
+    info = pareto_info(file)
+    assert f"2.00\u00a0% {name} at a mean delay" in info.title
+    texts = [text.get_text() for text in pareto(info).findobj(Text)]
+    assert f"{title} (%)" in texts
+    assert not any("WER" in text or "word error" in text for text in texts)
+    lines = [*verdicts(file.held_out), trial_line(1, 2, file.trial(1), name)]
+    assert all(name in line and "WER" not in line for line in lines)
 
 
 def test_a_published_setting_is_named_once_and_the_one_with_fewest_errors():

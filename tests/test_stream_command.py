@@ -194,7 +194,7 @@ def test_jsonl_events(call, files):
         assert commit["words"]
         for word in commit["words"]:
             assert list(word) == [
-                "text", "start", "end", "space", "probability", "border_distance"
+                "text", "start", "end", "space", "probability", "border_distance", "language",
             ]  # fmt: skip
             assert 0 <= word["start"] < word["end"] <= commit["audio_s"] + 0.04
             assert 0 < word["probability"] <= 1

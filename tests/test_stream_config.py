@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from alignheads import InputError, load_heads
 from alignheads.heads.compact import heads_from_compact
-from alignheads.heads.load import BUNDLED
+from alignheads.heads.names import BUNDLED
 from alignheads.runtime.policy.policy import Policy
 from alignheads.runtime.stream.config import DecoderConfig, chosen_config
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignheads.runtime.stream.cut import quietest_cut, speech_s
@@ -51,6 +51,7 @@ def test_after_the_last_word_the_silence_may_be_without_end():
     assert 6.5 <= at_s <= 7.5
 
 
+@settings(deadline=None)
 @given(
     gaps=st.lists(st.tuples(st.floats(-3, 12), st.floats(-3, 12)), max_size=6),
     least_s=st.floats(0.1, 5.0),

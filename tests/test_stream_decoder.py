@@ -56,6 +56,17 @@ def fed(stream, samples, sizes=16_000):
     return words + stream.finish()
 
 
+def spoken(samples):
+    """Without the silence before and after it."""
+    loud = np.flatnonzero(np.abs(samples) > 1e-3)
+    return samples[loud[0] : loud[-1] + 1]
+
+
+def noise(samples):
+    """Neither silence nor speech."""
+    return np.random.default_rng(0).normal(0, 0.05, samples).astype(np.float32)
+
+
 def said(words):
     return " ".join(word.text for word in words)
 
@@ -86,7 +97,8 @@ class StopsListening:
         said = self.rest if self.dropped else self.opening
         left = said[len(committed_ids) :]
         last = (len(samples) - lead) / 16_000 * 13 - 1
-        frames = np.minimum(12 + 6 * np.arange(len(left) + 1), last).astype(int)
+        places = np.arange(len(said) - len(left), len(said) + 1)
+        frames = np.minimum(12 + 6 * places, last).astype(int)
         likely = self.likely if self.dropped else 0.9
         return Hypothesis(
             tuple(left), "English", frames.astype(float), frames[:, None],
@@ -253,7 +265,7 @@ def test_chunks_of_one_sample(tiny, config, clips):
 def test_steps_fall_at_multiples_of_the_step(tiny, config, clips):
     places = []
     stream = StreamDecoder(tiny, config, on_step=lambda step: places.append(step.audio_s))
-    samples = np.concatenate(clips[:2])[: 5 * 16_000 + 7]
+    samples = np.concatenate([spoken(clip) for clip in clips[:3]])[: 5 * 16_000 + 7]
     fed(stream, samples, 7_777)
     assert places == [1, 2, 3, 4, 5, len(samples) / 16_000]
 
@@ -261,9 +273,8 @@ def test_steps_fall_at_multiples_of_the_step(tiny, config, clips):
 def test_a_stream_that_is_behind_skips_steps_but_no_audio(tiny, config, clips):
     places = []
     stream = StreamDecoder(tiny, config, on_step=lambda step: places.append(step.audio_s))
-    stream.feed(np.zeros(24_000, np.float32))
-    stream.feed(np.zeros(40_000, np.float32))
-    stream.feed(np.zeros(70 * 16_000, np.float32))
+    for size in (24_000, 40_000, 70 * 16_000):
+        stream.feed(noise(size))
     assert places[:3] == [1, 4, 30]  # the buffer holds 30 s
     assert places[-1] == 74
     assert max(np.diff(places[2:])) <= 8
@@ -274,14 +285,15 @@ def test_random_chunks_of_any_size_lose_and_double_nothing(tiny, long_config, de
     """1 sample to 30 s. Where steps fall changes words a little, not how many there are."""
     generator = np.random.default_rng(seed)
     some = [demo.utterances[i] for i in generator.permutation(len(demo.utterances))[:8]]
-    samples = np.concatenate([np.r_[u.read(), np.zeros(16_000, np.float32)] for u in some])
+    samples = np.concatenate([np.r_[spoken(u.read()), np.zeros(8_000, "f")] for u in some])
     sizes = np.exp(generator.uniform(0, np.log(30 * 16_000), 200)).astype(int)
     steps = []
     stream = StreamDecoder(tiny, long_config, on_step=steps.append)
     words = fed(stream, samples, sizes)
-    # All the audio was decoded: each buffer begins in the one before, the last ends at the end.
+    # All the speech was decoded: each buffer begins in the one before, the last in a pause.
     assert all(b.buffer_start_s < a.audio_s for a, b in itertools.pairwise(steps))
-    assert steps[-1].audio_s == stream.received_s == len(samples) / 16_000
+    assert stream.received_s == len(samples) / 16_000
+    assert spoken(samples).size / 16_000 < steps[-1].audio_s <= stream.received_s
     expected = " ".join(u.text for u in some)
     counts = jiwer.process_words(expected, said(words))
     length = len(expected.split())
@@ -409,8 +421,7 @@ def test_a_language_given_and_one_detected(tiny, config, clips):
 
 @pytest.mark.parametrize("language", [None, "English"])
 def test_silence_and_noise_are_no_words(tiny, config, language):
-    noise = np.random.default_rng(0).normal(0, 0.05, 12 * 16_000).astype(np.float32)
-    for samples in (np.zeros(12 * 16_000, np.float32), noise):
+    for samples in (np.zeros(12 * 16_000, np.float32), noise(12 * 16_000)):
         assert fed(StreamDecoder(tiny, config, language=language), samples) == []
 
 
@@ -595,7 +606,7 @@ def test_a_border_as_a_fraction_grows_with_the_buffer(tiny, config, clips):
 def test_the_trace_tells_what_was_decided(tiny, config, clips):
     steps = []
     stream = StreamDecoder(tiny, config, on_step=steps.append)
-    words = fed(stream, clips[2])
+    words = fed(stream, spoken(clips[2]))
     assert [step.step for step in steps] == list(range(len(steps)))
     assert steps[-1].reason == "final"
     committed = [t for step in steps for t in step.tokens if t.decision == "commit"]
@@ -623,7 +634,7 @@ def test_the_trace_tells_what_was_decided(tiny, config, clips):
 
 def test_a_step_without_speech_is_traced(tiny, config):
     steps = []
-    fed(StreamDecoder(tiny, config, on_step=steps.append), np.zeros(16_000, np.float32))
+    fed(StreamDecoder(tiny, config, on_step=steps.append), noise(16_000))
     assert [step.reason for step in steps] == ["no language", "no language"]
 
 
@@ -644,7 +655,7 @@ def test_a_model_that_stops_listening_is_asked_anew(tiny, config, clips):
     steps = []
     source = StopsListening(tiny)
     stream = StreamDecoder(tiny, config, language="English", source=source, on_step=steps.append)
-    words = fed(stream, np.tile(clips[0], 3))
+    words = fed(stream, np.tile(spoken(clips[0]), 4))
     assert said(words) == "he said one two three four five six"
     assert len(steps) > len({step.audio_s for step in steps})
     assert not any(source.contexts)  # the opening is no context either
@@ -655,7 +666,7 @@ def test_a_model_that_stops_listening_is_asked_anew(tiny, config, clips):
 def test_it_is_asked_anew_at_the_end_too(tiny, config, clips):
     source, config = StopsListening(tiny), config.changed(step_s=9.5)
     stream = StreamDecoder(tiny, config, language="English", source=source)
-    assert stream.feed(np.tile(clips[0], 3)) == []
+    assert stream.feed(np.tile(spoken(clips[0]), 4)) == []
     assert said(stream.finish()) == "he said one two three four five six"
 
 
@@ -663,7 +674,7 @@ def test_it_is_asked_anew_at_the_end_too(tiny, config, clips):
 def test_silence_noise_and_what_is_unlikely_begin_nothing_anew(tiny, config, clips, after):
     source = StopsListening(tiny, likely=0.3 if after == "unlikely" else 0.9)
     stream = StreamDecoder(tiny, config, language="English", source=source)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(96_000)
-    rest = {"silence": np.zeros(96_000), "noise": noise, "unlikely": np.tile(clips[0], 2)}[after]
-    words = fed(stream, np.r_[clips[0][:20_000], rest[:96_000]].astype(np.float32))
+    again = np.tile(spoken(clips[0]), 3)
+    rest = {"silence": np.zeros(80_000), "noise": 2 * noise(80_000), "unlikely": again}[after]
+    words = fed(stream, np.r_[clips[0][:20_000], rest[:80_000]].astype(np.float32))
     assert said(words) == "he said"

@@ -360,7 +360,7 @@ import os, sys, time
 import numpy as np
 import alignheads
 model = alignheads.SpeechModel.load("tiny")
-samples = np.zeros(32000, np.float32)
+samples = np.random.default_rng(0).normal(0, 0.05, 32000).astype(np.float32)
 stream = alignheads.StreamDecoder(model)
 stream.feed(samples)
 calls = [

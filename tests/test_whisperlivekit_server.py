@@ -358,7 +358,7 @@ def heads_of_another_model(tmp_path):
         ({"custom_alignment_heads": "0.6b"}, "Qwen3-ASR-0.6B"),
         ({"decoder_config": "nowhere.json"}, "nowhere.json"),
         ({"lan": "xx"}, "does not know the language 'xx'"),
-        ({"model_size": "base"}, "unknown model 'base'"),
+        ({"model_size": "tiny.en"}, "unknown model 'tiny.en'; Whisper's is called whisper-tiny.en"),
         ({"border_fraction": 1.5}, "border_fraction is 1.5"),
         ({"border_fraction": 0.1, "border_s": 0.4}, "both are"),
         ({"step_s": -1.0}, "step_s is -1"),

@@ -124,3 +124,10 @@ def test_the_package_s_own_module_does_not_import_the_server():
         "assert 'whisperlivekit' not in sys.modules and 'mlx' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(sys.prefix))
+
+
+def test_a_context_goes_to_the_server(command, monkeypatch):
+    given = []
+    monkeypatch.setattr(whisperlivekit, "serve", given.append)
+    assert command("--context", "Anna Schmidt, @home", "--vac-chunk-size", "1")[0] == 0
+    assert given == [["--context=Anna Schmidt, @home", "--vac-chunk-size", "1"]]

@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from ...evaluate.intervals import paired_difference
+from ...evaluate.normalise import ErrorName
 from ..result import Explanation, HeadCountPoint, Setting
 from ..scoring import Score
 from .space import SEARCHED, Space
@@ -94,10 +95,10 @@ def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
     return study
 
 
-def lines(found: Explanation) -> list[str]:
-    """For a person."""
+def lines(found: Explanation, rate: ErrorName = "WER") -> list[str]:
+    """For a person, who knows the rate of errors by the name `rate`."""
     texts = []
-    for objective, title in (("wer", "WER"), ("delay_s", "delay")):
+    for objective, title in (("wer", rate), ("delay_s", "delay")):
         shares = sorted(found.importance[objective].items(), key=lambda item: -item[1])
         if shares:
             listed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
@@ -111,7 +112,7 @@ def lines(found: Explanation) -> list[str]:
             if count == point.head_count
         ]
         note = f"  {', '.join(marks)}" if marks else ""
-        texts.append(f"  {point.head_count:3d} heads  WER {100 * point.wer:.2f} %{delay}{note}")
+        texts.append(f"  {point.head_count:3d} heads  {rate} {100 * point.wer:.2f} %{delay}{note}")
     texts.append(
         f"fewest heads not significantly worse than the best ({found.best_head_count}): "
         f"{found.fewest_heads}"

@@ -183,7 +183,7 @@ def make_space(
     check_searched(border, tune)
     listed = len(heads.compact)
     if not listed:
-        raise InputError(f"the heads file of {heads.model} lists no head")
+        heads.top(1)  # which says what to do
     if max_heads is not None and not 1 <= max_heads <= listed:
         raise InputError(
             f"max_heads is {max_heads}, but the heads file of {heads.model} lists {listed}; "

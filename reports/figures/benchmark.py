@@ -139,7 +139,8 @@ def error_breakdown_info(rows: Sequence[Row]) -> ErrorBreakdown | None:
     space = most.text.space_only
     if space.errors:
         share = space.errors / most.text.words.errors
-        title = f"{100 * share:.0f} % of the word errors of {most.label} are white space alone: "
+        kind = "word errors" if most.run.error_name == "WER" else "errors"
+        title = f"{100 * share:.0f} % of the {kind} of {most.label} are white space alone: "
         title += f"without them {percent(space.rate_without)} for {percent(most.text.words.rate)}"
     elif any(row.text.words.errors for row in named):
         title = "No word was cut in two: no error is white space alone"

@@ -24,7 +24,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted, model_name
+from .words import counted, model_name, rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ _PUBLISHED = "published, "
 
 _INSET = (0.66, 0.6, 0.32, 0.34)  # left, bottom, width, height, in fractions of the axes
 _BELOW_INSET = 0.46  # how high trials under the inset may reach
-_LEAST_TOP = 1.0  # % of word errors, where nothing is wrong anywhere
+_LEAST_TOP = 1.0  # % of errors, where nothing is wrong anywhere
 _UNITS = {"fraction": "border in parts of the buffer", "seconds": "border in seconds"}
 
 
@@ -51,7 +51,7 @@ class HeldOutPoint:
 
 @dataclass(frozen=True)
 class Pareto:
-    """Points are (delay in s, WER in %).
+    """Points are (delay in s, rate of errors in %).
 
     Attributes:
         trials: complete trials that are not named otherwise.
@@ -60,6 +60,7 @@ class Pareto:
         chosen: the trial chosen; None while there is none.
         other: the front of the other kind of border, and what it is called.
         held_out: on other speech.
+        rate: what the rate of errors is called.
         volume: the hypervolume after each complete trial, 1 at its end; empty: not drawn.
     """
 
@@ -74,6 +75,7 @@ class Pareto:
     front_name: str
     title: str
     subtitle: str
+    rate: str = "word error rate"
 
 
 def pareto_info(file: CalibrationFile) -> Pareto:
@@ -104,6 +106,7 @@ def pareto_info(file: CalibrationFile) -> Pareto:
         subtitle=_settings(next((t for t in complete if t.number == chosen), None))
         + f"{shortened(file.corpus.name, 40)}, {counted(file.corpus.utterances, 'utterance')} · "
         f"{counted(len(complete), 'trial')}, seed {file.seed} · {file.heads.listed} ranked heads",
+        rate=rate_title([file.corpus.error_name]),
     )
 
 
@@ -149,7 +152,8 @@ def _title(file: CalibrationFile, at: dict[int, tuple[float, float]]) -> str:
     if file.selected is None:
         return f"{name}: {counted(len(at), 'trial')}, none of which meets the rule"
     delay_s, wer = at[file.selected.number]
-    title = f"{name}: {wer:.2f}\u00a0% WER at a mean delay of {delay_s:.2f}\u00a0s"
+    title = f"{name}: {wer:.2f}\u00a0% {file.corpus.error_name} at a mean delay of "
+    title += f"{delay_s:.2f}\u00a0s"
     beside = _beside(file)
     if beside is not None and beside.number != file.selected.number:
         delay_s, wer = at[beside.number]
@@ -190,7 +194,7 @@ def pareto(info: Pareto) -> Figure:
             )  # fmt: skip
         if info.chosen is not None:
             axes.plot(*info.chosen, "*", color=GREEN, markersize=12, label=CHOSEN, linestyle="none")
-        axes.set(xlabel="mean emission delay (s of audio)", ylabel="word error rate (%)")
+        axes.set(xlabel="mean emission delay (s of audio)", ylabel=f"{info.rate} (%)")
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2,
             columnspacing=1.6, handletextpad=0.5,

@@ -31,7 +31,7 @@ def benchmark_figures(rows: Sequence[Row], published: Published | None) -> list[
     found = []
     points = speed.error_against_speed_info(rows, published)
     if points is not None:
-        alt = f"Scatter plot of word error rate against real-time factor: {len(points.points)} "
+        alt = f"Scatter plot of {points.rate} against real-time factor: {len(points.points)} "
         alt += "systems, which the table below lists."
         draw = speed.error_against_speed
         found.append(Drawing("error_against_speed", points, draw, alt, has_narrow=True))
@@ -108,6 +108,6 @@ def calibration_figures(file: CalibrationFile) -> list[Drawing]:
         front = calibration.pareto_info(file)
     except InputError:
         return []
-    alt = f"Word error rate against emission delay of {len(front.trials)} trials, a front of "
-    alt += f"{len(front.front)} of them, and {len(front.baselines)} baselines."
+    alt = f"{front.rate.capitalize()} against emission delay of {len(front.trials)} trials, "
+    alt += f"a front of {len(front.front)} of them, and {len(front.baselines)} baselines."
     return [Drawing("calibration_front", front, calibration.pareto, alt)]

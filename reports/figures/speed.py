@@ -1,4 +1,4 @@
-"""Word error rate against real-time factor, beside what others have published.
+"""Error rate against real-time factor, beside what others have published.
 
 `error_against_speed_info` returns plain data with the words of the headline,
 `error_against_speed` draws it, `narrow` for the width of a phone.
@@ -25,7 +25,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted
+from .words import counted, rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ _LABEL_REACH_PT = 42  # a name further off is left to the table
 
 @dataclass(frozen=True)
 class Point:
-    """A system: real-time factor and word error rate in percent."""
+    """A system: real-time factor and error rate in percent."""
 
     name: str
     rtf: float
@@ -51,11 +51,12 @@ class Point:
 
 @dataclass(frozen=True)
 class ErrorAgainstSpeed:
-    """Points of ours first, then those published."""
+    """Points of ours first, then those published; `rate` is what the rate of errors is called."""
 
     points: tuple[Point, ...]
     title: str
     subtitle: str
+    rate: str = "word error rate"
 
 
 def error_against_speed_info(
@@ -83,11 +84,12 @@ def error_against_speed_info(
     subtitle = ["basic normaliser"]
     if theirs and ours:
         subtitle.append(_comparable(timed, theirs))
+    rates = [row.run.error_name for row in timed] + ["WER"] * bool(theirs)
     shown = [
         Point(p.system, p.rtf, p.wer_percent, p.unit, p.hardware, False, p.runs_here)
         for p in theirs
     ]
-    return ErrorAgainstSpeed((*ours, *shown), title, " · ".join(subtitle))
+    return ErrorAgainstSpeed((*ours, *shown), title, " · ".join(subtitle), rate_title(rates))
 
 
 def _speed_title(rows: Sequence[Row]) -> str:
@@ -132,7 +134,7 @@ def error_against_speed(info: ErrorAgainstSpeed, narrow: bool = False) -> Figure
         axes.text(1, 1.005, "slower than speech", transform=axes.transAxes, size=SMALL_PT,
                   color=MUTED, ha="right", va="bottom")  # fmt: skip
         axes.set(xlabel="real-time factor (time to compute / length of audio)",
-                 ylabel="word error rate (%)")  # fmt: skip
+                 ylabel=f"{info.rate} (%)")  # fmt: skip
         _plain_log_ticks(axes)
         _speed_legend(figure, info, narrow)
         named = _labelled(info, narrow)

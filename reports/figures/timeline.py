@@ -101,7 +101,7 @@ def timeline_info(trace: Trace, utterance: Utterance, name: str) -> Timeline:
 def _kind(is_committed: bool, reason: str) -> str:
     if is_committed:
         return "committed"
-    return "doubted" if reason in ("rewind", "sink") else "waits"
+    return "doubted" if reason in ("rewind", "sink", "lost") else "waits"
 
 
 def _words(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -130,6 +131,15 @@ def finding(heads: HeadsFile, metric: str, values: np.ndarray) -> str:
         if low is not None and high is not None:
             title += f" (95 %: {formatted(metric, low)} to {formatted(metric, high)})"
     return title
+
+
+_RATES = {"WER": "word error rate", "CER": "character error rate", "MER": "mixed error rate"}
+
+
+def rate_title(names: Iterable[str]) -> str:
+    """`word error rate`, or `error rate (CER, WER)` where figures of several kinds are shown."""
+    found = sorted(set(names))
+    return _RATES[found[0]] if len(found) == 1 else f"error rate ({', '.join(found)})"
 
 
 def counted(count: int, noun: str) -> str:

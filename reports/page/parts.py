@@ -10,6 +10,7 @@ from ...evaluate.result import BenchmarkFile, Utterance
 from ...evaluate.trace_types import Trace
 from .. import rows as words
 from ..figures.drawing import PageFigure
+from ..figures.words import rate_title
 from ..published import Published
 from ..rows import Row, not_comparable
 from .listening import audio_address, captions
@@ -47,6 +48,7 @@ class WorstOf:
     def __init__(self, row: Row) -> None:
         by_id = {one.id: one for one in row.run.utterances}
         self.label = row.label
+        self.error_name = row.run.error_name
         self.utterances = [
             (by_id[id], by_id[id].scores["basic"], _pieces(by_id[id])) for id in row.text.worst
         ]
@@ -72,8 +74,9 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
         return []
     row = words.best(rows)
     rate, space, latency = row.text.words, row.text.space_only, row.totals.latency
+    title = rate_title([row.run.error_name])
     tiles = [
-        Tile(words.percent(rate.rate), "word error rate", f"{words.interval(rate)} at 95 %"),
+        Tile(words.percent(rate.rate), title, f"{words.interval(rate)} at 95 %"),
     ]
     if latency is not None and latency.delay_s.mean is not None:
         late = f"nine in ten within {words.seconds(latency.delay_s.p90)}"
@@ -119,12 +122,13 @@ def stated(file: BenchmarkFile) -> list[tuple[str, str, str]]:
     """What a file of others states, and what its texts and times come to: name and both values."""
     totals = file.runs[0].totals
     text = totals.texts["basic"]
+    rate = file.runs[0].error_name
     known = {
-        "wer": ("word error rate", text.words.rate, 4),
+        "wer": (rate_title([rate]), text.words.rate, 4),
         "cer": ("character error rate", text.characters.rate, 4),
-        "median_wer": ("WER of utterances, median", text.median_wer, 2),
-        "p90_wer": ("WER of utterances, p90", text.p90_wer, 2),
-        "p95_wer": ("WER of utterances, p95", text.p95_wer, 2),
+        "median_wer": (f"{rate} of utterances, median", text.median_wer, 2),
+        "p90_wer": (f"{rate} of utterances, p90", text.p90_wer, 2),
+        "p95_wer": (f"{rate} of utterances, p95", text.p95_wer, 2),
     }
     found = []
     for key, stated in file.stated.items():

@@ -199,6 +199,7 @@ class Report:
         return environment.get_template("report.html").render(
             report=self,
             rows=self.rows,
+            error_names=words.error_names,
             figures=figures,
             tiles=page_parts.tiles(self.rows),
             comparisons=page_parts.comparisons(self.rows),

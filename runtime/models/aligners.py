@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from ...corpora.aligners import Aligner, GoldAligner, PocketsphinxAligner
+from ...corpora.aligners import Aligner, GoldAligner
+from ...corpora.pocketsphinx import PocketsphinxAligner
 from ...errors import InputError
 from .qwen3.aligner import Qwen3Aligner
 

@@ -39,8 +39,16 @@ class Continuation:
 
     @property
     def token_ids(self) -> list[int]:
-        """What was said, without the end token. Of a loop that did not end, one round is left."""
-        return list(self._token_ids) if self.ended else without_loop(self._token_ids)
+        """What was said, without the end token. Of a loop that did not end, one round is left.
+
+        Nobody says as much as the budget allows: what filled it and repeats itself, in rounds of
+        any length, is a loop.
+        """
+        if self.ended:
+            return list(self._token_ids)
+        once = without_loop(self._token_ids)
+        is_loop = len(once) < len(self._token_ids)
+        return once if is_loop or len(once) < self._budget else without_rounds(once)
 
 
 def without_loop(token_ids: Sequence[int]) -> list[int]:
@@ -59,6 +67,21 @@ def without_loop(token_ids: Sequence[int]) -> list[int]:
             start -= length
         rounds = (len(tokens) - start) // length
         if rounds >= max(2, _LOOP_TOKENS // length):
+            return tokens[: start + length]
+    return tokens
+
+
+def without_rounds(token_ids: Sequence[int]) -> list[int]:
+    """`token_ids`, with one round left of what they end in twice or more, be it long or short.
+
+    The last round may have been cut. Less than 20 tokens are no loop, as in `without_loop`.
+    """
+    tokens = list(token_ids)
+    for length in range(1, len(tokens) // 2 + 1):
+        start = len(tokens) - length
+        while start and tokens[start - 1] == tokens[start - 1 + length]:
+            start -= 1
+        if len(tokens) - start >= max(2 * length, _LOOP_TOKENS):
             return tokens[: start + length]
     return tokens
 

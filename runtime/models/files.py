@@ -22,29 +22,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} lacks config.json; expected the folder of a checkpoint")
-    return _read_json(folder / "config.json")
+    return read_json(folder / "config.json")
 
 
-def check_shards(folder: Path) -> None:
-    """Make sure that the weights are there, with all files that an index names.
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a checkpoint.
 
     Raises:
-        InputError: one is not, or the index is no index.
+        InputError: it cannot be read, or is none.
     """
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"{folder} lacks weights: expected model.safetensors or its shards")
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return
-    shards = _read_json(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(isinstance(s, str) for s in shards.values()):
-        raise InputError(f"{index} has no weight_map of tensors to files: fetch it again")
-    for shard in sorted(set(shards.values())):
-        if not (folder / shard).is_file():
-            raise InputError(f"{folder} lacks {shard}, named in {index.name}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -54,8 +40,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def fingerprint_of(folder: Path) -> str:
+def fingerprint_of(*folders: Path) -> str:
     """16 hexadecimal digits of a checkpoint's files: their names, sizes and bytes.
+
+    An adapter's folder comes after that of its base.
 
     Of a file of more than 64 MB, 16 parts of 1 MB spread over it: reading gigabytes would take
     longer than a sweep, and two checkpoints that differ do so everywhere.
@@ -64,7 +52,7 @@ def fingerprint_of(folder: Path) -> str:
         InputError: a file cannot be read.
     """
     found = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
         if path.suffix not in (".json", ".safetensors", ".npz", ".txt") or not path.is_file():
             continue
         try:

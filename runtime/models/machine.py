@@ -30,7 +30,13 @@ def device_name() -> str:
 def platform_name() -> str:
     """Operating system and architecture, with the cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()} {platform.release()} {platform.machine()}, {cores} cores"
+    macos = f" (macOS {version})" if (version := platform.mac_ver()[0]) else ""
+    return f"{platform.system()} {platform.release()} {platform.machine()}{macos}, {cores} cores"
+
+
+def memory_bytes() -> int:
+    """Of the machine, which a GPU shares on a Mac."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def versions() -> dict[str, str]:

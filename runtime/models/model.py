@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ...corpora.audio import SAMPLE_RATE
+from ...corpora.pauses import Piece, cut_at_pauses
 from ...errors import InputError
+from ..policy.words import space_between
 from .checkpoint import Checkpoint, find_checkpoint
+from .context import answer_of, checked_context
 from .files import fingerprint_of
 from .protocol import (
     Aggregate,
@@ -29,6 +36,7 @@ from .protocol import (
 Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 TASKS: tuple[Task, ...] = get_args(Task)
+_log = logging.getLogger(__name__)
 
 
 def check_task(task: str) -> None:
@@ -39,7 +47,11 @@ def check_task(task: str) -> None:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said: the text, the language (None: no speech, or not named), and its token ids."""
+    """What was said: the text, the language (None: no speech, or not named), and its token ids.
+
+    Of a recording that was read in pieces, the ids are those of each, without the white space
+    between them.
+    """
 
     text: str
     language: str | None
@@ -47,15 +59,59 @@ class Transcript:
 
 
 def transcribe(
-    model: AlignmentModel, samples: np.ndarray, language: str | None = None
+    model: AlignmentModel, samples: np.ndarray, language: str | None = None, context: str = ""
 ) -> Transcript:
-    """What `model` says of all of `samples` [n] at once, by greedy decoding.
+    """What `model` says of `samples` [n], by greedy decoding.
+
+    A recording longer than the model's `longest_piece_s` is cut at pauses, and its pieces are
+    transcribed one after another, so that memory stays level. Where it has no pause it is cut
+    where it is quietest, which is logged. Each piece has a language of its own, and the
+    transcript that of most of its text.
+
+    Args:
+        model: loaded.
+        samples: 16 kHz.
+        language: None: detected.
+        context: names and terms that may be said. Where the model only repeats them, without
+            hearing them, it is asked again without.
 
     Raises:
-        InputError: samples that the model cannot take, or a language that it lacks.
+        InputError: samples that the model cannot take, a language that it lacks, or a context that
+            it has no room for.
     """
-    (answer,) = model.generate([model.prefill(samples, language)])
+    context = checked_context(model, context)
+    samples = np.asarray(samples)
+    if samples.ndim != 1:
+        return _whole(model, samples, language, context)
+    pieces = cut_at_pauses(samples, model.longest_piece_s)
+    _tell_of_cuts([piece for piece in pieces if piece.in_speech], len(samples))
+    return _joined([_whole(model, samples[p.start : p.stop], language, context) for p in pieces])
+
+
+def _whole(
+    model: AlignmentModel, samples: np.ndarray, language: str | None, context: str
+) -> Transcript:
+    answer = answer_of(model, samples, language, context)
     return Transcript(text_of(model, answer.text_ids).strip(), answer.language, answer.text_ids)
+
+
+def _tell_of_cuts(in_speech: Sequence[Piece], count: int) -> None:
+    if in_speech:
+        more = f", and at {len(in_speech) - 1} more places" if len(in_speech) > 1 else ""
+        _log.warning(
+            f"a recording of {count / SAMPLE_RATE:.1f} s was cut where it has no pause, at "
+            f"{in_speech[0].stop / SAMPLE_RATE:.1f} s{more}: a word there may be wrong"
+        )
+
+
+def _joined(pieces: Sequence[Transcript]) -> Transcript:
+    """The pieces of one recording as one transcript."""
+    text, written = "", Counter[str | None]()
+    for piece in pieces:
+        text += space_between(text, piece.text) + piece.text
+        written[piece.language] += len(piece.text)
+    ((language, _),) = written.most_common(1)
+    return Transcript(text, language, tuple(chain(*(piece.token_ids for piece in pieces))))
 
 
 class SpeechModel(ABC):
@@ -67,6 +123,7 @@ class SpeechModel(ABC):
     clock: FrameClock
     min_samples: int
     max_audio_s: float
+    longest_piece_s: float
     num_layers: int
     num_heads: int
     num_kv_heads: int
@@ -77,6 +134,8 @@ class SpeechModel(ABC):
         self.name = checkpoint.name
         self.label = checkpoint.label
         self.folder = checkpoint.folder
+        # An adapter beside its base is in the same folder.
+        self._files = tuple(dict.fromkeys((checkpoint.folder, *checkpoint.adapters)))
         self._fingerprint: str | None = None
 
     @staticmethod
@@ -109,16 +168,19 @@ class SpeechModel(ABC):
     def fingerprint(self) -> str:
         """See `AlignmentModel`. The files are read when it is first asked for."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_of(self.folder)
+            self._fingerprint = fingerprint_of(*self._files)
         return self._fingerprint
 
-    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Transcript:
-        """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding.
+    def transcribe(
+        self, samples: np.ndarray, language: str | None = None, context: str = ""
+    ) -> Transcript:
+        """Transcribe `samples` [n], 16 kHz mono float, by greedy decoding; see `transcribe`.
 
         Raises:
-            InputError: samples that the model cannot take, or a language that it lacks.
+            InputError: samples that the model cannot take, a language that it lacks, or a context
+                that it has no room for.
         """
-        return transcribe(self, samples, language)
+        return transcribe(self, samples, language, context)
 
     @abstractmethod
     def language_name(self, language: str | None) -> str | None:
@@ -126,6 +188,10 @@ class SpeechModel(ABC):
 
     @abstractmethod
     def encode_text(self, text: str) -> list[int]:
+        """See `AlignmentModel`."""
+
+    @abstractmethod
+    def context_room(self, committed: int) -> int:
         """See `AlignmentModel`."""
 
     @abstractmethod

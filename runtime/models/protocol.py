@@ -145,7 +145,8 @@ class HypothesisSource(Protocol):
             committed_ids: tokens of text that are committed and whose audio is in the buffer.
             language: the model's own name of it, or None while it is not known: also after
                 committed tokens, where the model named none.
-            context: text before the buffer.
+            context: text before the buffer, no longer than `AlignmentModel.context_room`: what
+                the stream was told, and what was said.
         """
         ...
 
@@ -185,6 +186,7 @@ class AlignmentModel(Protocol):
         clock: see `FrameClock`.
         min_samples: it takes no less audio.
         max_audio_s: it takes no more.
+        longest_piece_s: a longer recording is transcribed in pieces, cut at pauses.
         dtype: of its weights, "float32", "float16" or "bfloat16".
         task: see `Task`.
     """
@@ -200,6 +202,7 @@ class AlignmentModel(Protocol):
     clock: FrameClock
     min_samples: int
     max_audio_s: float
+    longest_piece_s: float
     dtype: str
     task: Task
 
@@ -209,7 +212,8 @@ class AlignmentModel(Protocol):
         ...
 
     def language_name(self, language: str | None) -> str | None:
-        """The model's own name of a language (`en` -> `English`); None stays None.
+        """The model's own name of a language (`en`, `en-GB` -> `English`); None where it is
+        to be detected: `auto`, or None.
 
         Raises:
             InputError: the checkpoint does not know it.
@@ -217,7 +221,11 @@ class AlignmentModel(Protocol):
         ...
 
     def encode_text(self, text: str) -> list[int]:
-        """The tokens of a text."""
+        """The tokens of a text. What reads like a special token is text, too."""
+        ...
+
+    def context_room(self, committed: int) -> int:
+        """How many tokens of context there is room for, beside so many of committed text."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -237,7 +245,7 @@ class AlignmentModel(Protocol):
         Args:
             samples: [n] float.
             language: given, or None to have it detected.
-            context: text that was said before.
+            context: text that was said before, or that is told.
             as_stream: as a stream reads its buffer, where a family reads it in another way than
                 a whole recording.
 

@@ -16,9 +16,12 @@ from typing import Literal
 import numpy as np
 
 from ...errors import InputError
+from .spent import JITTER_S
 from .words import TokenWord
 
-Reason = Literal["border", "unsure", "rewind", "sink", "end", "final", "too short", "no speech"]
+Reason = Literal[
+    "border", "unsure", "rewind", "sink", "lost", "end", "final", "too short", "no speech"
+]  # fmt: skip
 
 _NOT_NEGATIVE = (
     "min_audio_s", "sink_s", "opening_s", "doubt_s", "pause_s", "unsure_s", "unseen_nats",
@@ -111,12 +114,14 @@ class Decision:
         keep: tokens, from the first on.
         reason: why not more. "border": the next token is too near the end of the audio; "unsure":
             it is so for a word that the model is not sure of; "rewind": it jumped back; "sink": it
-            attends to the sink; "too short": too little audio; "no speech": the model thinks that
-            nothing is said; "end": there are no more; "final": no more audio comes, all are kept.
+            attends to the sink; "lost": the model has lost its place; "too short": too little
+            audio; "no speech": the model thinks that nothing is said; "end": there are no more;
+            "final": no more audio comes, all are kept.
         frames: the aggregated frame of each row that came in.
         complete: the text ends with the last token: its last word is not the start of a longer
             one.
         references: after each kept token, the frame that the next is compared to.
+        spent: after each kept token, up to which frame the audio is spent on words.
     """
 
     keep: int
@@ -124,6 +129,7 @@ class Decision:
     frames: tuple[float, ...]
     complete: bool
     references: tuple[float | None, ...]
+    spent: tuple[float | None, ...] = ()
 
     def reference_after(self, tokens: int, before: float | None) -> float | None:
         """The `last_frame` of the next decision once `tokens` tokens were committed.
@@ -131,6 +137,10 @@ class Decision:
         `before` is the `last_frame` of this one.
         """
         return self.references[tokens - 1] if tokens else before
+
+    def spent_after(self, tokens: int, before: float | None) -> float | None:
+        """The `spent_frame` of the next decision, likewise."""
+        return self.spent[tokens - 1] if tokens else before
 
 
 def decide(
@@ -140,12 +150,17 @@ def decide(
     frames_per_s: float,
     *,
     last_frame: float | None = None,
+    spent_frame: float | None = None,
+    waited_frame: float | None = None,
+    least_s: Sequence[float] | None = None,
+    can_ask_anew: bool = False,
     starts: Sequence[bool] | np.ndarray | None = None,
     probabilities: Sequence[float] | np.ndarray | None = None,
     is_unseen: Sequence[bool] | np.ndarray | None = None,
     no_speech: float = 0.0,
     has_end: bool = False,
     leaving_frames: int = 0,
+    is_pause: bool = False,
     is_final: bool = False,
 ) -> Decision:
     """How many tokens of a hypothesis may be committed.
@@ -159,7 +174,11 @@ def decide(
     - sink: a token that attends to the buffer's first frames may be spoken anywhere; at a
       stream's opening, it may be spoken there.
 
-    What makes these three hold for words and not only for tokens:
+    - lost: a word looks at audio which the words before it have used up, and the next does not
+      look beyond; or the first one looks beyond a word that waited. The model has lost its place.
+      What it reads twice waits from the first time on, to be heard anew.
+
+    What makes the first three hold for words and not only for tokens:
 
     - Only a token that starts a word can rewind, sink, or be rewound from. The rest of a word
       may follow from its start with no need of audio, and attend anywhere.
@@ -176,6 +195,7 @@ def decide(
       what it is sure of all the same, as Whisper's own transcription has it.
     - The end token, too, is predicted from audio. Outside of the border it completes the text;
       inside, a pause after the last word does.
+    - A pause that was heard shows that the words before it are over: no border holds them.
 
     Args:
         frames: [rows], the frame that each token attends to, of those that follow the committed
@@ -185,12 +205,20 @@ def decide(
         frames_per_s: of the model's clock.
         last_frame: the frame to compare the first token to, from `Decision.reference_after`,
             shifted with the buffer (it may be negative); None: nothing was committed.
+        spent_frame: up to where the audio is spent, from `Decision.spent_after`, shifted
+            likewise; None: none is.
+        waited_frame: up to where a sure word was spoken that waited first in the step before;
+            None: there was none.
+        least_s: [tokens], how many seconds the word that starts in a token lasts at least (see
+            `spent.least_seconds`); None: no audio is ever spent.
+        can_ask_anew: the buffer holds committed words, after which the model can be asked anew.
         starts: [tokens], whether a token starts a word (see `word_starts`); None: all do.
         probabilities: [rows], the model's, of each token; None: it is sure of all.
         is_unseen: [tokens], whether the step before did not have a token's word there; None: none.
         no_speech: the model's probability that nothing is said in the buffer.
         has_end: the last row is the end token's. It is no token to commit.
         leaving_frames: the buffer's first frames, which go before the next decision.
+        is_pause: the buffer ends in a pause, of which no text is.
         is_final: no more audio comes.
 
     Raises:
@@ -207,6 +235,8 @@ def decide(
         raise ValueError(f"starts of {len(begins)} tokens were given for {tokens} tokens")
     if is_unseen is not None and len(is_unseen) != tokens:
         raise ValueError(f"is_unseen of {len(is_unseen)} tokens was given for {tokens} tokens")
+    if least_s is not None and len(least_s) != tokens:
+        raise ValueError(f"least_s of {len(least_s)} tokens was given for {tokens} tokens")
     begins = [*begins, True][: len(values)]
     evidence = _Evidence(
         values,
@@ -216,10 +246,13 @@ def decide(
         policy,
         frames_per_s,
         leaving_frames,
+        least_s,
+        is_pause,
     )
 
     references: list[float | None] = []
-    reference, reason = last_frame, "end"
+    spents: list[float | None] = []
+    reference, spent, reason = last_frame, spent_frame, "end"
     is_short = audio_frames < int(policy.min_audio_s * frames_per_s)
     if last_frame is None and is_short and not is_final:
         return Decision(0, "too short", values, False, ())
@@ -227,15 +260,26 @@ def decide(
         return Decision(0, "no speech", values, False, ())
     for row in range(tokens):
         fault = None if is_final else evidence.fault(row, reference)
+        passed = row == 0 and can_ask_anew and evidence.is_beyond(row, waited_frame)
+        if passed or evidence.is_spent(row, spent):
+            fault = "lost"
         if fault is not None:
             reason = fault
             break
         reference = evidence.reference_after(row, reference)
         references.append(reference)
-    if is_final:
-        return Decision(tokens, "final", values, True, tuple(references))
-    complete = reason == "end" and has_end and evidence.ended(tokens, reference)
-    return Decision(len(references), reason, values, complete, tuple(references))
+        spent = evidence.spent_after(row, spent)
+        spents.append(spent)
+    keep = len(references)
+    if reason == "lost":
+        once = evidence.before_sinks(keep)
+        anew = evidence.before_again(keep)
+        keep = anew if anew or can_ask_anew else once
+    elif is_final:
+        reason = "final"
+    complete = is_final if reason != "end" else has_end and evidence.ended(tokens, reference)
+    complete = complete and keep == tokens
+    return Decision(keep, reason, values, complete, tuple(references[:keep]), tuple(spents[:keep]))
 
 
 @dataclass(frozen=True)
@@ -253,6 +297,8 @@ class _Evidence:
     policy: Policy
     frames_per_s: float
     leaving_frames: int = 0
+    least_s: Sequence[float] | None = None
+    is_pause: bool = False
 
     @property
     def sink_frames(self) -> int:
@@ -269,7 +315,7 @@ class _Evidence:
 
     def outside(self, row: int) -> bool:
         """The token of `row` was spoken before the border, if its row can be believed."""
-        if self.sink_frames <= self.values[row] < self.leaving_frames:
+        if self.is_pause or self.sink_frames <= self.values[row] < self.leaving_frames:
             return True
         return self._past_border(self._place(row), self.policy.unsure_s * self.nats[row])
 
@@ -293,6 +339,57 @@ class _Evidence:
             return self._too_near(row)
         return "sink" if self._is_sink(row) else "rewind"
 
+    def is_spent(self, row: int, spent: float | None) -> bool:
+        """The word that starts in `row` looks at audio that is spent.
+
+        One that alone does so, and is followed by one that looks beyond, says nothing.
+        """
+        if spent is None or not self.begins[row] or self._is_sink(row):
+            return False
+        if self.values[row] >= spent - JITTER_S * self.frames_per_s:
+            return False
+        for later in range(row + 1, len(self.least_s or ())):
+            if self.begins[later] and not self._is_sink(later):
+                return self.values[later] < spent
+        return True
+
+    def is_beyond(self, row: int, waited: float | None) -> bool:
+        """The word that starts in `row` was spoken after one that waited, and not in its place."""
+        if waited is None or self._is_sink(row):
+            return False
+        return self.values[row] > waited + JITTER_S * self.frames_per_s
+
+    def spent_after(self, row: int, spent: float | None) -> float | None:
+        """Up to where the audio is spent once the token of `row` is kept."""
+        if self.least_s is None or not self.begins[row] or self._is_sink(row):
+            return spent
+        if spent is None:
+            spent = self.values[row]
+        elif self.values[row] < spent - JITTER_S * self.frames_per_s:
+            return spent  # it alone looks back, and does not say where it is
+        return max(self.values[row], spent) + self.least_s[row] * self.frames_per_s
+
+    def before_sinks(self, row: int) -> int:
+        """How many of the tokens before `row` stand before the words that lead to it from a sink:
+        those were spoken anywhere, and so where the word after them was."""
+        keep = row
+        for earlier in reversed(range(row)):
+            if self.begins[earlier]:
+                if not self._is_sink(earlier):
+                    break
+                keep = earlier
+        return keep
+
+    def before_again(self, row: int) -> int:
+        """How many of the tokens before `row` were spoken before what is read again from it on."""
+        keep = self.before_sinks(row)
+        for earlier in reversed(range(keep)):
+            if self.begins[earlier]:
+                if self._is_sink(earlier) or self.values[earlier] < self.values[row] - 1:
+                    break
+                keep = earlier
+        return keep
+
     def _too_near(self, row: int) -> Literal["border", "unsure"]:
         """Whether a word that waits would, if the model were sure of it."""
         return "unsure" if self._past_border(self._place(row)) else "border"
@@ -308,7 +405,7 @@ class _Evidence:
 
     def ended(self, tokens: int, reference: float | None) -> bool:
         """The end token, in the row after `tokens` kept ones, can be believed."""
-        if self.credible(tokens, reference) and self.outside(tokens):
+        if self.is_pause or (self.credible(tokens, reference) and self.outside(tokens)):
             return True
         last = max([self._or_start(reference), *self.values[:tokens]])
         border_frames = self.policy.border_frames(self.audio_frames, self.frames_per_s)

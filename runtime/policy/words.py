@@ -87,6 +87,26 @@ def split_words(
     return words
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text, as `split_words` makes them of tokens."""
+    return [text[start:end] for start, end in _places(text)]
+
+
+def characters(text: str) -> list[str]:
+    """The characters of a text as readers count them: grapheme clusters."""
+    return list(text) if text.isascii() else _CLUSTER.findall(text)
+
+
+def has_unspaced(text: str) -> bool:
+    """Whether a letter of a script that is written without spaces is in a text."""
+    return not text.isascii() and _UNSPACED.search(text) is not None
+
+
+def has_spaced(text: str) -> bool:
+    """Whether a letter of a script that is written with spaces is in a text."""
+    return any(c.isalpha() and not _UNSPACED.match(c) for c in text)
+
+
 def _places(text: str) -> Iterator[tuple[int, int]]:
     """Where each word of a text starts and ends."""
     for run in _RUN.finditer(text):
@@ -145,7 +165,7 @@ def space_between(before: str, after: str) -> str:
         return ""
     letters = [character for character in before if character.isalnum()]
     around = [*letters[-1:], after[0]]
-    if _is_wide(before[-1]) or any(_UNSPACED.match(character) for character in around):
+    if _kind(before[-1])[1] or any(_UNSPACED.match(character) for character in around):
         return ""
     return " "
 

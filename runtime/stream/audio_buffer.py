@@ -8,8 +8,31 @@ from __future__ import annotations
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from ...errors import InputError
 from ..models.growing import Growing
 from ..models.protocol import CUT_SAMPLES, LEAD_SAMPLES
+
+_LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
+
+
+def as_samples(samples: np.ndarray) -> np.ndarray:
+    """`samples` as [n] float32.
+
+    Raises:
+        InputError: they are not one channel of finite floats.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+        raise InputError(
+            f"samples are {samples.dtype} of shape {samples.shape}; expected one channel of "
+            "floats in -1 to 1 (divide int16 by 32768, average channels)"
+        )
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise InputError("the samples hold NaN or infinity")
+    if peak > _LOUDEST:
+        raise InputError(f"a sample is {peak:.3g}; expected floats in -1 to 1")
+    return samples.astype(np.float32)  # a copy: the caller may use its array again
 
 
 class AudioBuffer:

@@ -1,6 +1,7 @@
 """Audio that comes in pieces: files read in blocks, raw samples on stdin, the microphone.
 
-A source yields blocks [n] float32, mono, at its own `sample_rate`; the decoder resamples.
+A source yields blocks float32, mono or by channel, at its own `sample_rate`; the decoder
+resamples.
 """
 
 from __future__ import annotations
@@ -32,19 +33,21 @@ class AudioSource:
     Attributes:
         name: of the file, or "stdin", "microphone".
         sample_rate: of the blocks, in Hz.
-        blocks: to iterate over once. It raises an InputError where no more can be read, after
-            everything that can be.
+        blocks: [n] each, or [n, channels]; to iterate over once. It raises an InputError where no
+            more can be read, after everything that can be.
+        channels: how many a block has; None: it is [n].
         is_live: it comes at the speed of speech by itself.
     """
 
     name: str
     sample_rate: int
     blocks: Iterable[np.ndarray] = field(repr=False)
+    channels: int | None = None
     is_live: bool = False
 
 
-def open_file(path: Path, block_s: float) -> AudioSource:
-    """A file of any format that libsndfile reads; channels are averaged.
+def open_file(path: Path, block_s: float, *, by_channel: bool = False) -> AudioSource:
+    """A file of any format that libsndfile reads; its channels are averaged, or `by_channel`.
 
     Raises:
         InputError: it is missing or is not audio. While reading: it is empty, or cut off.
@@ -74,7 +77,7 @@ def open_file(path: Path, block_s: float) -> AudioSource:
                 if not len(block):
                     break
                 done += len(block)
-                yield block.mean(axis=1)
+                yield block if by_channel else block.mean(axis=1)
             promised = max(file.frames, _promised_frames(file))
         if done < promised or fault:
             rate = file.samplerate
@@ -83,7 +86,8 @@ def open_file(path: Path, block_s: float) -> AudioSource:
                 f"{promised / rate:.2f} s; what can be read was decoded"
             )
 
-    return AudioSource(str(path), file.samplerate, blocks())
+    channels = file.channels if by_channel else None
+    return AudioSource(str(path), file.samplerate, blocks(), channels)
 
 
 def _promised_frames(file) -> int:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from ...options import (
     BorderFractionOption,
     BorderSOption,
     ConfigOption,
+    ContextOption,
     DtypeOption,
     ForceOption,
     HeadsOption,
@@ -26,6 +28,7 @@ from ...options import (
     SpokenLanguageOption,
     StepSOption,
     TaskOption,
+    VadOption,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from .audio_input import AudioSource
     from .config import DecoderConfig
     from .decoder import StreamDecoder
-    from .output import Writer
+    from .written import Written
 
 _FORMATS = ("text", "jsonl", "srt", "vtt")
 _REALTIME_BLOCK_S = 0.1
@@ -54,7 +57,20 @@ def decode_stream(
     border_s: BorderSOption = None,
     step_s: StepSOption = None,
     language: SpokenLanguageOption = None,
+    redetect: Annotated[
+        bool,
+        typer.Option(
+            "--redetect",
+            help="Detect the language anew after each short pause, not only long ones.",
+        ),
+    ] = False,
+    context: ContextOption = None,
     task: TaskOption = "transcribe",
+    vad: VadOption = False,
+    channels: Annotated[
+        bool,
+        typer.Option("--channels", help="Decode each channel of a file as a stream of its own."),
+    ] = False,
     output: Annotated[
         str, typer.Option("--format", metavar="|".join(_FORMATS), help="What to write on stdout.")
     ] = "text",
@@ -74,27 +90,40 @@ def decode_stream(
     mono, 16 kHz. Ctrl-C commits what is left and ends.
     """
     names = audio or []
-    _check(names, mic, output, realtime)
+    _check(names, mic, output, realtime, channels)
     if trace is not None:
         output_path(trace, force)
 
+    from ..models.context import read_context
+
+    told = read_context(context)
+    from .decoder import StreamDecoder
     from .output import TraceWriter
 
     settings = {"border_fraction": border_fraction, "border_s": border_s, "step_s": step_s}
     settings = {name: value for name, value in settings.items() if value is not None}
+    settings |= {"vad": True} if vad else {}
     loaded, chosen = _load(model, dtype, task, config, heads, settings)
     with contextlib.ExitStack() as stack:
         tracer = None
         if trace is not None:
             tracer = TraceWriter(stack.enter_context(trace.open("w", encoding="utf-8")))
         block_s = _REALTIME_BLOCK_S if realtime else min(chosen.step_s, 1.0)
-        for source in _sources(names, mic, block_s):
+        for source in _sources(names, mic, block_s, channels):
             if tracer is not None:
                 tracer.source = source.name
-            _decode(source, loaded, chosen, language, output, realtime, tracer)
+
+            def open_stream(channel: int | None, rate: int = source.sample_rate) -> StreamDecoder:
+                return StreamDecoder(
+                    loaded, chosen, language=language, context=told, redetect=redetect,
+                    sample_rate=rate,
+                    on_step=None if tracer is None else partial(tracer, channel=channel),
+                )  # fmt: skip
+
+            _decode(source, open_stream, output, realtime)
 
 
-def _check(names: list[str], mic: bool, output: str, realtime: bool) -> None:
+def _check(names: list[str], mic: bool, output: str, realtime: bool, channels: bool) -> None:
     """Wrong usage, before anything is loaded."""
     if output not in _FORMATS:
         raise InputError(f"--format is {output!r}, expected one of {', '.join(_FORMATS)}")
@@ -106,6 +135,8 @@ def _check(names: list[str], mic: bool, output: str, realtime: bool) -> None:
         raise InputError("give audio files or -, not both")
     if realtime and (mic or "-" in names):
         raise InputError("--realtime is for files: stdin and the microphone come at their own pace")
+    if channels and (mic or "-" in names):
+        raise InputError("--channels is for files: stdin and the microphone are one channel")
     if output in ("srt", "vtt") and len(names) > 1:
         raise InputError(f"--format {output} takes one file at a time: their times start at 0")
     for name in names:
@@ -123,56 +154,60 @@ def _load(
 ) -> tuple[SpeechModel, DecoderConfig]:
     from ...heads.load import load_heads
     from .config import DecoderConfig, chosen_config
+    from .voice import check_installed
 
     # What is wrong in a small file is told before a large one is loaded.
     chosen = DecoderConfig.load(config) if config is not None else None
     file = load_heads(heads) if heads is not None else None
+    if settings.get("vad"):
+        check_installed()
     from ..models.model import SpeechModel
 
     loaded = SpeechModel.load(model, dtype, task)
     return loaded, chosen_config(loaded, chosen, file, settings)
 
 
-def _sources(names: list[str], mic: bool, block_s: float) -> Iterator[AudioSource]:
+def _sources(
+    names: list[str], mic: bool, block_s: float, by_channel: bool
+) -> Iterator[AudioSource]:
     from .audio_input import open_file, open_microphone, open_stdin
 
     if mic:
         yield open_microphone()
     for name in names:
-        yield open_stdin(block_s) if name == "-" else open_file(Path(name), block_s)
+        if name == "-":
+            yield open_stdin(block_s)
+        else:
+            yield open_file(Path(name), block_s, by_channel=by_channel)
 
 
 def _decode(
     source: AudioSource,
-    model: SpeechModel,
-    config: DecoderConfig,
-    language: str | None,
+    open_stream: Callable[[int | None], StreamDecoder],
     output: str,
     realtime: bool,
-    tracer: Callable[[Any], None] | None,
 ) -> None:
     from .audio_input import paced
-    from .decoder import StreamDecoder
-    from .output import StreamEnd, make_writer
+    from .written import WrittenChannels, WrittenStream
 
-    stream = StreamDecoder(
-        model, config, language=language, sample_rate=source.sample_rate, on_step=tracer
-    )
-    writer = make_writer(output)  # type: ignore[arg-type]
+    stream: Written
+    if source.channels is None:
+        stream = WrittenStream(open_stream(None), output)  # type: ignore[arg-type]
+    else:
+        stream = WrittenChannels(open_stream, source.channels, output)  # type: ignore[arg-type]
     started = time.monotonic()
     fault: InputError | KeyboardInterrupt | None = None
     blocks = paced(source) if realtime else iter(source.blocks)
     try:
-        _feed_all(stream, writer, blocks)
+        _feed_all(stream, blocks)
     except InputError as error:
         fault = InputError(_named(error, source.name), arguments=error.arguments)
     except KeyboardInterrupt as error:
         fault = error
     # All that came is decoded, whatever stopped it; then the fault is told.
-    words = stream.finish()
-    writer.update(words, stream.received_s, "")
+    stream.finish()
     reason = str(fault) if isinstance(fault, InputError) else "interrupted" if fault else "end"
-    writer.end(StreamEnd(source.name, stream.received_s, stream.language, reason))
+    stream.end(source.name, reason)
     took_s = time.monotonic() - started
     how = " (interrupted)" if reason == "interrupted" else ""
     say(f"{source.name}: {stream.received_s:.2f} s of audio in {took_s:.2f} s{how}")
@@ -180,12 +215,11 @@ def _decode(
         raise fault
 
 
-def _feed_all(stream: StreamDecoder, writer: Writer, blocks: Iterator[np.ndarray]) -> None:
+def _feed_all(stream: Written, blocks: Iterator[np.ndarray]) -> None:
     with _ctrl_c_between_steps() as uninterrupted:
         for block in blocks:
             with uninterrupted():
-                words = stream.feed(block)
-                writer.update(words, stream.received_s, stream.draft)
+                stream.feed(block)
 
 
 def _named(error: InputError, name: str) -> str:

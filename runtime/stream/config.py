@@ -60,6 +60,7 @@ class DecoderConfig(BaseModel):
         word_margin_s: a word is said to start so much before the frame its first token attended
             to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
+        vad: decode only what is speech; needs the extra of that name.
         calibration: where the values come from; None: not calibrated.
 
     Raises:
@@ -90,6 +91,7 @@ class DecoderConfig(BaseModel):
     step_s: _Seconds = 1.0
     word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
+    vad: bool = False
     calibration: dict[str, Any] | None = None
 
     @field_validator("heads", mode="before")
@@ -255,6 +257,7 @@ class DecoderConfig(BaseModel):
         if isinstance(self.heads, str):
             file = heads or load_heads(self.heads)
             file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
+            file.check_checkpoint(model.name, lambda: model.fingerprint)
             return self.model_copy(update={"heads": tuple(file.top(self.head_count))})
         for layer, head in self.heads:
             if layer >= model.num_layers or head >= model.num_heads:
@@ -308,6 +311,7 @@ def chosen_config(
         config = DecoderConfig.bundled(model.name)
     if heads is not None:
         heads.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
+        heads.check_checkpoint(model.name, lambda: model.fingerprint)
         count = min(config.head_count, len(heads.compact))
         config = config.changed(heads=tuple(heads.top(count)), head_count=count)
     return config.changed(**settings).resolved(model)

@@ -10,11 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...corpora.audio import SAMPLE_RATE
-from ..models.protocol import CUT_SAMPLES
+from ...corpora.pauses import HOPS_PER_S, power
 
-_HOPS_PER_SECOND = SAMPLE_RATE // CUT_SAMPLES
-_QUIET_HOPS = 10  # a cut has the 0.1 s around it to be quiet in: shorter are stops inside of words
 _AS_LOUD = 0.1  # of the power of speech, 10 dB below: most of speech is louder, and no pause
 _LEAD_IN_S = 0.2  # of a longer pause, so much stays before the next word
 
@@ -33,20 +30,20 @@ def quietest_cut(
     Returns:
         Which gap, and where in it, on a whole 10 ms; None if no gap lies there.
     """
-    power = _power(samples)
+    loudness = power(samples)
     found: list[tuple[float, int, int]] = []
     for index, (end_s, start_s) in enumerate(gaps_s):
         stop_s = min(max(end_s, start_s), most_s)
         begin_s = max(end_s, stop_s - _LEAD_IN_S, least_s)
-        begin, stop = (round(at_s * _HOPS_PER_SECOND) for at_s in (begin_s, stop_s))
-        stop = min(stop, len(power) - 1)
+        begin, stop = (round(at_s * HOPS_PER_S) for at_s in (begin_s, stop_s))
+        stop = min(stop, len(loudness) - 1)
         if begin <= stop:
-            at = begin + int(np.argmin(power[begin : stop + 1]))
-            found.append((float(power[at]), index, at))
+            at = begin + int(np.argmin(loudness[begin : stop + 1]))
+            found.append((float(loudness[at]), index, at))
     if not found:
         return None
     _, index, at = min(found)
-    return index, at / _HOPS_PER_SECOND
+    return index, at / HOPS_PER_S
 
 
 def speech_s(samples: np.ndarray, after_s: float) -> float:
@@ -54,22 +51,12 @@ def speech_s(samples: np.ndarray, after_s: float) -> float:
 
     They are about as loud, and not level: speech comes and goes, noise and most music stay.
     """
-    power = _power(samples)
-    at = max(0, round(after_s * _HOPS_PER_SECOND))
-    before, after = power[:at], power[at:]
+    loudness = power(samples)
+    at = max(0, round(after_s * HOPS_PER_S))
+    before, after = loudness[:at], loudness[at:]
     if not len(before) or not len(after):
         return 0.0
     quiet, loud = np.quantile(after, (0.1, 0.9))
     if quiet > _AS_LOUD * loud:
         return 0.0
-    return float((after > _AS_LOUD * before.mean()).sum()) / _HOPS_PER_SECOND
-
-
-def _power(samples: np.ndarray) -> np.ndarray:
-    """[hops + 1], the mean power of the 0.1 s around each 10 ms."""
-    hops = len(samples) // CUT_SAMPLES
-    each = np.square(samples[: hops * CUT_SAMPLES].reshape(hops, CUT_SAMPLES)).mean(axis=1)
-    sums = np.concatenate([[0.0], np.cumsum(each, dtype=float)])
-    at = np.arange(hops + 1)
-    begin, stop = np.maximum(0, at - _QUIET_HOPS // 2), np.minimum(hops, at + _QUIET_HOPS // 2)
-    return (sums[stop] - sums[begin]) / np.maximum(1, stop - begin)
+    return float((after > _AS_LOUD * before.mean()).sum()) / HOPS_PER_S

@@ -10,105 +10,36 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
-from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
+from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource
 from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
+from ..policy.spent import least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
-from .audio_buffer import AudioBuffer
+from .agenda import Agenda, Due
+from .asking import Asking
+from .audio_buffer import AudioBuffer, as_samples
 from .config import DecoderConfig
+from .context import StreamContext
 from .cut import quietest_cut, speech_s
-from .trace import StepTrace, TokenTrace, WordTrace
+from .draft import Draft
+from .front import cut_range_s, front_of, leaving_s
+from .places import Places, in_turn
+from .reading import Reading
+from .stretches import LONG_PAUSE_S, SHORT_PAUSE_S, next_stretch
+from .trace import StepTrace, TokenTrace
+from .tracing import token_traces
+from .voice import LevelSilence, SpeechDetector, VoiceDetector
+from .word import Word, joined, word_trace
 
-_MIN_WORD_S = 0.04
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
 _UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
-_NO_GAP_S = (-1.0, -1.0)
-_LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
-
-
-@dataclass(frozen=True)
-class Word:
-    """A committed word.
-
-    Attributes:
-        text: the word, without spaces around it.
-        start_s, end_s: when it was spoken, in seconds from the start of the stream, from the
-            frames its own tokens attended to.
-        emitted_s: seconds of audio received when it was committed; more than was decoded if the
-            chunk that brought the step was longer than the step needed.
-        token_ids: its tokens.
-        space_before: whether white space stands between it and the word before.
-        space: that white space, character for character: a space, a no-break space, a newline, ….
-            None: what `space_before` says.
-        probability: the geometric mean of its tokens'; None: not known.
-        border_distance_s: how far before the end of the audio the frame begins that its first
-            token attended to, when it was committed: what the policy compares with the border.
-            None: not known.
-        attended_s: from where to where its tokens looked: start of the first one's frame, end of
-            that of the last. None: not known.
-    """
-
-    text: str
-    start_s: float
-    end_s: float
-    emitted_s: float
-    token_ids: tuple[int, ...]
-    space_before: bool = True
-    space: str | None = None
-    probability: float | None = None
-    border_distance_s: float | None = None
-    attended_s: tuple[float, float] | None = None
-
-    @property
-    def spaced_text(self) -> str:
-        """The word with the white space before it."""
-        space = " " if self.space_before else ""
-        return (space if self.space is None else self.space) + self.text
-
-
-def joined(words: Sequence[Word]) -> str:
-    """The text of `words`, with the white space that the tokens have; none before the first."""
-    return "".join([*(w.text for w in words[:1]), *(w.spaced_text for w in words[1:])])
-
-
-def _letters(text: str) -> str:
-    """What of a word counts when two hypotheses are compared: not its case or punctuation."""
-    return "".join(c for c in text.casefold() if c.isalnum()) or text
-
-
-def _unseen(words: Sequence[TokenWord], before: Sequence[str], tokens: int) -> np.ndarray:
-    """[tokens], whether a token's word is another than the one `before` had in its place."""
-    unseen = np.zeros(tokens, bool)
-    for index, word in enumerate(words):
-        if index >= len(before) or _letters(word.text) != before[index]:
-            unseen[word.tokens] = True
-    return unseen
-
-
-def as_samples(samples: np.ndarray) -> np.ndarray:
-    """`samples` as [n] float32.
-
-    Raises:
-        InputError: they are not one channel of finite floats.
-    """
-    samples = np.asarray(samples)
-    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
-        raise InputError(
-            f"samples are {samples.dtype} of shape {samples.shape}; expected one channel of "
-            "floats in -1 to 1 (divide int16 by 32768, average channels)"
-        )
-    peak = float(np.abs(samples).max(initial=0.0))
-    if not np.isfinite(peak):
-        raise InputError("the samples hold NaN or infinity")
-    if peak > _LOUDEST:
-        raise InputError(f"a sample is {peak:.3g}; expected floats in -1 to 1")
-    return samples.astype(np.float32)  # a copy: the caller may use its array again
+_SURE = 0.8  # the probability of a word that the model thinks was said
 
 
 class StreamDecoder:
@@ -121,6 +52,11 @@ class StreamDecoder:
     A longer chunk brings several steps at once, and a stream that is behind should catch up:
     only the last of them that the buffer has room for is made.
 
+    In silence no step is made. One more is made where a pause has been half a border long, which
+    shows that the words before it are over; after a long one (`agenda.LONG_PAUSE_S`) the buffer
+    begins anew, shortly before the next sound. What is silence, digital or faint and level noise,
+    is told by its power; with `vad`, whatever is not speech is, and has no words.
+
     Word times come from the frames that a word's own tokens attended to, which lie inside the
     word: it starts `word_margin_s` before the frame of its first token, and ends as much after that
     of its last token, or where the next word starts. `benchmarks/streaming.py` measures how far
@@ -130,7 +66,8 @@ class StreamDecoder:
         config: the configuration, with its heads as (layer, head) pairs.
         words: all words committed since the stream began.
         text: the text of them.
-        draft: the text that is not committed yet, and may change.
+        stretch_start_s: where the stretch of speech begins that is decoded now, in seconds from the
+            start of the stream; another one after each long pause.
         finished: whether the stream has ended.
 
     Example:
@@ -148,8 +85,11 @@ class StreamDecoder:
         config: DecoderConfig | None = None,
         *,
         language: str | None = None,
+        context: str = "",
+        redetect: bool = False,
         sample_rate: int = SAMPLE_RATE,
         source: HypothesisSource | None = None,
+        vad: bool | VoiceDetector | None = None,
         on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Start a stream.
@@ -157,23 +97,44 @@ class StreamDecoder:
         Args:
             model: a loaded checkpoint.
             config: None: the bundled configuration of that model.
-            language: None: the configuration's, or detected once.
+            language: None: the configuration's, or detected, anew after each long pause.
+            context: names and terms that may be said: the model is told them all along.
+            redetect: detect the language anew after each short pause, too.
             sample_rate: of the samples that will be fed.
             source: what gives the hypotheses; None: one of `model`, for the configuration's heads.
+                It may know more than the samples: it is asked in the silence that a stream opens
+                with, and in all silence once it has had words for that.
+            vad: decode only what is speech, see `SpeechDetector`; None: as the configuration says;
+                or another detector, of no other stream.
             on_step: called after each step with what it saw and decided.
 
         Raises:
-            InputError: a configuration for another model, or a language it does not know.
+            InputError: a configuration for another model, a language it does not know, a language
+                that is given and is to be detected, a context it has no room for, or `vad` without
+                the package that it needs.
         """
         self.config = (config or DecoderConfig.bundled(model.name)).resolved(model)
         self._model, self._clock = model, model.clock
-        self._given = model.language_name(language or self.config.language)
+        given = model.language_name(language or self.config.language)
+        if redetect and given is not None:
+            raise InputError(
+                f"the language is {given}, so redetect has nothing to detect; leave one out",
+                arguments=("redetect",),
+            )
+        self._pause_s: float | None = SHORT_PAUSE_S if redetect else LONG_PAUSE_S
+        if given is not None or len(model.languages) == 1:
+            self._pause_s = None
         self._policy = self.config.policy
         self._frames_per_s = model.clock.frames(1.0)
+        told = StreamContext(model, context, self.config.max_context_tokens)
         self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
+        self._asking = Asking(model, self._source, told, given)
         self._on_step = on_step
-        self._step_samples = max(1, int(self.config.step_s * SAMPLE_RATE))
-        self._room = int(self.config.max_audio_s * SAMPLE_RATE)
+        vad = self.config.vad if vad is None else vad
+        if isinstance(vad, bool):
+            vad = SpeechDetector.open() if vad else LevelSilence()
+        self._voice = vad
+        self._asks_in_silence = source is not None
         self._sample_rate = sample_rate
         self._in_use = threading.Lock()
         if sample_rate < 1:
@@ -207,30 +168,39 @@ class StreamDecoder:
 
             self._resampler = soxr.ResampleStream(self._sample_rate, SAMPLE_RATE, 1, "float32")
         self._audio = AudioBuffer()
+        self._places = Places(self._clock, self._audio, self.config.word_margin_s)
+        self._voice.reset()
+        self._agenda = Agenda(
+            max(1, int(self.config.step_s * SAMPLE_RATE)),
+            int(self.config.max_audio_s * SAMPLE_RATE),
+            asks=self._asks_in_silence,
+        )
+        self._passed = 0  # samples of a rest that the source does not know to have gone
+        self.stretch_start_s = 0.0
         self.words: list[Word] = []
         self._new_words: list[Word] = []  # committed, and not yet given to the caller
         self._steps = 0
         self._decoded_at = 0  # where in the stream the last step fell
         self._flushed_at = 0  # up to where all was committed
-        self._language = self._given
+        self._asking.reset()
         self._spoken: list[Word] = []  # committed, and spoken in the buffer
-        self._context: list[int] = []
         self._unshown = b""  # of what is committed: see `unshown`
         self._is_in_word = False  # the last word is a part of one
-        self._last_frame: float | None = None
+        self._reading, self._draft = Reading(), Draft()
         self._last_end_s = 0.0
-        # Of the first word that waits: where it starts, and where it was looked at.
-        self._draft_start_s = self._draft_looked_s = math.inf
-        self._draft_words: list[str] = []
         self._is_afresh = False
         self._closed = False
-        self.draft = ""
         self.finished = False
 
     @property
     def text(self) -> str:
         """The text of all committed words."""
         return joined(self.words)
+
+    @property
+    def draft(self) -> str:
+        """The text that is not committed yet, and may change."""
+        return self._draft.text
 
     @property
     def received_s(self) -> float:
@@ -243,9 +213,17 @@ class StreamDecoder:
         return self._last_end_s
 
     @property
+    def next_from_s(self) -> float:
+        """Where the next word starts at the earliest, in seconds, as far as is known."""
+        frames = self._clock.count(self._audio.length)
+        border_s = self._policy.border_frames(frames, self._frames_per_s) / self._frames_per_s
+        heard_s = self._decoded_at / SAMPLE_RATE - border_s
+        return min(self._draft.start_s, max(self._last_end_s, heard_s))
+
+    @property
     def language(self) -> str | None:
-        """The language given or detected; None while it is not known."""
-        return self._language
+        """The language given, or the last one detected; None while it is not known."""
+        return self._asking.last_language
 
     def __enter__(self) -> StreamDecoder:
         return self
@@ -270,7 +248,7 @@ class StreamDecoder:
             samples = as_samples(samples)
             if self._resampler is not None:
                 samples = self._resampler.resample_chunk(samples)
-            self._audio.receive(samples)
+            self._receive(samples)
             self._decode_to_last_place()
             return self._given_out()
 
@@ -289,57 +267,148 @@ class StreamDecoder:
                 return []
             if not self._closed and self._resampler is not None:
                 rest = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-                self._audio.receive(rest)
+                self._receive(rest)
             self._closed = True
             self._commit_all()
             self.finished = True
             return self._given_out()
 
+    def _receive(self, samples: np.ndarray) -> None:
+        self._audio.receive(samples)
+        self._agenda.note(self._voice.hear(samples))
+
     def _commit_all(self) -> None:
         self._decode_to_last_place()
-        if self._flushed_at != self._audio.received:  # nothing new: nothing more was said
+        if self._agenda.is_quiet:
+            self._commit_draft()
+        elif self._flushed_at != self._audio.received:  # nothing new: nothing more was said
             self._step(self._audio.received, is_final=True)
         self._flushed_at = self._audio.received
-        self.draft = ""
+        self._draft.text = ""
+
+    def _commit_draft(self) -> None:
+        """In a pause: nothing more is said, and what waits all the same waits no longer."""
+        if self.draft:
+            self._step(self._decoded_at, is_final=True)
+        self._draft.text = ""
 
     def _given_out(self) -> list[Word]:
         words, self._new_words = self._new_words, []
         return words
 
     def _decode_to_last_place(self) -> None:
-        """Make the steps that the audio received allows."""
-        step = self._step_samples
-        while (last := self._audio.received // step * step) > self._decoded_at:
-            following = (self._decoded_at // step + 1) * step
-            fitting = (self._audio.start + self._room) // step * step
-            self._step(min(last, max(following, fitting)), is_final=False)
+        """Do what is due with the audio received."""
+        while (due := self._next_due()) is not None:
+            if due.kind == "rest":
+                self._rest()
+            elif due.kind == "begin":
+                self._begin_stretch(due.place)
+            else:
+                self._step(due.place, is_final=False, is_pause=due.kind == "pause")
+            self._agenda.done(due)
+        if self._agenda.is_resting:  # silence for ever is not kept
+            self._pass_over(self._audio.received - 2 * self._voice.pre_roll)
 
-    def _step(self, place: int, *, is_final: bool) -> None:
+    def _next_due(self) -> Due | None:
+        audio, frames_per_s = self._audio, self._frames_per_s
+        frames = self._clock.count(audio.length)
+        border_s = self._policy.border_frames(frames, frames_per_s) / frames_per_s
+        pause = int(border_s / 2 * SAMPLE_RATE)
+        return self._agenda.next(audio.received, audio.start, self._decoded_at, pause)
+
+    def _rest(self) -> None:
+        """A stretch of speech is over: all of it is committed, and nothing of it goes on."""
+        self._commit_draft()
+        self._to_context(len(self._spoken))
+        self._unshown, self._is_in_word = b"", False
+        self._reading.forget()
+        self._draft.clear()
+
+    def _begin_stretch(self, place: int) -> None:
+        """After a rest something is said again, at `place`: the buffer begins shortly before."""
+        self._pass_over(max(place - self._voice.pre_roll, self._decoded_at))
+        self._source.drop(self._passed)
+        self._passed = 0
+        self._decoded_at = self._audio.start
+        self._may_change_language()
+
+    def _may_change_language(self) -> None:
+        """A stretch of speech begins where the buffer does."""
+        self.stretch_start_s = self._audio.start_s
+        if self._pause_s is not None:
+            self._asking.begin_stretch()
+
+    def _pass_over(self, place: int) -> None:
+        """Have the buffer begin at `place`, without what it holds."""
+        self._audio.fill(place)
+        self._passed += self._audio.drop(place / SAMPLE_RATE - self._audio.start_s)
+
+    def _step(self, place: int, *, is_final: bool, is_pause: bool = False) -> None:
         audio = self._audio
         audio.fill(place)
         self._decoded_at = place
         least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
         if audio.length < max(self._model.min_samples, least):
             return
-        hypothesis = self._decode(is_final)
+        hypothesis = self._decode(is_final, is_pause)
         if hypothesis.ended and not self.draft and self._goes_on_unheard():
             self._start_afresh()
-            self._decode(is_final)
+            self._decode(is_final, is_pause)
+        while self._reading.is_lost and self._spoken:
+            self._start_afresh()
+            if audio.length < max(self._model.min_samples, least):
+                self._reading.is_lost = False
+                break
+            self._decode(is_final, is_pause)
+            if not is_final:
+                break
         self._trim()
 
-    def _decode(self, is_final: bool) -> Hypothesis:
+    def _decode(self, is_final: bool, is_pause: bool) -> Hypothesis:
         """Ask for a hypothesis, and commit of it what may be."""
+        hypothesis = self._asked()
+        while (found := self._next_stretch(hypothesis)) is not None:
+            tokens, cut_s = found
+            if tokens:
+                self._commit_and_tell(_up_to(hypothesis, tokens), is_final=True)
+                if self._reading.is_lost and self._spoken:  # it is asked anew
+                    return hypothesis
+            if not self._drop(cut_s, len(self._spoken)):
+                break
+            self._may_change_language()
+            hypothesis = self._asked()
+        self._commit_and_tell(hypothesis, is_final, is_pause)
+        return hypothesis
+
+    def _asked(self) -> Hypothesis:
         audio = self._audio
-        context = text_of(self._model, self._context).strip()
         committed = [token for word in self._spoken for token in word.token_ids]
-        hypothesis = self._source.hypothesis(
-            audio.samples, audio.lead, committed, self._language, context
-        )
-        trace = self._commit(hypothesis, is_final)
+        after_s = audio.start_s + audio.seconds - self._last_end_s if committed else math.inf
+        hypothesis = self._asking.hypothesis(audio.samples, audio.lead, committed, after_s)
+        if self._agenda.opens_silent and hypothesis.token_ids:
+            self._agenda.trust_no_silence()
+        return hypothesis
+
+    def _commit_and_tell(
+        self, hypothesis: Hypothesis, is_final: bool, is_pause: bool = False
+    ) -> None:
+        trace = self._commit(hypothesis, is_final, is_pause)
         self._steps += 1
         if self._on_step is not None:
             self._on_step(trace)
-        return hypothesis
+
+    def _next_stretch(self, hypothesis: Hypothesis) -> tuple[int, float] | None:
+        """How many tokens come before a long pause, and where in it to cut; None: there is none."""
+        if self._pause_s is None or hypothesis.language is None:
+            return None
+        words = split_words([self._model.token_bytes(i) for i in hypothesis.token_ids])
+        looked = [[hypothesis.frames[word.tokens[at]] for at in (0, -1)] for word in words]
+        attended_s = self._places.attended_s
+        words_s = [(attended_s(a)[0], attended_s(max(a, b))[1]) for a, b in looked]
+        ended_s = self._last_end_s - self._audio.start_s if self._asking.language else None
+        audio = self._audio
+        found = next_stretch(audio.samples[audio.lead :], words_s, ended_s, self._pause_s)
+        return None if found is None else (words[found[0]].tokens.start, found[1])
 
     def _goes_on_unheard(self) -> bool:
         """There is speech after the last committed word, by its loudness, and no word for it."""
@@ -361,21 +430,28 @@ class StreamDecoder:
         text is over.
         """
         audio = self._audio
-        after_s = self._last_end_s - audio.start_s
+        after_s, looked_s = self._last_end_s - audio.start_s, self._draft.looked_s - audio.start_s
         cut = quietest_cut(
             audio.samples[audio.lead :],
-            [(after_s, after_s + _CUT_WITHIN_S)],
+            [(after_s, max(after_s, min(after_s + _CUT_WITHIN_S, looked_s)))],
             after_s,
             audio.seconds,
         )
-        self._drop(cut[1] if cut else after_s, len(self._spoken))
-        self._context = []
+        if not self._drop(cut[1] if cut else after_s, len(self._spoken)):
+            self._to_context(len(self._spoken))  # next to nothing of them is left
+        self._asking.context.forget()
+        if self._pause_s is not None:  # a language that is not spoken has the model hear nothing
+            self._asking.begin_stretch()
+        self._reading.forget_spent()
         self._is_afresh = True
+        self._draft.clear()
 
-    def _commit(self, hypothesis: Hypothesis, is_final: bool) -> StepTrace:
+    def _commit(self, hypothesis: Hypothesis, is_final: bool, is_pause: bool) -> StepTrace:
         ids, language = list(hypothesis.token_ids), hypothesis.language
-        if not ids and (language is None or self._language is None):
-            self.draft, self._draft_start_s, self._draft_looked_s = "", math.inf, math.inf
+        if not ids and (language is None or self._asking.language is None):
+            self._reading.is_lost = False
+            self._draft.text = ""
+            self._draft.place()
             return self._trace(hypothesis, None, "no language", ())
         raw = [self._model.token_bytes(i) for i in ids]
         # What the committed text ended in: white space, or a part of a character.
@@ -387,43 +463,59 @@ class StreamDecoder:
             hypothesis.audio_frames,
             self._policy,
             self._frames_per_s,
-            last_frame=self._last_frame,
+            last_frame=self._reading.last_frame,
+            spent_frame=self._reading.spent_frame,
+            waited_frame=self._reading.waited_frame,
+            least_s=least_seconds(words, len(ids)),
+            can_ask_anew=bool(self._spoken),
             starts=word_starts(words, len(ids)),
             probabilities=hypothesis.probabilities,
-            is_unseen=_unseen(words, self._draft_words, len(ids)),
+            is_unseen=self._draft.unseen(words, len(ids)),
             no_speech=self._no_speech(hypothesis),
             has_end=hypothesis.ended,
-            leaving_frames=int(self._clock.frames(self._leaving_s())),
+            leaving_frames=int(self._clock.frames(leaving_s(self._audio.seconds, self.config))),
+            is_pause=is_pause,
             is_final=is_final,
         )
+        self._reading.is_lost = decision.reason == "lost"
         whole = count = whole_words(words, decision.keep, decision.complete)
-        if not is_final and decision.reason != "no speech":
+        if not is_final and decision.reason not in ("no speech", "lost"):
             words, count = self._with_leaving(words, count, shown, decision)
         tokens = words[count - 1].tokens.stop if count else 0
-        traced = tuple(
-            self._token_trace(i, hypothesis, raw[i], decision, tokens) for i in range(len(ids))
-        )
+        traced = token_traces(hypothesis, raw, decision, tokens, self._places)
         trace = self._trace(hypothesis, language, decision.reason, traced)
         if count:
             self._is_afresh = False
             before = len(self.words)
             self._emit(words, count, hypothesis, decision)
-            trace = replace(trace, words=tuple(map(_word_trace, self.words[before:])))
-            self._language = language
+            trace = replace(trace, words=tuple(map(word_trace, self.words[before:])))
+            self._asking.settle(language)
             self._unshown = unshown(b"".join(parts[:tokens]))
             self._is_in_word = count > whole
-        waits = words[count : count + 1]
-        self._draft_start_s = self._draft_looked_s = math.inf
-        for word in waits:
-            self._draft_start_s = self._span_s(word, decision)[0]
-            self._draft_looked_s = self._looked_s(word, decision, after=tokens)[0]
-        if tokens > decision.keep:
-            self._last_frame = decision.frames[words[count - 1].tokens.start]
-        else:
-            self._last_frame = decision.reference_after(tokens, self._last_frame)
-        self.draft = b"".join(shown[tokens:]).decode("utf-8").strip()
-        self._draft_words = [_letters(word.text) for word in words[count:]]
+        self._hold(words[count:], shown[tokens:], tokens, hypothesis, decision)
+        is_leaving = tokens > decision.keep
+        self._reading.go_on(decision, tokens, words[count - 1].tokens.start if is_leaving else None)
         return trace
+
+    def _hold(
+        self,
+        words: Sequence[TokenWord],
+        parts: Sequence[bytes],
+        tokens: int,
+        hypothesis: Hypothesis,
+        decision: Decision,
+    ) -> None:
+        """These `words`, of these `parts` after the first `tokens`, wait."""
+        self._draft.place()
+        self._reading.waited_frame = None
+        for word in words[:1]:
+            if min(hypothesis.probabilities[list(word.tokens)]) >= _SURE:
+                place = decision.frames[word.tokens.start]
+                self._reading.waited_frame = place + self._clock.frames(least_s(word.text))
+            start_s, _ = self._places.span_s(word, decision.frames)
+            looked_s, _ = self._places.looked_s(word, decision.frames, after=tokens)
+            self._draft.place(start_s, looked_s)
+        self._draft.hold(b"".join(parts).decode("utf-8").strip(), words)
 
     def _with_leaving(
         self, words: list[TokenWord], count: int, parts: list[bytes], decision: Decision
@@ -432,7 +524,7 @@ class StreamDecoder:
 
         A word that is longer than what may be kept, as where a text is one, is cut in two.
         """
-        least_s, most_s = self._cut_range_s()
+        least_s, most_s = cut_range_s(self._audio.seconds, self.config)
         if least_s <= 0 or self._last_end_s >= self._audio.start_s + least_s:
             return words, count
         least, most = self._clock.frames(least_s), self._clock.frames(most_s)
@@ -466,40 +558,21 @@ class StreamDecoder:
             tokens=tokens,
         )
 
-    def _token_trace(
-        self, index: int, hypothesis: Hypothesis, part: bytes, decision: Decision, committed: int
-    ) -> TokenTrace:
-        is_committed = index < committed
-        waits = "word" if index < decision.keep else decision.reason
-        return TokenTrace(
-            id=hypothesis.token_ids[index],
-            text=part.decode("utf-8", errors="replace"),
-            frames=tuple(int(frame) for frame in hypothesis.head_frames[index]),
-            frame=decision.frames[index],
-            attended_s=self._audio.start_s + sum(self._attended_s(decision.frames[index])) / 2,
-            probability=float(hypothesis.probabilities[index]),
-            decision="commit" if is_committed else "wait",
-            reason="" if is_committed else waits,
-        )
-
     def _emit(
         self, words: list[TokenWord], count: int, hypothesis: Hypothesis, decision: Decision
     ) -> None:
         """Commit the first `count` of the hypothesis's `words`."""
         decoded_s = self._decoded_at / SAMPLE_RATE
-        spans_s = [self._span_s(word, decision) for word in words[: count + 1]]
+        places, frames = self._places, decision.frames
+        wanted_s = [places.span_s(word, frames) for word in words[: count + 1]]
+        spans_s = in_turn(wanted_s, count, self._last_end_s, decoded_s)
         done = 0
-        for index, word in enumerate(words[:count]):
-            start_s, end_s = spans_s[index]
-            if index + 1 < len(spans_s):  # up to where the next one begins
-                end_s = min(end_s, spans_s[index + 1][0])
-            start_s = max(self._last_end_s, start_s)
-            end_s = min(max(end_s, start_s + _MIN_WORD_S), max(decoded_s, start_s))
+        for word, (start_s, end_s) in zip(words, spans_s, strict=False):
             space = word.space
             if not (space or self._spoken or self._is_in_word) and self.words:
                 # The model has begun afresh: all that it was told to go on from has gone.
                 space = space_between(self.words[-1].text, word.text)
-            looked_s = self._looked_s(word, decision)
+            distance_s = decoded_s - places.looked_s(word, frames)[0]
             new = Word(
                 text=word.text,
                 start_s=start_s,
@@ -511,8 +584,9 @@ class StreamDecoder:
                 probability=_mean_probability(
                     hypothesis.probabilities[word.tokens.start : word.tokens.stop]
                 ),
-                border_distance_s=decoded_s - looked_s[0],
-                attended_s=self._looked_s(word, decision, after=done),
+                border_distance_s=distance_s,
+                attended_s=places.looked_s(word, frames, after=done),
+                language=hypothesis.language,
             )
             self.words.append(new)
             self._new_words.append(new)
@@ -520,105 +594,48 @@ class StreamDecoder:
             self._last_end_s = end_s
             done = word.tokens.stop
 
-    def _looked_s(
-        self, word: TokenWord, decision: Decision, *, after: int | None = None
-    ) -> tuple[float, float]:
-        """Start of the frame that a word's first token looked at, end of that of its last.
-
-        Args:
-            word: of the hypothesis.
-            decision: of this step.
-            after: white space before it, in tokens from here on, is of it.
-        """
-        first, last = (decision.frames[word.tokens[place]] for place in (0, -1))
-        if after is not None and after < word.tokens.start:
-            first = min(first, decision.frames[after])
-        offset_s = self._audio.start_s
-        start_s, end_s = self._attended_s(first)[0], self._attended_s(max(first, last))[1]
-        return offset_s + start_s, offset_s + end_s
-
-    def _span_s(self, word: TokenWord, decision: Decision) -> tuple[float, float]:
-        """When a word is spoken, by where its first and its last token looked."""
-        (start_s, end_s), margin_s = self._looked_s(word, decision), self.config.word_margin_s
-        return max(0.0, start_s - margin_s), end_s + margin_s
-
-    def _attended_s(self, frame: float) -> tuple[float, float]:
-        """Start and end of a frame in the buffer; a median of heads may lie between two frames."""
-        below = math.floor(frame)
-        spans_s = self._clock.span_s(below), self._clock.span_s(math.ceil(frame))
-        share = frame - below
-        start_s, end_s = (one + share * (other - one) for one, other in zip(*spans_s, strict=True))
-        return start_s, end_s
-
-    def _leaving_s(self) -> float:
-        """Seconds at the front that must go after this step; 0 while there is room for another.
-
-        A quarter of the room at once, since a buffer with another front is read anew.
-        """
-        room_s = self.config.max_audio_s
-        excess_s = self._audio.seconds + self.config.step_s - room_s
-        if excess_s <= 0:
-            return 0.0
-        return min(max(excess_s, room_s / 4), self._audio.seconds - self.config.min_audio_s)
-
-    def _cut_range_s(self) -> tuple[float, float]:
-        """From where to where in the buffer it may be cut after this step; 0 and 0: not at all."""
-        least_s = self._leaving_s()
-        if least_s <= 0:
-            return 0.0, 0.0
-        most_s = min(0.75 * self.config.max_audio_s, self._audio.seconds - self.config.min_audio_s)
-        return least_s, max(least_s, most_s)
-
     def _trim(self) -> None:
         """Drop the front of a full buffer, and the words spoken in it."""
-        least_s, most_s = self._cut_range_s()
-        if least_s <= 0:
+        audio, draft = self._audio, self._draft
+        range_s = cut_range_s(audio.seconds, self.config)
+        if range_s[0] <= 0:
             return
-        audio, offset_s = self._audio, self._audio.start_s
-        gaps_s = [(end - offset_s, start - offset_s) for end, start in self._gaps_s()]
+        waits_s = draft.start_s, draft.looked_s
         samples = audio.samples[audio.lead :]
-        # Words that were looked at in one frame are told apart by none: not cut there, if possible.
-        apart_s = [gap_s if gap_s[0] <= gap_s[1] else _NO_GAP_S for gap_s in gaps_s]
-        cut = quietest_cut(samples, apart_s, least_s, most_s)
-        cut = cut or quietest_cut(samples, gaps_s, least_s, most_s)
-        if cut is None:
-            gone_s = least_s
-            words = sum(word.end_s <= offset_s + gone_s for word in self._spoken)
-        else:
-            words, gone_s = cut[0] + 1, cut[1]
-        self._drop(gone_s, words)
+        self._drop(*front_of(samples, self._spoken, waits_s, audio.start_s, range_s))
 
-    def _drop(self, gone_s: float, words: int) -> None:
-        """Drop so much of the buffer's front, and the first `words` of those spoken in it."""
+    def _drop(self, gone_s: float, words: int) -> bool:
+        """Drop so much of the buffer's front, and the first `words` of those spoken in it.
+
+        Returns:
+            Whether that is enough to be dropped.
+        """
         gone = self._audio.drop(gone_s)
         if not gone:
-            return
+            return False
         self._source.drop(gone)
-        self._context += [token for word in self._spoken[:words] for token in word.token_ids]
+        self._to_context(words)
+        self._reading.shift(self._places, gone)
+        return True
+
+    def _to_context(self, words: int) -> None:
+        """The first `words` of those spoken in the buffer are no longer in it."""
+        self._asking.context.add(token for word in self._spoken[:words] for token in word.token_ids)
         del self._spoken[:words]
-        del self._context[: max(0, len(self._context) - self.config.max_context_tokens)]
-        if self._last_frame is not None:
-            place_s = self._attended_s(self._last_frame)[0] - gone / SAMPLE_RATE
-            self._last_frame = self._clock.frames(place_s)
-
-    def _gaps_s(self) -> list[tuple[float, float]]:
-        """End of each word that is spoken in the buffer, and start of the next.
-
-        None of it lies in a frame that one of the two was looked at in; if they share one, the end
-        comes after the start.
-        """
-        spoken = [(w.start_s, w.end_s, w.attended_s or (w.start_s, w.end_s)) for w in self._spoken]
-        starts_s = [(start_s, looked_s) for start_s, _, (looked_s, _) in spoken]
-        starts_s.append((self._draft_start_s, self._draft_looked_s))
-        gaps_s = []
-        for (_, end_s, (_, last_s)), (start_s, looked_s) in zip(spoken, starts_s[1:], strict=True):
-            end_s = min(max(end_s, last_s), max(last_s, looked_s))
-            gaps_s.append((end_s, min(max(end_s, start_s), looked_s)))
-        return gaps_s
 
 
-def _word_trace(word: Word) -> WordTrace:
-    return WordTrace(word.text, word.start_s, word.end_s, word.probability, word.border_distance_s)
+def _up_to(hypothesis: Hypothesis, tokens: int) -> Hypothesis:
+    """The first `tokens`, fewer than all, of a hypothesis as if its text ended there."""
+    rows = slice(tokens + 1)  # that of the next token stands for the end
+    return replace(
+        hypothesis,
+        token_ids=hypothesis.token_ids[:tokens],
+        frames=hypothesis.frames[rows],
+        head_frames=hypothesis.head_frames[rows],
+        probabilities=hypothesis.probabilities[rows],
+        ended=True,
+        weights=None if hypothesis.weights is None else hypothesis.weights[rows],
+    )
 
 
 def _mean_probability(probabilities: np.ndarray) -> float:

@@ -18,8 +18,10 @@ from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
 from ..models.protocol import AlignmentModel
 from ..policy.words import space_between
+from .audio_buffer import as_samples
 from .config import DecoderConfig
-from .decoder import StreamDecoder, Word, as_samples
+from .decoder import StreamDecoder
+from .word import Word
 
 LONGEST_PAUSE_S = 2.0
 """A silence up to this long is a pause in one text; after a longer one a new text begins."""
@@ -31,12 +33,15 @@ LEAD_IN_S = 0.3
 class OnlineWord:
     """A word as servers take it: `text` with its white space before it, times in their clock.
 
+    `language`: that it was heard in, None where it is not known.
+
     The buffer, in the same form, may be empty: then `start` and `end` are None.
     """
 
     start: float | None
     end: float | None
     text: str
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,19 +71,23 @@ class OnlineProcessor:
         config: DecoderConfig | None = None,
         *,
         language: str | None = None,
+        context: str = "",
     ) -> None:
         """Open a session.
 
         Args:
             model: a loaded checkpoint; other sessions may share it.
             config: None: the bundled configuration of that model.
-            language: None: the configuration's, or detected once a segment.
+            language: None: the configuration's, or detected, anew after each long pause.
+            context: names and terms that may be said; see `StreamDecoder`.
 
         Raises:
             InputError: as `StreamDecoder`.
         """
         self._model, self._config, self._language = model, config, language
-        self._stream = StreamDecoder(model, config, language=language, on_step=self._check_open)
+        self._stream = StreamDecoder(
+            model, config, language=language, context=context, on_step=self._check_open
+        )
         self._arriving = threading.Lock()  # held for moments: the server's loop must not wait
         self._processing = threading.RLock()
         self._chunks: list[_Chunk] = []
@@ -236,7 +245,9 @@ class OnlineProcessor:
             text = word.spaced_text
             if text == word.text and self._is_new_segment:
                 text = space_between(self._last_text, word.text) + word.text
-            self._unclaimed.append(OnlineWord(word.start_s + offset_s, word.end_s + offset_s, text))
+            self._unclaimed.append(
+                OnlineWord(word.start_s + offset_s, word.end_s + offset_s, text, word.language)
+            )
             self._last_text, self._is_new_segment = word.text, False
 
 

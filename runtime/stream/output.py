@@ -9,10 +9,14 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TextIO
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from .decoder import Word, joined
 from .trace import StepTrace
+from .word import Word, joined
+
+if TYPE_CHECKING:
+    from pysubs2 import SSAEvent
 
 Format = Literal["text", "jsonl", "srt", "vtt"]
 
@@ -62,7 +66,7 @@ def make_writer(output: Format, file: TextIO | None = None) -> Writer:
     return TerminalWriter(target) if target.isatty() else TextWriter(target)
 
 
-def _in_a_line(text: str) -> str:
+def in_a_line(text: str) -> str:
     """`text` without what would break a line or drive a terminal. Other white space stays, and
     the joiners that scripts are written with."""
     return "".join(
@@ -81,7 +85,7 @@ class TextWriter:
         """See `Writer`."""
         if words:
             space = words[0].spaced_text[: -len(words[0].text)] if self._has_begun else ""
-            self._file.write(_in_a_line(space + joined(words)))
+            self._file.write(in_a_line(space + joined(words)))
             self._file.flush()
             self._has_begun = True
 
@@ -114,7 +118,7 @@ class TerminalWriter:
             self._is_live = True
         for word in words:
             # A line that is full is printed for good: only the last one is drawn again.
-            added = _in_a_line(word.spaced_text)
+            added = in_a_line(word.spaced_text)
             added = added if self._line else added.lstrip()
             if self._line and len(self._line + added) >= self._console.width:
                 self._live.update(Text(""))  # or the old one would flash up below
@@ -123,7 +127,7 @@ class TerminalWriter:
             self._line += added
         shown = Text(self._line)
         if draft:
-            shown.append((" " if self._line else "") + _in_a_line(draft), style="dim")
+            shown.append((" " if self._line else "") + in_a_line(draft), style="dim")
         if shown != self._shown:
             self._live.update(shown, refresh=True)
             self._shown = shown
@@ -141,9 +145,19 @@ class JsonlWriter:
     `emission_time` is the wall time, in seconds, since the stream was opened.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(
+        self, file: TextIO, *, channel: int | None = None, started: float | None = None
+    ) -> None:
+        """Write to `file`.
+
+        Args:
+            file: others may write lines to it, too.
+            channel: goes into each object; None: the recording has none of its own.
+            started: the time, by `time.monotonic`, when the stream was opened; None: now.
+        """
         self._file = file
-        self._start = time.monotonic()
+        self._start = time.monotonic() if started is None else started
+        self._channel = {} if channel is None else {"channel": channel}
         self._words: list[Word] = []
 
     def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
@@ -152,15 +166,25 @@ class JsonlWriter:
             return
         self._words += words
         spoken = [_as_event(word) for word in words]
-        self._write({"type": "commit", "words": spoken, **self._times(audio_s), "draft": draft})
+        self._write(
+            {
+                "type": "commit",
+                **self._channel,
+                "words": spoken,
+                **self._times(audio_s),
+                "draft": draft,
+            }
+        )
 
     def end(self, end: StreamEnd) -> None:
         """See `Writer`."""
         self._write(
             {
                 "type": "end",
+                **self._channel,
                 "source": end.source,
                 "language": end.language,
+                "languages": _languages(self._words),
                 "text": joined(self._words),
                 **self._times(end.audio_s),
                 "reason": end.reason,
@@ -176,6 +200,11 @@ class JsonlWriter:
         self._file.flush()
 
 
+def _languages(words: Sequence[Word]) -> list[str]:
+    """Those that are known, in the order in which they were first spoken."""
+    return list(dict.fromkeys(word.language for word in words if word.language is not None))
+
+
 def _as_event(word: Word) -> dict[str, object]:
     event: dict[str, object] = {
         "text": word.text,
@@ -187,6 +216,8 @@ def _as_event(word: Word) -> dict[str, object]:
         event["probability"] = round(word.probability, 4)
     if word.border_distance_s is not None:
         event["border_distance"] = round(word.border_distance_s, 3)
+    if word.language is not None:
+        event["language"] = word.language
     return event
 
 
@@ -195,7 +226,7 @@ class SubtitleWriter:
 
     def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
         self._file = file
-        self._output = output
+        self._output: Literal["srt", "vtt"] = output
         self._words: list[Word] = []
 
     def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
@@ -204,20 +235,36 @@ class SubtitleWriter:
 
     def end(self, end: StreamEnd) -> None:
         """See `Writer`."""
-        from pysubs2 import SSAEvent, SSAFile
+        write_subtitles(subtitle_events(self._words), self._output, self._file)
 
-        subtitles = SSAFile()
-        made = cues(self._words)
-        for cue, following in zip(made, [*made[1:], None], strict=True):
-            start_s = cue[0].start_s
-            # Long enough to be read, but not into the next.
-            until_s = following[0].start_s if following else math.inf
-            end_s = max(cue[-1].end_s, min(start_s + _CUE_LEAST_S, until_s))
-            event = SSAEvent(start=round(start_s * 1000), end=round(end_s * 1000))
-            event.plaintext = _in_a_line(joined(cue))  # braces would be taken for formatting
-            subtitles.append(event)
-        self._file.write(subtitles.to_string(self._output))
-        self._file.flush()
+
+def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
+    """An event for each of the words' cues, with `before` in front of its text."""
+    from pysubs2 import SSAEvent
+
+    events = []
+    made = cues(words)
+    for cue, following in zip_longest(made, made[1:]):
+        start_s = cue[0].start_s
+        # Long enough to be read, but not into the next.
+        until_s = following[0].start_s if following else math.inf
+        end_s = max(cue[-1].end_s, min(start_s + _CUE_LEAST_S, until_s))
+        event = SSAEvent(start=round(start_s * 1000), end=round(end_s * 1000))
+        event.plaintext = before + in_a_line(joined(cue))  # braces would be taken for formatting
+        events.append(event)
+    return events
+
+
+def write_subtitles(
+    events: Sequence[SSAEvent], output: Literal["srt", "vtt"], file: TextIO
+) -> None:
+    """Write a whole file of subtitles."""
+    from pysubs2 import SSAFile
+
+    subtitles = SSAFile()
+    subtitles.extend(events)
+    file.write(subtitles.to_string(output))
+    file.flush()
 
 
 def cues(words: Sequence[Word]) -> list[list[Word]]:
@@ -244,8 +291,9 @@ class TraceWriter:
         self._file = file
         self.source = ""
 
-    def __call__(self, trace: StepTrace) -> None:
+    def __call__(self, trace: StepTrace, channel: int | None = None) -> None:
         """Write one step."""
-        line = {"source": self.source, **trace.as_dict()}
+        of_channel = {} if channel is None else {"channel": channel}
+        line = {"source": self.source, **of_channel, **trace.as_dict()}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()

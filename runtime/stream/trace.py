@@ -33,13 +33,14 @@ class TokenTrace:
 
 @dataclass(frozen=True)
 class WordTrace:
-    """A word that a step committed; see `decoder.Word`."""
+    """A word that a step committed; see `word.Word`."""
 
     text: str
     start_s: float
     end_s: float
     probability: float | None
     border_distance_s: float | None
+    language: str | None = None
 
 
 @dataclass(frozen=True)

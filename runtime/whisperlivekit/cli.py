@@ -10,17 +10,19 @@ from ...commandline import run
 from ...options import (
     BorderFractionOption,
     BorderSOption,
+    ContextOption,
     ServerModelOption,
     SpokenLanguageOption,
     StepSOption,
     TaskOption,
+    VadOption,
 )
 
 _PASS_THE_REST = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def wlk_alignheads(
-    context: typer.Context,
+    parsing: typer.Context,
     model: ServerModelOption = None,
     language: SpokenLanguageOption = None,
     task: TaskOption = "transcribe",
@@ -33,6 +35,8 @@ def wlk_alignheads(
     border_fraction: BorderFractionOption = None,
     border_s: BorderSOption = None,
     step_s: StepSOption = None,
+    context: ContextOption = None,
+    vad: VadOption = False,
     pcm_input: Annotated[
         bool, typer.Option("--pcm-input", help="Browsers send raw samples: ffmpeg is not needed.")
     ] = False,
@@ -58,13 +62,14 @@ def wlk_alignheads(
         "--border-fraction": border_fraction,
         "--border-s": border_s,
         "--step-s": step_s,
+        "--context": context,
         "--host": host,
         "--port": port,
     }
     arguments = [f"{flag}={value}" for flag, value in given.items() if value is not None]
     arguments += ["--direct-english-translation"] * (task == "translate")
-    arguments += ["--pcm-input"] * pcm_input + ["--help"] * server_help
-    serve([*arguments, *context.args])
+    arguments += ["--decoder-vad"] * vad + ["--pcm-input"] * pcm_input + ["--help"] * server_help
+    serve([*arguments, *parsing.args])
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "border_fraction": (float, "FRACTION", "Border, as a fraction of the buffer; or"),
     "border_s": (float, "SECONDS", "border in seconds."),
     "step_s": (float, "SECONDS", "Seconds of audio between decoding steps."),
+    "context": (str, "TEXT|@FILE", "Names and terms that may be said, told to every session."),
+    "decoder_vad": (bool, "", "Decode only what is speech (needs the extra vad)."),
 }
 
 _is_registered = False
@@ -120,6 +122,9 @@ class _Parser(ArgumentParser):
         group = self.add_argument_group(f"{BACKEND} arguments (only used with that backend)")
         for name, (kind, metavar, text) in _OPTIONS.items():
             flag = "--" + name.replace("_", "-")
+            if kind is bool:
+                group.add_argument(flag, action="store_true", default=None, help=text)
+                continue
             group.add_argument(flag, type=kind, metavar=metavar, default=None, help=text)
         whisper = self.get_default("model_size")
         self.set_defaults(model_size=None)

@@ -22,13 +22,19 @@ from whisperlivekit.timed_objects import (  # type: ignore[import-not-found]
 from ...corpora.audio import SAMPLE_RATE, read_audio
 from ...errors import InputError
 from ...heads.load import load_heads
+from ..models.context import read_context
 from ..models.languages import language_code
 from ..models.model import SpeechModel
 from ..stream.config import DecoderConfig, chosen_config
 from ..stream.online import LONGEST_PAUSE_S, OnlineProcessor, OnlineWord, SessionClosed
-from .backend import BACKEND
+from .backend import BACKEND, model_called
 
-_SETTINGS = ("border_fraction", "border_s", "step_s")
+_SETTINGS = {  # of a configuration, by the server's name for it
+    "border_fraction": "border_fraction",
+    "border_s": "border_s",
+    "step_s": "step_s",
+    "decoder_vad": "vad",  # the server has a `vad` of its own
+}
 _AUTO = "auto"
 _RECENT_S = 30.0  # a session may be this far behind, and a silence that ended is still known
 # Fields of the server's configuration that other decoders use. Each is refused where it is set.
@@ -65,6 +71,7 @@ class Qwen3SimulASR:
         model: the checkpoint.
         config: how every session decodes.
         language: the server's language; None: the configuration's, or detected.
+        context: names and terms that every session is told.
         sep: what the server puts between the texts of tokens, which bring their own spaces.
     """
 
@@ -81,18 +88,20 @@ class Qwen3SimulASR:
         Raises:
             InputError: an option that has no effect here, an unknown model or language, a task
                 that the model cannot do, a configuration or heads that are missing or for another
-                model, or a warm-up file that cannot be read.
+                model, a context that cannot be used, or a warm-up file that cannot be read.
         """
         _refuse_without_effect(server)
         # What is wrong in a small file is told before a large one is loaded.
         path, heads = getattr(server, "decoder_config", None), server.custom_alignment_heads
         given = DecoderConfig.load(path) if path else None
+        self.context = read_context(getattr(server, "context", None))
         file = load_heads(heads) if heads else None
         audio = read_audio(Path(server.warmup_file)) if server.warmup_file else None
-        settings = {name: getattr(server, name, None) for name in _SETTINGS}
+        settings = {name: getattr(server, theirs, None) for theirs, name in _SETTINGS.items()}
         settings = {name: value for name, value in settings.items() if value is not None}
         task = "translate" if server.direct_english_translation else "transcribe"
-        self.model = SpeechModel.load(server.model_dir or server.model_size, task=task)
+        name = server.model_dir or model_called(server.model_size)
+        self.model = SpeechModel.load(name, task=task)
         self.config = chosen_config(self.model, given, file, settings)
         self.language = None if server.lan == _AUTO else server.lan
         session = Qwen3SimulOnlineProcessor(
@@ -158,7 +167,7 @@ class Qwen3SimulOnlineProcessor:
         config, wanted = asr.config, asr.language if language is None else language
         if wanted == _AUTO:
             config, wanted = config.changed(language=None), None
-        self._online = OnlineProcessor(asr.model, config, language=wanted)
+        self._online = OnlineProcessor(asr.model, config, language=wanted, context=asr.context)
         self._processed_s = 0.0
         self._recent = RecentAudio(_RECENT_S)
         self._shown = Transcript()
@@ -247,9 +256,11 @@ class Qwen3SimulOnlineProcessor:
         self, call: Callable[[], tuple[list[OnlineWord], float]]
     ) -> tuple[list[ASRToken], float]:
         words, self._processed_s = call()
-        language = self._language_code()
         tokens = [
-            ASRToken(word.start, word.end, word.text, detected_language=language) for word in words
+            ASRToken(
+                word.start, word.end, word.text, detected_language=language_code(word.language)
+            )
+            for word in words
         ]
         return tokens, self._processed_s
 

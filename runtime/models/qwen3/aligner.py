@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from ....corpora.aligners import AlignmentFailed
+from ....corpora.long_alignment import Placed, align_in_windows
 from ....corpora.utterance import WordTime
+from ....corpora.words import joined_timed
 from ....errors import InputError
 
 QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
+_LONGEST_S = 180.0  # as much as qwen-asr gives it at once
 
 
 class Qwen3Aligner:
@@ -23,7 +26,7 @@ class Qwen3Aligner:
         import mlx_qwen3_asr
 
         self._model = model
-        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}"
+        self.version = f"mlx-qwen3-asr {mlx_qwen3_asr.__version__} {model}, words as written"
         self._aligner: Any = None
 
     def align(self, samples: np.ndarray, text: str, language: str | None) -> list[WordTime]:
@@ -31,13 +34,15 @@ class Qwen3Aligner:
         if not text.strip():
             return []
         aligner = self._loaded()
-        try:
-            items = aligner.align(samples, text, language or "")
-        except (RuntimeError, ValueError) as error:
-            raise AlignmentFailed(f"qwen3 aligner: {error}") from error
-        timed = [WordTime(item.text, item.start_time, item.end_time) for item in items]
+
+        def placed(samples: np.ndarray, first: int, last: int) -> list[Placed]:
+            return _placed(aligner, samples, text[:last], first, language)
+
+        timed = align_in_windows(placed, samples, len(text), _LONGEST_S)
         # It drops punctuation; where words are still one to one the transcript's are kept.
         written = [word for word in text.split() if any(c.isalnum() or c == "'" for c in word)]
+        if len(written) != len(timed):
+            timed = joined_timed(text, timed)
         if len(written) != len(timed):
             return timed
         pairs = zip(written, timed, strict=True)
@@ -61,3 +66,26 @@ class Qwen3Aligner:
                 ) from error
             self._aligner = aligner
         return self._aligner
+
+
+def _placed(
+    aligner: Any, samples: np.ndarray, text: str, first: int, language: str | None
+) -> list[Placed]:
+    """The words of `text` from the position `first` on, each with the position after it.
+
+    The engine says which words it made of a text, not where they stand in it: each keeps the
+    letters and digits of its part, in their order.
+    """
+    part = text[first:]
+    if not part.strip():
+        return []
+    try:
+        items = aligner.align(samples, part, language or "")
+    except (RuntimeError, ValueError) as error:
+        raise AlignmentFailed(f"qwen3 aligner: {error}") from error
+    found, at = [], first
+    for item in items:
+        for letter in item.text:
+            at = max(at, text.find(letter, at) + 1)
+        found.append(Placed(WordTime(item.text, item.start_time, item.end_time), at))
+    return found

@@ -7,17 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import InputError
-from ..files import check_shards
+from ..weight_files import find_weights
+from .layout import thinker_of
 
 KNOWN = {"0.6b": "Qwen/Qwen3-ASR-0.6B", "1.7b": "Qwen/Qwen3-ASR-1.7B"}
-_TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
+TOKENIZER = "tokenizer.json"
+_OLD_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
 
 def recognises(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json describes a Qwen3-ASR model."""
-    thinker = config.get("thinker_config")
-    parts = ("audio_config", "text_config")
-    return isinstance(thinker, dict) and all(isinstance(thinker.get(p), dict) for p in parts)
+    """Whether a config.json describes a Qwen3-ASR model, in any of its layouts."""
+    thinker = thinker_of(config)
+    if thinker is None:
+        return False
+    kinds = [config.get("model_type"), *(config.get("architectures") or [])]
+    kinds += [thinker["audio_config"].get("model_type")]
+    named = [str(kind).lower().replace("_", "") for kind in kinds if kind]
+    # Qwen-Omni has a thinker, too, and many models have both halves in a flat config.
+    if any("omni" in kind for kind in named[:1]):
+        return False
+    return "thinker_config" in config or any(
+        "qwen3asr" in kind or "qwen3forcedaligner" in kind for kind in named
+    )
 
 
 def check(folder: Path, config: Mapping[str, Any]) -> None:
@@ -26,9 +37,26 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         InputError: a file is missing, or it is a forced aligner.
     """
-    if config["thinker_config"].get("classify_num") or config.get("classify_num"):
-        raise InputError(f"{folder} is a forced aligner, not a speech recogniser")
-    for name in _TOKENIZER_FILES:
-        if not (folder / name).is_file():
-            raise InputError(f"{folder} lacks {name}, a file of the tokenizer")
-    check_shards(folder)
+    if is_aligner(config):
+        raise InputError(
+            f"{folder} is a forced aligner, not a speech recogniser: it gives times to words that "
+            "are known"
+        )
+    if not (folder / TOKENIZER).is_file():
+        for name in _OLD_TOKENIZER:
+            if not (folder / name).is_file():
+                raise InputError(
+                    f"{folder} lacks {name}, a file of the tokenizer; expected {TOKENIZER}, or "
+                    f"{', '.join(_OLD_TOKENIZER)}"
+                )
+    find_weights(folder)
+
+
+def is_aligner(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a forced aligner."""
+    thinker = thinker_of(config) or {}
+    kinds = [str(thinker.get("model_type")), *map(str, config.get("architectures") or [])]
+    return bool(thinker.get("classify_num") or config.get("classify_num")) or any(
+        "ForcedAlign" in kind or "TokenClassification" in kind or "forced_aligner" in kind
+        for kind in kinds
+    )

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from mlx_qwen3_asr.audio import compute_features
+from mlx_qwen3_asr.chunking import MAX_CHUNK_SECONDS
 from mlx_qwen3_asr.decoder import KVCache
-from mlx_qwen3_asr.load_models import load_model
-from mlx_qwen3_asr.tokenizer import canonicalize_language
 
 from ....errors import InputError
 from ..backend import advise_openblas, check_not_forked, default_dtype, mx
@@ -20,9 +19,9 @@ from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
 from ..cpu.heap import keep_freed_memory
 from ..cpu.openblas import suit_threads
-from ..files import read_config
 from ..greedy import go_on
 from ..kv_cache import shared
+from ..languages import CODES, is_detected, language_name
 from ..model import SpeechModel
 from ..protocol import Aggregate, Answer, CostModel
 from .audio_encoder import encode
@@ -32,8 +31,10 @@ from .source import Qwen3Source
 from .step import reading
 from .text_decoder import attention_weights, decode, largest_score
 from .vocabulary import Prompt, Vocabulary
+from .weights import load_engine
 
 MIN_SAMPLES = 201  # the engine's log-mel needs more than half an FFT window
+MAX_CONTEXT_TOKENS = 10_000  # all of it is read again after each cut of a stream
 MAX_AUDIO_S = 1200.0  # the longest recording that Qwen3-ASR is documented to take
 
 
@@ -78,6 +79,7 @@ class Qwen3Model(SpeechModel):
     clock = Qwen3Clock()
     min_samples = MIN_SAMPLES
     max_audio_s = MAX_AUDIO_S
+    longest_piece_s = MAX_CHUNK_SECONDS  # 30 s, the engine's own; tiny's training saw up to 31 s
 
     def __init__(self, engine, vocabulary: Vocabulary, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -89,27 +91,30 @@ class Qwen3Model(SpeechModel):
         self.num_kv_heads: int = text.num_key_value_heads
         self.engine_dtype: mx.Dtype = engine.model.norm.weight.dtype
         self.dtype = str(self.engine_dtype).removeprefix("mlx.core.")
-        self.languages: tuple[str, ...] = tuple(engine.config.support_languages or ())
+        self.languages: tuple[str, ...] = tuple(engine.config.support_languages or CODES)
         self.largest_score = largest_score(engine.model)
 
     def language_name(self, language: str | None) -> str | None:
         """See `AlignmentModel`."""
-        if language is None:
+        if language is None or is_detected(language):
             return None
-        name = canonicalize_language(language)
-        if not name:
+        if not language.strip():
             raise InputError("the language is an empty string; leave it out to detect it")
-        by_key = {known.lower(): known for known in self.languages}
-        if self.languages and name.lower() not in by_key:
+        name = language_name(language, self.languages)
+        if name is None:
             raise InputError(
                 f"{self.name} does not know the language {language!r}; "
                 f"it knows {', '.join(sorted(self.languages))}"
             )
-        return by_key.get(name.lower(), name)
+        return name
 
     def encode_text(self, text: str) -> list[int]:
         """See `AlignmentModel`."""
-        return self.vocabulary.encode(text)
+        return self.vocabulary.encode_plain(text)
+
+    def context_room(self, committed: int) -> int:
+        """See `AlignmentModel`."""
+        return MAX_CONTEXT_TOKENS
 
     def token_bytes(self, token_id: int) -> bytes:
         """See `AlignmentModel`."""
@@ -246,21 +251,7 @@ def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcri
     check_not_forked()
     advise_openblas()
     wanted = getattr(mx, dtype) if dtype else default_dtype()
-    try:
-        # Asked for float32, the engine leaves the checkpoint's own dtype: one copy, one cast.
-        engine, _ = load_model(str(checkpoint.folder), dtype=mx.float32)
-        engine.set_dtype(wanted)
-        if engine.config.text_config.tie_word_embeddings and "scales" not in engine.lm_head:
-            # The cast makes two arrays of what was one.
-            engine.lm_head.weight = engine.model.embed_tokens.weight
-        mx.eval(engine.parameters())
-    except Exception as error:  # the engine fails in many ways on damaged files
-        raise InputError(
-            f"cannot load the weights in {checkpoint.folder}: {_first_line(error)}; "
-            "the files are damaged or belong to another model: fetch them again"
-        ) from error
-    if not engine.config.support_languages:
-        engine.config.support_languages = read_config(checkpoint.folder).get("support_languages")
+    engine = load_engine(checkpoint.folder, wanted, checkpoint.adapters)
     suit_threads(engine.config.text_config.hidden_size)
     keep_freed_memory()
     vocabulary = Vocabulary(checkpoint.folder)
@@ -270,8 +261,3 @@ def load(checkpoint: Checkpoint, dtype: str | None = None, task: str = "transcri
             f"only {engine.config.text_config.vocab_size}: they belong to different models"
         )
     return Qwen3Model(engine, vocabulary, checkpoint)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0][:200] if text else type(error).__name__

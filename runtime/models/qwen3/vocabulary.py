@@ -1,7 +1,7 @@
 """Tokens, their bytes, the special ones, and the prompt: all from the checkpoint's files.
 
-The engine keeps the ids of `<|im_start|>`, `<|im_end|>` and the end of text as constants,
-which are wrong for a checkpoint with another vocabulary; here they are looked up.
+The engine keeps the ids of special tokens as constants, which are wrong for a checkpoint with
+another vocabulary; here they are looked up.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlx_qwen3_asr.tokenizer import Tokenizer, _bytes_to_unicode
+from mlx_qwen3_asr.tokenizer import _bytes_to_unicode
 
 from ....errors import InputError
+from .tokenizer import Tokenizer
 
 _UNFINISHED_HEAD = re.compile(r"language( [A-Z]\w*)?")
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
+_NEEDED = (
+    *_END_TOKENS, "<|im_start|>", "<|audio_start|>", "<|audio_pad|>", "<|audio_end|>", "<asr_text>",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,21 +42,17 @@ class Vocabulary:
             InputError: a file is malformed, or a special token is missing.
         """
         try:
-            self._tokenizer = Tokenizer(str(folder))
-        except Exception as error:  # the engine takes the files on trust
+            self._tokenizer = Tokenizer(folder)
+        except Exception as error:  # the files may hold anything
             raise InputError(f"cannot read the tokenizer in {folder}: {error}") from error
-        self._ids = self._tokenizer._tokenizer.get_vocab()
-        special = {}
-        for token in (*_END_TOKENS, "<|im_start|>", "<|audio_pad|>", "<asr_text>"):
+        self._ids = self._tokenizer.ids
+        for token in _NEEDED:
             if token not in self._ids:
                 raise InputError(f"the tokenizer in {folder} lacks the token {token}")
-            special[token] = self._ids[token]
-        self._tokenizer.IM_START_ID = special["<|im_start|>"]
-        self._tokenizer.IM_END_ID = special["<|im_end|>"]
-        self.end_ids = frozenset(special[token] for token in _END_TOKENS)
-        self.audio_id = special["<|audio_pad|>"]
-        self.text_marker_id = special["<asr_text>"]
-        added = self._tokenizer._tokenizer._added_tokens_decoder
+        self.end_ids = frozenset(self._ids[token] for token in _END_TOKENS)
+        self.audio_id = self._ids["<|audio_pad|>"]
+        self.text_marker_id = self._ids["<asr_text>"]
+        added = self._tokenizer.added
         byte_of_character = {c: b for b, c in _bytes_to_unicode().items()}
         self._bytes = {
             i: bytes(byte_of_character[c] for c in token)
@@ -60,15 +60,19 @@ class Vocabulary:
             if i not in added and all(c in byte_of_character for c in token)
         }
         # What was added to a checkpoint and is not special is text, as its own tokenizer has it.
-        special_ids = {*special.values(), *self._tokenizer._tokenizer._special_added_token_ids}
+        special_ids = {*(self._ids[token] for token in _NEEDED), *self._tokenizer.special_ids}
         self._bytes |= {i: text.encode() for i, text in added.items() if i not in special_ids}
         if len({token for token in self._bytes.values() if len(token) == 1}) < 256:
             raise InputError(f"the tokenizer in {folder} lacks tokens for single bytes: vocab.json")
         self.size = max(self._ids.values()) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`."""
+        """Token ids of `text`; special tokens are written as `<|im_end|>`."""
         return self._tokenizer.encode(text)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Token ids of `text` in which nothing is special: `<|im_end|>` is text, too."""
+        return self._tokenizer.encode_plain(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; an incomplete character at either end becomes U+FFFD."""
@@ -87,9 +91,17 @@ class Vocabulary:
         With a `language` (canonical name) the answer's head, `language X<asr_text>`, is part
         of the prompt; without, the model writes it and so detects the language.
         """
-        ids = self._tokenizer.build_prompt_tokens(audio_frames, language, context)
-        start = ids.index(self.audio_id)
-        return Prompt(tuple(ids), start, start + audio_frames)
+        encode, token = self.encode, self._ids
+        start, end, newline = token["<|im_start|>"], token["<|im_end|>"], encode("\n")
+        # What is told or was said before must not close its own turn.
+        ids = [start, *encode("system\n"), *self.encode_plain(context), end, *newline]
+        ids += [start, *encode("user\n"), token["<|audio_start|>"]]
+        ids += [self.audio_id] * audio_frames
+        ids += [token["<|audio_end|>"], end, *newline, start, *encode("assistant\n")]
+        if language is not None:
+            ids += encode(f"language {language}<asr_text>")
+        first = ids.index(token["<|audio_start|>"]) + 1
+        return Prompt(tuple(ids), first, first + audio_frames)
 
     def answer_head(self, ids: Sequence[int]) -> tuple[str | None, int]:
         """The language that an answer names, and how many tokens it has before its text.

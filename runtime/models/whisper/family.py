@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import InputError
-from ..files import check_shards
+from ..weight_files import find_weights
 
 _SIZES = (
     "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
@@ -43,4 +43,4 @@ def check(folder: Path, config: Mapping[str, Any]) -> None:
             "model.safetensors, weights.safetensors or weights.npz: convert them with transformers "
             "(save_pretrained) or mlx-whisper (convert.py)"
         )
-    check_shards(folder)
+    find_weights(folder)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from mlx_qwen3_asr.decoder import KVCache
@@ -25,9 +24,11 @@ from ..cpu.openblas import suit_threads
 from ..files import read_config
 from ..greedy import go_on
 from ..kv_cache import shared
+from ..languages import is_detected
 from ..log_mel import LogMel, mel_filterbank
 from ..model import SpeechModel
 from ..protocol import Aggregate, Answer, CostModel, Task
+from ..tensors import pack_modules, packings
 from .clock import EvenClock
 from .cost import cost_of
 from .dimensions import Dimensions, dimensions
@@ -36,9 +37,10 @@ from .network import Cross, Network
 from .source import MARGIN_S, WhisperSource
 from .step import reading
 from .vocabulary import Vocabulary
-from .weights import quantization_of, read_weights
+from .weights import read_weights
 
 FRAMES_PER_S = 50
+_LEAST_SAID = 32  # tokens of new text that must stay possible beside a context
 MIN_SAMPLES = 400  # a window of the spectrogram
 
 
@@ -98,7 +100,7 @@ class WhisperModel(SpeechModel):
         self.task: Task = task
         self.num_layers, self.num_heads = dims.n_text_layer, dims.n_text_head
         self.num_kv_heads = dims.n_text_head
-        self.max_audio_s = dims.n_audio_ctx / FRAMES_PER_S
+        self.max_audio_s = self.longest_piece_s = dims.n_audio_ctx / FRAMES_PER_S
         self.engine_dtype: mx.Dtype = network.decoder.positional_embedding.dtype
         self.dtype = str(self.engine_dtype).removeprefix("mlx.core.")
         self.languages = tuple(NAMES[code] for code in vocabulary.languages) or (NAMES["en"],)
@@ -125,7 +127,7 @@ class WhisperModel(SpeechModel):
 
     def language_name(self, language: str | None) -> str | None:
         """See `AlignmentModel`."""
-        if language is None:
+        if language is None or is_detected(language):
             return None
         if not language.strip():
             raise InputError("the language is an empty string; leave it out to detect it")
@@ -141,6 +143,14 @@ class WhisperModel(SpeechModel):
         """See `AlignmentModel`. Whisper writes a space before the first word."""
         text = text.strip()
         return self.vocabulary.encode(f" {text}") if text else []
+
+    def context_room(self, committed: int) -> int:
+        """See `AlignmentModel`. Half of the text's positions, as the model was trained."""
+        if self.vocabulary.previous_id is None:
+            return 0
+        prompt, _ = self.vocabulary.prompt(None, self.task)
+        around = len(prompt) + 3 + committed + _LEAST_SAID  # a language, a task, what comes before
+        return max(0, min(self.dims.n_text_ctx // 2 - 1, self.dims.n_text_ctx - around))
 
     def token_bytes(self, token_id: int) -> bytes:
         """See `AlignmentModel`."""
@@ -168,7 +178,8 @@ class WhisperModel(SpeechModel):
         if len(samples) > self.max_audio_s * SAMPLE_RATE:
             raise InputError(
                 f"{len(samples) / SAMPLE_RATE:.1f} s of audio, but {self.name} reads no more than "
-                f"{self.max_audio_s:g} s at once; cut it up, or stream it (decode-stream)"
+                f"{self.max_audio_s:g} s at once; transcribe it, which cuts it at pauses, or "
+                "stream it (decode-stream)"
             )
         if not np.isfinite(samples).all():
             raise InputError("the samples hold NaN or infinity")
@@ -309,16 +320,15 @@ def load(
     config = read_config(folder)
     tensors = read_weights(folder, config)
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
-    quantised = {name.removesuffix(".scales") for name in tensors if name.endswith(".scales")}
+    packed = packings(tensors, config)
     embedding = "decoder.token_embedding"
-    if embedding in quantised:
+    if embedding in packed:
         # Packed: as many rows, fewer columns.
         width = shapes["decoder.positional_embedding"][1]
         shapes[f"{embedding}.weight"] = (shapes[f"{embedding}.weight"][0], width)
     dims = dimensions(config, shapes, str(folder))
     network = Network(dims)
-    if quantised:
-        nn.quantize(network, **quantization_of(config), class_predicate=lambda p, _: p in quantised)
+    pack_modules(network, packed)
     _check_tensors(network, tensors, str(folder))
     network.load_weights(list(tensors.items()))
     network.set_dtype(wanted)

@@ -9,14 +9,14 @@ MLX; a kernel is 3 wide.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ....errors import InputError
-from ..backend import mx, on_gpu
+from ..backend import default_dtype, mx, on_gpu
+from ..tensors import packings, read_tensors, say_unpacked, unpacked
+from ..weight_files import WeightFiles, find_weights
 from .family import MLX_WEIGHTS
 
 _KERNEL = 3
@@ -55,44 +55,24 @@ def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, mx.array]
     Raises:
         InputError: a file cannot be read.
     """
-    found: dict[str, mx.array] = {}
-    for path in _files(folder):
-        try:
-            loaded = mx.load(str(path))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise InputError(
-                f"cannot read {path}: {str(error).splitlines()[0][:200]}; fetch it again"
-            ) from error
-        assert isinstance(loaded, dict)
-        found.update({_name(name): array for name, array in loaded.items()})
+    found = {_name(name): array for name, array in read_tensors(_files(folder)).items()}
     found = {name: array for name, array in found.items() if not _NOT_NEEDED.match(name)}
     for name in ("encoder.conv1.weight", "encoder.conv2.weight"):
         array = found.get(name)
         if array is not None and array.ndim == 3 and array.shape[1] != _KERNEL:
             found[name] = array.transpose(0, 2, 1)
-    if "quantization" in config and not on_gpu():
-        # On a CPU a quantised product takes 20 to 60 times as long as one of float32.
-        return _dequantised(found, quantization_of(config))
+    packed = packings(found, config)
+    if packed and not on_gpu():
+        say_unpacked(packed, default_dtype())
+        return unpacked(found, packed)
     return found
 
 
-def quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`group_size`, `bits` and, where it is named, `mode` of MLX's quantisation."""
-    given = config.get("quantization") or {}
-    return {key: given[key] for key in ("group_size", "bits", "mode") if key in given}
-
-
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> WeightFiles:
     for name in MLX_WEIGHTS:
         if (folder / name).is_file():
-            return [folder / name]
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    if index.is_file():
-        shards = json.loads(index.read_text("utf-8"))["weight_map"].values()
-        return [folder / shard for shard in sorted(set(shards))]
-    return sorted(folder.glob("*.safetensors"))
+            return WeightFiles((folder / name,))
+    return find_weights(folder)
 
 
 def _name(name: str) -> str:
@@ -100,18 +80,3 @@ def _name(name: str) -> str:
     for pattern, ours in _TRANSFORMERS:
         name = re.sub(pattern, ours, name)
     return name
-
-
-def _dequantised(
-    tensors: dict[str, mx.array], quantization: Mapping[str, Any]
-) -> dict[str, mx.array]:
-    whole = {}
-    for name, array in tensors.items():
-        base = name.removesuffix(".weight")
-        if name.endswith((".scales", ".biases")):
-            continue
-        scales = tensors.get(f"{base}.scales")
-        if scales is not None:
-            array = mx.dequantize(array, scales, tensors.get(f"{base}.biases"), **quantization)
-        whole[name] = array
-    return whole

@@ -1,0 +1,115 @@
+"""How the words of several channels are written: who speaks is said in each format's own way.
+
+As text, each turn is a line that names its channel. JSON lines have `channel`. Of subtitles, each
+cue is of one channel: WebVTT has voice tags for it, SRT gets its name before the text.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal, Protocol, TextIO
+
+from .channels import Spoken
+from .output import Format, JsonlWriter, StreamEnd, in_a_line, subtitle_events, write_subtitles
+
+
+class ChannelWriter(Protocol):
+    """Writes the streams of one recording's channels."""
+
+    def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
+        """Take words (maybe none), in the order of time, after `audio_s` of audio."""
+        ...
+
+    def end(self, ends: Sequence[StreamEnd]) -> None:
+        """All words were given; one end for each channel."""
+        ...
+
+
+def make_channel_writer(output: Format, channels: int, file: TextIO | None = None) -> ChannelWriter:
+    """A writer of so many channels to `file` (None: stdout)."""
+    target: TextIO = sys.stdout if file is None else file
+    if output == "jsonl":
+        return ChannelJsonlWriter(target, channels)
+    if output in ("srt", "vtt"):
+        return ChannelSubtitleWriter(target, output)
+    return ChannelTextWriter(target)
+
+
+def name_of(channel: int) -> str:
+    """What a reader is shown."""
+    return f"Channel {channel}"
+
+
+class ChannelTextWriter:
+    """`Channel 1: so it was`, a line a turn; of people who speak at once, a line for each step."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._channel: int | None = None
+
+    def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
+        """See `ChannelWriter`."""
+        first = {channel: at for at, (channel, _) in reversed(list(enumerate(spoken)))}
+        for channel, word in sorted(spoken, key=lambda one: first[one[0]]):
+            if channel == self._channel:
+                self._file.write(in_a_line(word.spaced_text))
+                continue
+            end = "" if self._channel is None else "\n"
+            self._file.write(f"{end}{name_of(channel)}: {in_a_line(word.text)}")
+            self._channel = channel
+        if spoken:
+            self._file.flush()
+
+    def end(self, ends: Sequence[StreamEnd]) -> None:
+        """See `ChannelWriter`."""
+        if self._channel is not None:
+            self._file.write("\n")
+            self._file.flush()
+
+
+class ChannelJsonlWriter:
+    """Commits of one channel each, and an end for each channel."""
+
+    def __init__(self, file: TextIO, channels: int) -> None:
+        started = time.monotonic()
+        self._writers = [
+            JsonlWriter(file, channel=channel, started=started)
+            for channel in range(1, channels + 1)
+        ]
+
+    def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
+        """See `ChannelWriter`."""
+        for channel, turn in groupby(spoken, key=lambda one: one[0]):
+            words = [word for _, word in turn]
+            self._writers[channel - 1].update(words, audio_s, drafts[channel - 1])
+
+    def end(self, ends: Sequence[StreamEnd]) -> None:
+        """See `ChannelWriter`."""
+        for writer, end in zip(self._writers, ends, strict=True):
+            writer.end(end)
+
+
+class ChannelSubtitleWriter:
+    """Cues of one channel each, by their starts; those of two channels may overlap."""
+
+    def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
+        self._file = file
+        self._output: Literal["srt", "vtt"] = output
+        self._spoken: list[Spoken] = []
+
+    def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
+        """See `ChannelWriter`."""
+        self._spoken += spoken
+
+    def end(self, ends: Sequence[StreamEnd]) -> None:
+        """See `ChannelWriter`."""
+        events = []
+        for channel in range(1, len(ends) + 1):
+            name = name_of(channel)
+            before = f"<v {name}>" if self._output == "vtt" else f"{name}: "
+            words = [word for one, word in self._spoken if one == channel]
+            events += subtitle_events(words, before)
+        write_subtitles(sorted(events, key=lambda event: event.start), self._output, self._file)

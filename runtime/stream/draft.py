@@ -1,0 +1,52 @@
+"""What of a hypothesis waits: shown, and given out only once it is committed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ...corpora.matching import normalised
+from ..policy.words import TokenWord
+
+
+class Draft:
+    """The words of the last step that wait.
+
+    Attributes:
+        text: of them.
+        start_s: where the first of them starts in the stream; infinity: none waits.
+        looked_s: where it was looked at.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """None waits."""
+        self.text = ""
+        self._letters: list[str] = []
+        self.place()
+
+    def place(self, start_s: float = math.inf, looked_s: float = math.inf) -> None:
+        """Say where the first word is."""
+        self.start_s, self.looked_s = start_s, looked_s
+
+    def hold(self, text: str, words: Iterable[TokenWord]) -> None:
+        """These wait."""
+        self.text = text
+        self._letters = [_letters(word.text) for word in words]
+
+    def unseen(self, words: Sequence[TokenWord], tokens: int) -> np.ndarray:
+        """[tokens], whether a token's word is another than the one that waited in its place."""
+        unseen = np.zeros(tokens, bool)
+        for index, word in enumerate(words):
+            if index >= len(self._letters) or _letters(word.text) != self._letters[index]:
+                unseen[word.tokens] = True
+        return unseen
+
+
+def _letters(text: str) -> str:
+    """What of a word counts when two hypotheses are compared: not its case or punctuation."""
+    return normalised(text) or text

@@ -1,0 +1,168 @@
+"""A model that loses its place in the audio: what was said comes out once, and nothing twice."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scripted import RATE, ScriptedSource, evenly
+
+from alignheads import StreamDecoder, load_corpus
+from alignheads.runtime.models.protocol import Hypothesis
+from alignheads.runtime.stream.places import in_turn
+
+TEXT = " his tower fell until my lucky pilot waited across another river and nobody sang there"
+SECONDS = 9.0
+LEAST_S = 0.06 - 1e-9
+
+
+class LosesItsPlace(ScriptedSource):
+    """Says `rounds` times over what was spoken from `from_s` to `to_s`, once it has heard it all.
+
+    Asked anew, after the words before, it is right.
+    """
+
+    def __init__(self, model, script, from_s, to_s, *, rounds=3, **settings):
+        super().__init__(model, script, **settings)
+        self._from_s, self._to_s, self._rounds = from_s, to_s, rounds
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        said = super().hypothesis(samples, lead, committed_ids, language, context)
+        count = len(said.token_ids)
+        looks_s = self._start_s + said.frames[:count] / self._model.clock.frames(1)
+        first, last = np.searchsorted(looks_s, (self._from_s, self._to_s))
+        if self._start_s or last == count or first == last:
+            return said
+        return in_rows(said, [*range(last), *[*range(first, last)] * (self._rounds - 1),
+                              *range(last, count)])  # fmt: skip
+
+
+class PassesOver(ScriptedSource):
+    """Does not say the word that is spoken at `at_s` once the next is heard, unless asked anew."""
+
+    def __init__(self, model, script, at_s, **settings):
+        super().__init__(model, script, **settings)
+        self._at_s = at_s
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        said = super().hypothesis(samples, lead, committed_ids, language, context)
+        count = len(said.token_ids)
+        looks_s = self._start_s + said.frames[:count] / self._model.clock.frames(1)
+        if self._start_s or not count or looks_s[-1] < self._at_s + 0.25:
+            return said
+        return in_rows(said, np.flatnonzero(abs(looks_s - self._at_s) > 0.1).tolist())
+
+
+def in_rows(said, tokens):
+    """A hypothesis of some `tokens` of another, and its end."""
+    rows = [*tokens, *range(len(said.token_ids), len(said.frames))]
+    return Hypothesis(
+        token_ids=tuple(said.token_ids[token] for token in tokens),
+        language=said.language,
+        frames=said.frames[rows],
+        head_frames=said.head_frames[rows],
+        probabilities=said.probabilities[rows],
+        audio_frames=said.audio_frames,
+        ended=said.ended,
+    )
+
+
+def fed(stream, seconds, piece_s=1.0):
+    words, piece = [], int(piece_s * RATE)
+    for start in range(0, int(seconds * RATE), piece):
+        words += stream.feed(np.zeros(min(piece, int(seconds * RATE) - start), np.float32))
+    return words + stream.finish()
+
+
+def check_times(words):
+    assert all(word.end_s - word.start_s >= LEAST_S for word in words)
+    assert all(one.end_s <= other.start_s for one, other in pairwise(words))
+
+
+def starts_s(model, script):
+    """When each word of a script begins."""
+    return [at_s for token, at_s in script if model.token_bytes(token).startswith(b" ")]
+
+
+@pytest.mark.parametrize("piece_s", [1.0, 20.0])
+@pytest.mark.parametrize(("first", "last"), [(4, 7), (5, 6), (1, 13), (11, 14)])
+def test_a_loop_comes_out_once(tiny, first, last, piece_s):
+    script = evenly(tiny, TEXT, SECONDS)
+    begins_s = starts_s(tiny, script)
+    from_s, to_s = begins_s[first] - 0.09, begins_s[last] - 0.09
+    source = LosesItsPlace(tiny, script, from_s, to_s)
+    stream = StreamDecoder(tiny, language="English", source=source)
+    words = fed(stream, SECONDS + 1, piece_s)
+    assert stream.text == TEXT.strip()
+    check_times(words)
+
+
+@pytest.mark.parametrize("end_s", [5.2, 5.6, 6.0])
+def test_a_loop_at_the_end_comes_out_once(tiny, end_s):
+    script = [one for one in evenly(tiny, TEXT, SECONDS) if one[1] < end_s]
+    begins_s = starts_s(tiny, script)
+    source = LosesItsPlace(tiny, script, begins_s[3] - 0.09, begins_s[-1] - 0.09)
+    stream = StreamDecoder(tiny, language="English", source=source)
+    words = fed(stream, end_s, 20.0)
+    said = b"".join(tiny.token_bytes(token) for token, _ in script).decode()
+    assert stream.text == said.strip()
+    check_times(words)
+
+
+def test_a_word_that_waited_is_asked_for_again(tiny):
+    script = evenly(tiny, TEXT, SECONDS)
+    waits_s = next(at_s for at_s in starts_s(tiny, script) if 2.65 < at_s < 3)
+    source = PassesOver(tiny, script, waits_s)
+    stream = StreamDecoder(tiny, language="English", source=source)
+    fed(stream, SECONDS + 1)
+    assert stream.text == TEXT.strip()
+
+
+@pytest.mark.parametrize("word", ["no", "very", "three", "seven"])
+@pytest.mark.parametrize("per_s", [1.2, 3, 5])
+def test_a_word_that_is_said_again_and_again_comes_out_as_often(tiny, word, per_s):
+    seconds = 20
+    text = f" {word}" * int(per_s * seconds)
+    stream = StreamDecoder(
+        tiny, language="English", source=ScriptedSource(tiny, evenly(tiny, text, seconds))
+    )
+    words = fed(stream, seconds + 1)
+    assert stream.text == text.strip()
+    check_times(words)
+
+
+def test_a_phrase_in_noise_is_said_once(tiny):
+    # A pilot that was said three times at 10 dB, at .12 of the buffer and less.
+    (clip,) = [u for u in load_corpus("demo:all").utterances if u.id == "121-3-0000"]
+    clean = clip.read()
+    noise = 0.018 * np.random.default_rng(44).standard_normal(len(clean))
+    stream = StreamDecoder(tiny)
+    words = fed_samples(stream, (clean + noise).astype(np.float32))
+    assert "until my lucky pilot waited across another hospital" in stream.text
+    assert stream.text.count("pilot") == 1
+    check_times(words)
+
+
+def fed_samples(stream, samples):
+    words = []
+    for start in range(0, len(samples), RATE):
+        words += stream.feed(samples[start : start + RATE])
+    return words + stream.finish()
+
+
+# Times
+
+
+def test_words_at_one_place_share_what_room_there_is():
+    at = [(5.0, 5.2)]
+    placed = in_turn(at * 3, 3, 4.0, 9.0)
+    assert placed == pytest.approx(np.array([(5, 5.06), (5.06, 5.12), (5.12, 5.2)]))
+    # None after the audio's end: they begin earlier.
+    assert in_turn(at * 3, 3, 4.0, 5.1) == pytest.approx(
+        np.array([(4.92, 4.98), (4.98, 5.04), (5.04, 5.1)])
+    )
+    # Less room than they need is shared evenly.
+    assert in_turn(at * 2, 2, 5.0, 5.1) == pytest.approx(np.array([(5, 5.05), (5.05, 5.1)]))
+    assert in_turn(at, 1, 5.1, 5.1) == [(5.1, 5.1)]
+    # The one that waits is no limit to its own place.
+    assert in_turn([(1.0, 1.5), (1.2, 1.9)], 1, 0.0, 9.0) == [(1.0, 1.2)]
+    assert in_turn([], 0, 0.0, 9.0) == []

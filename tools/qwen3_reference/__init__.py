@@ -1,0 +1,1 @@
+"""What the reference implementations make of the tiny checkpoint; see README.md."""
