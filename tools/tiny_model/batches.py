@@ -21,7 +21,7 @@ import soxr
 import torch
 
 from . import augment, grammar
-from .network import CHUNK_FRAMES, audio_token_count, log_mel
+from .network import CHUNK_FRAMES, audio_token_count
 from .speech import SAMPLE_RATE
 
 HOP = 160
@@ -34,13 +34,15 @@ REPEATED_DIGIT_SHARE = 0.12  # one digit several times in a row is where a small
 SHORTEST_MAX_S, LONGEST_S = 3.5, 16.0
 LATE_LONGEST_S, PAUSED_LONGEST_S = 31.0, 46.0
 # Recordings as users have them, late in the training. Shares of the utterances.
-LATE_NOTHING_SHARE = 0.08
+LATE_NOTHING_SHARE = 0.12
 PAUSE_SHARE, LONGEST_PAUSE_S = 0.1, 30.0  # a long pause at an end; each end
 INNER_PAUSE_SHARE = 0.2  # of the pauses inside a stream that are not short
-NOISE_SHARE, SOUND_SHARE, TELEPHONE_SHARE, EQUALISED_SHARE = 0.5, 0.12, 0.3, 0.2
+JOINED_PAUSE_SHARE = 0.05  # of the pauses between joined utterances: as long
+NOISE_SHARE, SOUND_SHARE, TELEPHONE_SHARE, EQUALISED_SHARE = 0.55, 0.14, 0.3, 0.2
 LISTED_CONTEXT_SHARE = 0.08  # a context that is a list of words, said or not
 MANY_TIMES_SHARE = 0.06  # of the digit strings: one recording, up to 25 times
 FULL_LENGTH_AT = 0.35  # progress at which the curriculum lets every length in
+SORTED_TOGETHER = 400  # utterances that are sorted by length to make batches
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,25 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors for `TinyASR.forward`, the next tokens, and the CTC targets."""
+    """Tensors for `log_mel` and `TinyASR.forward`, the next tokens, and the CTC targets."""
 
-    mel: torch.Tensor
+    audio: torch.Tensor
+    lengths: torch.Tensor
     counts: torch.Tensor
     tokens: torch.Tensor
     select: torch.Tensor
     targets: torch.Tensor
     ctc_targets: torch.Tensor
     ctc_lengths: torch.Tensor
+
+    def pin_memory(self) -> Batch:
+        """In memory that a GPU copies from by itself. `DataLoader` calls it by this name."""
+        return Batch(**{name: value.pin_memory() for name, value in vars(self).items()})
+
+    def to(self, device: torch.device) -> Batch:
+        """On `device`."""
+        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items()}
+        return Batch(**moved)
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def compose(pool: Pool, rng: np.random.Generator, max_s: float, mix: Mix) -> Exa
             return _heard(pool, rng, *_one_digit(pool, rng, max_s), mix.field)
         return _heard(pool, rng, *_digits(pool, rng, max_s), mix.field)
     if kind < mix.nothing + mix.digits + JOINED_SHARE:
-        return _heard(pool, rng, *_joined(pool, rng, max_s), mix.field)
+        return _heard(pool, rng, *_joined(pool, rng, max_s, mix.field), mix.field)
     while pool.seconds(i := pool.synthetic[rng.integers(len(pool.synthetic))]) > max_s:
         pass
     return _heard(pool, rng, [pool.audio(i)], pool.text(i), "", mix.field)
@@ -206,7 +218,7 @@ def _digits(pool: Pool, rng: np.random.Generator, max_s: float):
     return pieces[:-1], " ".join(words), ""
 
 
-def _joined(pool: Pool, rng: np.random.Generator, max_s: float):
+def _joined(pool: Pool, rng: np.random.Generator, max_s: float, field: bool):
     target = rng.uniform(3.0, max_s)
     voices = list(pool.by_voice)
     group = pool.by_voice[voices[rng.integers(len(voices))]]
@@ -222,7 +234,10 @@ def _joined(pool: Pool, rng: np.random.Generator, max_s: float):
             if rng.random() < 0.7:
                 context = " ".join(w for w, _, _ in words[:first])
             words = words[first:]
-        gap = np.zeros(int(rng.choice([0.05, 0.3, 0.8]) * rng.uniform(0.5, 1.5) * SAMPLE_RATE))
+        gap_s = rng.choice([0.05, 0.3, 0.8]) * rng.uniform(0.5, 1.5)
+        if field and rng.random() < JOINED_PAUSE_SHARE:
+            gap_s = _long_pause_s(rng)
+        gap = np.zeros(int(gap_s * SAMPLE_RATE))
         if total + (len(audio) + len(gap)) / SAMPLE_RATE > max_s:
             continue
         total += (len(audio) + len(gap)) / SAMPLE_RATE
@@ -239,8 +254,12 @@ def _pause_s(rng: np.random.Generator, field: bool) -> float:
     if rng.random() < 0.4:
         return rng.uniform(0.05, 0.6)
     if field and rng.random() < INNER_PAUSE_SHARE:
-        return 3.0 * (LONGEST_PAUSE_S / 3.0) ** rng.random()
+        return _long_pause_s(rng)
     return rng.uniform(0.3, 3.0)
+
+
+def _long_pause_s(rng: np.random.Generator) -> float:
+    return 3.0 * (LONGEST_PAUSE_S / 3.0) ** rng.random()
 
 
 def _streamed(pool: Pool, rng: np.random.Generator, max_s: float, field: bool):
@@ -312,7 +331,7 @@ def _in_the_field(pool: Pool, rng: np.random.Generator, pieces, text: str, conte
         samples = _with_sound(rng, samples, before, after)
     by_telephone, noisy = rng.random() < TELEPHONE_SHARE, rng.random() < NOISE_SHARE
     noise_first = rng.random() < 0.6
-    snr_db = rng.uniform(2, 22) if rng.random() < 0.7 else rng.uniform(15, 40)
+    snr_db = rng.uniform(0, 22) if rng.random() < 0.7 else rng.uniform(15, 40)
     if noisy and noise_first:
         samples = augment.mixed(samples, augment.noise(rng, pool.samples, count), snr_db)
     # The channel's own quantisation and clipping depend on the level.
@@ -376,7 +395,6 @@ class Collator:
         for row, example in zip(audio, examples, strict=True):
             row[: len(example.samples)] = torch.from_numpy(example.samples)
         lengths = torch.tensor([len(e.samples) for e in examples])
-        mel = log_mel(audio, lengths)
         counts = audio_token_count(lengths // HOP)
 
         rows, scored, ctc, ctc_lengths = [], [], [], []
@@ -398,11 +416,11 @@ class Collator:
             wanted[i, start:end] = True
         select = torch.zeros_like(wanted)
         select[:, :-1] = wanted[:, 1:]
-        return Batch(mel, counts, tokens, select, tokens[wanted],
+        return Batch(audio, lengths, counts, tokens, select, tokens[wanted],
                      torch.tensor(ctc, dtype=torch.long), torch.tensor(ctc_lengths))  # fmt: skip
 
 
-def batches(pool: Pool, collate: Collator, seed: int, seconds: float, progress) -> Iterator[Batch]:
+def batches(pool: Pool, collate: Collator, seed, seconds: float, progress) -> Iterator[Batch]:
     """Endless batches of about `seconds` of padded audio each, of similar lengths.
 
     `progress()` gives the share of the training done, for the curriculum by length.
@@ -414,7 +432,7 @@ def batches(pool: Pool, collate: Collator, seed: int, seconds: float, progress) 
         longest_s = LATE_LONGEST_S if late else LONGEST_S
         max_s = SHORTEST_MAX_S + (longest_s - SHORTEST_MAX_S) * open_to
         mix = LATE_MIX if late else EARLY_MIX
-        examples = [compose(pool, rng, max_s, mix) for _ in range(400)]
+        examples = [compose(pool, rng, max_s, mix) for _ in range(SORTED_TOGETHER)]
         longest_s = PAUSED_LONGEST_S if late else longest_s
         examples = [e for e in examples if len(e.samples) <= longest_s * SAMPLE_RATE]
         examples.sort(key=lambda e: len(e.samples))

@@ -4,13 +4,14 @@
 
 writes `samples.npy` (all utterances end to end) and `index.jsonl`, one line each: kind
 (`synthetic` or `digit`), speaker, offset, length, and words with their times in seconds.
-Two processes; 50,000 utterances take a few minutes.
+One process for each core, unless `--workers` says otherwise; the pool is the same for any number.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
@@ -91,12 +92,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("work"))
     parser.add_argument("--utterances", type=int, default=50_000)
     parser.add_argument("--long-share", type=float, default=0.2)
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that speak")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
 
     jobs = [(seed, 500, args.long_share) for seed in range(args.utterances // 500)]
     position, parts, lines = 0, [], []
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(args.workers) as pool:
         for batch in (*pool.map(_synthesize_some, jobs),
                       read_digits(args.digits, FIRST_TRAINING_RECORDING, 49)):  # fmt: skip
             for entry, samples in batch:

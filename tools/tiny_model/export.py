@@ -26,7 +26,7 @@ def export(
             continue
         if "conv2d" in name and value.ndim == 4:
             value = value.permute(0, 2, 3, 1)
-        tensors[name] = value.to(torch.float16).contiguous()
+        tensors[name] = value.to("cpu", torch.float16).contiguous()
     config = {
         "architectures": ["Qwen3ASRForConditionalGeneration"],
         "model_type": "qwen3_asr",

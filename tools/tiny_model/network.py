@@ -1,4 +1,4 @@
-"""Qwen3-ASR in PyTorch, small enough to train on a CPU.
+"""Qwen3-ASR in PyTorch, small enough to train on a CPU, and quick on a GPU.
 
 The same computation as the engine (`mlx_qwen3_asr`: model.py, encoder.py, decoder.py)
 under the same parameter names, so that export is a copy. Two things are batched here
@@ -63,13 +63,13 @@ def log_mel(audio: Tensor, lengths: Tensor) -> Tensor:
     The floor (maximum minus 8) is taken over each utterance's own frames; frames beyond
     its length are zero, which is what the engine pads a tail chunk with.
     """
-    filters = torch.from_numpy(_mel_filters_np(128))
-    window = torch.from_numpy(np.hanning(401)[:-1].astype(np.float32))
+    filters = torch.from_numpy(_mel_filters_np(128)).to(audio.device)
+    window = torch.from_numpy(np.hanning(401)[:-1].astype(np.float32)).to(audio.device)
     spectrum = torch.stft(audio, 400, 160, window=window, return_complex=True, pad_mode="reflect")
     power = spectrum.abs() ** 2
     log = (filters @ power).clamp(min=1e-10).log10()[:, :, :-1]
     frames = lengths // 160
-    valid = torch.arange(log.shape[2])[None, :] < frames[:, None]
+    valid = torch.arange(log.shape[2], device=log.device)[None, :] < frames[:, None]
     log = log.masked_fill(~valid[:, None, :], -10.0)
     floor = log.amax(dim=(1, 2), keepdim=True) - 8.0
     log = (torch.maximum(log, floor) + 4.0) / 4.0
@@ -149,7 +149,7 @@ class AudioEncoder(nn.Module):
         x = x.view(batch, chunks * CHUNK_TOKENS, -1)
         size = min(chunks, WINDOW_CHUNKS) * CHUNK_TOKENS
         x = F.pad(x, (0, 0, 0, windows * size - x.shape[1]))
-        valid = torch.arange(windows * size)[None, :] < counts[:, None]
+        valid = torch.arange(windows * size, device=x.device)[None, :] < counts[:, None]
         x, mask = x.reshape(batch * windows, size, -1), valid.view(batch * windows, size).clone()
         # A window with no audio at all would be softmax over nothing: let it see one key.
         mask[:, 0] = True
@@ -226,7 +226,7 @@ class TextDecoder(nn.Module):
         self.register_buffer("inverse_frequency", inverse, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        angle = torch.arange(x.shape[1])[:, None] * self.inverse_frequency[None, :]
+        angle = torch.arange(x.shape[1], device=x.device)[:, None] * self.inverse_frequency[None, :]
         angle = torch.cat([angle, angle], dim=-1)
         cos, sin = angle.cos(), angle.sin()
         for layer in self.layers:
@@ -261,7 +261,7 @@ class TinyASR(nn.Module):
         """
         audio = self.audio_tower(mel, counts)
         embedded = self.model.embed_tokens(tokens)
-        valid = torch.arange(audio.shape[1])[None, :] < counts[:, None]
+        valid = torch.arange(audio.shape[1], device=audio.device)[None, :] < counts[:, None]
         embedded = embedded.masked_scatter((tokens == self.audio_token_id)[..., None], audio[valid])
         hidden = self.model(embedded)[select]
         logits = hidden @ self.model.embed_tokens.weight.T
