@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 pytest.importorskip("espeakng_loader", reason="the dependency group tiny-model is not installed")
-pytest.importorskip("torch", reason="the dependency group tiny-model is not installed")
+torch = pytest.importorskip("torch", reason="the dependency group tiny-model is not installed")
 
 from tools.tiny_model import augment, field
 from tools.tiny_model.batches import (
     LATE_MIX,
     PAUSED_LONGEST_S,
+    Batch,
     Pool,
     compose,
 )
+from tools.tiny_model.feeding import fed
 from tools.tiny_model.held_out import HeldOut
 
 RATE = 16_000
@@ -177,3 +179,30 @@ def test_utterances_as_users_record_them(pool):
     lead_s = [int(np.argmax(np.abs(e.samples) > 1e-6)) / RATE for e in spoken]
     assert max(lead_s) > 8
     assert max(len(e.samples) for e in some) / RATE <= 12 + 2 * 30 + 1 < 2 * PAUSED_LONGEST_S
+
+
+def counted(worker: int):
+    """Three batches that say which process made them."""
+    for i in range(3):
+        made = torch.tensor([worker, i])
+        yield Batch(made.float(), *[made] * 7)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_every_batch_of_every_process_comes_once(workers):
+    found = [tuple(batch.targets.tolist()) for batch in fed(counted, workers, pinned=False)]
+    assert sorted(found) == [(w, i) for w in range(max(1, workers)) for i in range(3)]
+
+
+def test_a_process_that_fails_is_heard_of():
+    def failing(worker: int):
+        yield from counted(worker)
+        raise ValueError("no such speaker")
+
+    with pytest.raises(ValueError, match="no such speaker"):
+        list(fed(failing, 1, pinned=False))
+
+
+def test_a_batch_goes_to_a_device_whole():
+    moved = next(counted(3)).to(torch.device("cpu"))
+    assert [value.tolist() for value in vars(moved).values()] == [[3, 0]] * 8
