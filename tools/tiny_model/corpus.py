@@ -4,7 +4,8 @@
 
 writes `samples.npy` (all utterances end to end) and `index.jsonl`, one line each: kind
 (`synthetic` or `digit`), speaker, offset, length, and words with their times in seconds.
-One process for each core, unless `--workers` says otherwise; the pool is the same for any number.
+One process for each core, unless `--workers` says otherwise; other numbers
+give a slightly different pool.
 """
 
 from __future__ import annotations
