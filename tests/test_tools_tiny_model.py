@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("espeakng_loader", reason="the dependency group tiny-model is not installed")
-torch = pytest.importorskip("torch", reason="the dependency group tiny-model is not installed")
+pytest.importorskip("torch", reason="the dependency group tiny-model is not installed")
+
+import torch
 
 from tools.tiny_model import augment, field
 from tools.tiny_model.batches import (
