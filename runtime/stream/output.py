@@ -222,20 +222,27 @@ def _as_event(word: Word) -> dict[str, object]:
 
 
 class SubtitleWriter:
-    """SRT or WebVTT, written when the stream ends: a cue's length is known from what follows."""
+    """SRT or WebVTT, a cue as soon as the next one begins: its length is known from what follows.
+
+    So what ends the program early, a signal or a full disk, costs no cue before it.
+    """
 
     def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
-        self._file = file
-        self._output: Literal["srt", "vtt"] = output
-        self._words: list[Word] = []
+        self._subtitles = Subtitles(file, output)
+        self._words: list[Word] = []  # from the last cue on that is not written
 
     def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
         """See `Writer`."""
+        if not words:
+            return
         self._words += words
+        if len(made := cues(self._words)) > 1:
+            self._subtitles.write(subtitle_events(self._words)[:-1])
+            self._words = made[-1]
 
     def end(self, end: StreamEnd) -> None:
         """See `Writer`."""
-        write_subtitles(subtitle_events(self._words), self._output, self._file)
+        self._subtitles.write(subtitle_events(self._words))
 
 
 def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
@@ -255,16 +262,30 @@ def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
     return events
 
 
-def write_subtitles(
-    events: Sequence[SSAEvent], output: Literal["srt", "vtt"], file: TextIO
-) -> None:
-    """Write a whole file of subtitles."""
-    from pysubs2 import SSAFile
+class Subtitles:
+    """A file of subtitles that grows. Without cues, SRT is empty and WebVTT its first line."""
 
-    subtitles = SSAFile()
-    subtitles.extend(events)
-    file.write(subtitles.to_string(output))
-    file.flush()
+    def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
+        self._file = file
+        self._output: Literal["srt", "vtt"] = output
+        self._count = 0
+        self._head = "WEBVTT\n\n" if output == "vtt" else ""
+
+    def write(self, events: Sequence[SSAEvent]) -> None:
+        """Add cues, in order."""
+        from pysubs2 import SSAFile
+
+        text, self._head = self._head, ""
+        for event in events:
+            alone = SSAFile()
+            alone.append(event)
+            self._count += 1
+            # It would have the number 1, and in WebVTT a head of its own.
+            body = alone.to_string(self._output).removeprefix("WEBVTT\n\n").partition("\n")[2]
+            text += f"{self._count}\n{body}"
+        if text:
+            self._file.write(text)
+            self._file.flush()
 
 
 def cues(words: Sequence[Word]) -> list[list[Word]]:
