@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from ...errors import OutputError
 from .trace import StepTrace
 from .word import Word, joined
 
@@ -156,6 +158,9 @@ class JsonlWriter:
             started: the time, by `time.monotonic`, when the stream was opened; None: now.
         """
         self._file = file
+        # What an encoding has no place for is valid JSON only as JSON's own escape.
+        encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
+        self._is_escaped = encoding != "utf8"
         self._start = time.monotonic() if started is None else started
         self._channel = {} if channel is None else {"channel": channel}
         self._words: list[Word] = []
@@ -196,7 +201,7 @@ class JsonlWriter:
         return {"audio_s": round(audio_s, 3), "emission_time": round(now, 3)}
 
     def _write(self, event: dict[str, object]) -> None:
-        self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(event, ensure_ascii=self._is_escaped) + "\n")
         self._file.flush()
 
 
@@ -310,11 +315,33 @@ class TraceWriter:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._fault: OSError | None = None
         self.source = ""
 
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file.
+
+        Raises:
+            OutputError: a step could not be written. It is told here, so that no word is lost.
+        """
+        with contextlib.suppress(OSError):  # what is still in its buffer is the step of the fault
+            self._file.close()
+        if self._fault is not None:
+            raise OutputError(
+                f"cannot write {self._file.name}: {self._fault.strerror}"
+            ) from self._fault
+
     def __call__(self, trace: StepTrace, channel: int | None = None) -> None:
-        """Write one step."""
+        """Write one step; after a fault, nothing more."""
+        if self._fault is not None:
+            return
         of_channel = {} if channel is None else {"channel": channel}
         line = {"source": self.source, **of_channel, **trace.as_dict()}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._fault = error
