@@ -42,12 +42,13 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "jsonl", "srt", "vtt")
 _REALTIME_BLOCK_S = 0.1
+LOWEST_HZ, HIGHEST_HZ = 4_000, 768_000
 
 
 def decode_stream(
     audio: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[AUDIO … | -]", help="Files, one stream each; -: raw s16le stdin."),
+        typer.Argument(metavar="[AUDIO … | -]", help="Files, one stream each; -: stdin."),
     ] = None,
     mic: Annotated[bool, typer.Option("--mic", help="Listen to the microphone.")] = False,
     model: ModelOption = "tiny",
@@ -77,6 +78,10 @@ def decode_stream(
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Read files at the speed of speech.")
     ] = False,
+    sample_rate: Annotated[
+        int | None,
+        typer.Option(metavar="HZ", help="Of raw samples on stdin. Default: 16000, and checked."),
+    ] = None,
     trace: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write each step's tokens, frames and decisions."),
@@ -86,11 +91,12 @@ def decode_stream(
 ) -> None:
     """Decode speech as it comes in. Words are written as they are committed, and never change.
 
-    Files are read in any format that libsndfile knows. On stdin: 16 bit little-endian samples,
-    mono, 16 kHz. Ctrl-C commits what is left and ends.
+    Files and stdin may have any format that libsndfile knows or, where it is installed, ffmpeg.
+    Stdin may also be raw samples: 16 bit little-endian, mono, 16 kHz. Ctrl-C commits what is left
+    and ends.
     """
     names = audio or []
-    _check(names, mic, output, realtime, channels)
+    _check(names, mic, output, realtime, channels, sample_rate)
     if trace is not None:
         output_path(trace, force)
 
@@ -109,7 +115,7 @@ def decode_stream(
         if trace is not None:
             tracer = TraceWriter(stack.enter_context(trace.open("w", encoding="utf-8")))
         block_s = _REALTIME_BLOCK_S if realtime else min(chosen.step_s, 1.0)
-        for source in _sources(names, mic, block_s, channels):
+        for source in _sources(names, mic, block_s, channels, sample_rate):
             if tracer is not None:
                 tracer.source = source.name
 
@@ -123,25 +129,39 @@ def decode_stream(
             _decode(source, open_stream, output, realtime)
 
 
-def _check(names: list[str], mic: bool, output: str, realtime: bool, channels: bool) -> None:
+def _check(
+    names: list[str],
+    mic: bool,
+    output: str,
+    realtime: bool,
+    channels: bool,
+    sample_rate: int | None,
+) -> None:
     """Wrong usage, before anything is loaded."""
     if output not in _FORMATS:
         raise InputError(f"--format is {output!r}, expected one of {', '.join(_FORMATS)}")
     if mic and names:
         raise InputError("give audio files or --mic, not both")
     if not mic and not names:
-        raise InputError("give audio files, - for raw samples on stdin, or --mic")
+        raise InputError("give audio files, - for stdin, or --mic")
     if "-" in names and len(names) > 1:
         raise InputError("give audio files or -, not both")
     if realtime and (mic or "-" in names):
         raise InputError("--realtime is for files: stdin and the microphone come at their own pace")
     if channels and (mic or "-" in names):
         raise InputError("--channels is for files: stdin and the microphone are one channel")
+    if sample_rate is not None and not LOWEST_HZ <= sample_rate <= HIGHEST_HZ:
+        raise InputError(
+            f"sample_rate is {sample_rate}, expected {LOWEST_HZ} to {HIGHEST_HZ} Hz",
+            arguments=("sample_rate",),
+        )
     if output in ("srt", "vtt") and len(names) > 1:
         raise InputError(f"--format {output} takes one file at a time: their times start at 0")
+    from ...corpora.audio_file import check_audio_path
+
     for name in names:
-        if name != "-" and not Path(name).is_file():
-            raise InputError(f"audio file not found: {name}")
+        if name != "-":
+            check_audio_path(Path(name))
 
 
 def _load(
@@ -168,7 +188,7 @@ def _load(
 
 
 def _sources(
-    names: list[str], mic: bool, block_s: float, by_channel: bool
+    names: list[str], mic: bool, block_s: float, by_channel: bool, sample_rate: int | None
 ) -> Iterator[AudioSource]:
     from .audio_input import open_file, open_microphone, open_stdin
 
@@ -176,9 +196,9 @@ def _sources(
         yield open_microphone()
     for name in names:
         if name == "-":
-            yield open_stdin(block_s)
+            yield open_stdin(block_s, sample_rate=sample_rate)
         else:
-            yield open_file(Path(name), block_s, by_channel=by_channel)
+            yield open_file(Path(name), block_s, by_channel=by_channel, sample_rate=sample_rate)
 
 
 def _decode(
