@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pysubs2
@@ -84,7 +85,10 @@ def events(text):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give audio files, - for raw samples on stdin, or --mic"),
+        ([], "give audio files, - for stdin, or --mic"),
+        (["-", "--sample-rate", "16"], "--sample-rate is 16, expected 4000 to 768000 Hz"),
+        ([str(Path.cwd())], "is a folder; expected an audio file"),
+        (["/dev/null"], "is a device; expected an audio file"),
         (["nowhere.wav"], "audio file not found: nowhere.wav"),
         (["-", "-"], "not both"),
         (["-", "--realtime"], "--realtime is for files"),
@@ -108,7 +112,7 @@ def test_wrong_usage_is_told_on_one_line(call, arguments, message, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: False, buffer=None))
     monkeypatch.setattr(
-        audio_input, "open_stdin", lambda _: audio_input.AudioSource("-", 16000, [])
+        audio_input, "open_stdin", lambda *_, **__: audio_input.AudioSource("-", 16000, [])
     )
     code, out, error = call(*arguments)
     assert (code, out) == (2, "")
@@ -368,7 +372,8 @@ def test_raw_samples_in_pieces_of_odd_sizes(sizes):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"", "empty"), (b"x", "empty"), (b"RIFF1234WAVE", "with a header")]
+    ("data", "message"),
+    [(b"", "empty"), (b"x", "empty"), (b"RIFF1234WAVE", "stdin cannot be read as audio")],
 )
 def test_raw_samples_that_are_none(data, message):
     source = audio_input.open_stdin(1.0, io.BytesIO(data))

@@ -48,7 +48,7 @@ def blocks_of_bytes(
     while may_be_frame(begun) and len(more := source.peek(len(begun) + 1)) > len(begun):
         begun = more
     kind = kind_of(begun)
-    if not begun:
+    if len(begun) < 2:
         raise InputError(f"{name} is empty; expected audio, or raw s16le samples, 16 kHz, mono")
     if kind is None:
         yield from _raw(source, name, block_s, sample_rate)
@@ -99,7 +99,8 @@ class _Bytes(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, as soon as there are some; b"" at the end."""
         data, self._begun = self._begun[:size], self._begun[size:]
-        return data or self._read(size) or b""
+        # What was looked at is a part of the first block, and no block by itself.
+        return data + (self._read(size - len(data)) or b"") if len(data) < size else data
 
     read1 = read
 

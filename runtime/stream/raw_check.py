@@ -19,7 +19,7 @@ class RawCheck:
     """Looks at a stream's first loud bytes, and at its first seconds of voice."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._bytes = b""
+        self._bytes, self._place = b"", 0
         self._rate = sample_rate
         self._rate_check = RateCheck(sample_rate)
         self._is_layout_known = False
@@ -32,8 +32,9 @@ class RawCheck:
         """
         if not self._is_layout_known:
             # Zeros are the same in every layout; multiples of 8 stay at their places.
-            begin = 0 if self._bytes else (len(data) - len(data.lstrip(b"\0"))) // 8 * 8
-            self._bytes += data[begin:]
+            zeros = 0 if self._bytes else len(data) - len(data.lstrip(b"\0"))
+            self._bytes += data[max(0, zeros - (self._place + zeros) % 8) :]
+            self._place += len(data)
             if len(self._bytes) >= _ENOUGH_BYTES:
                 found = other_layout(self._bytes)
                 if found is not None:
@@ -59,7 +60,7 @@ def other_layout(data: bytes) -> str | None:
     Args:
         data: half a second or more, from the beginning of a sample.
     """
-    for kind, name in (("<f4", "32 bit floats"), ("<f8", "64 bit floats")):
+    for kind, name in (("<f8", "64 bit floats"), ("<f4", "32 bit floats")):
         size = int(kind[-1])
         values = np.abs(np.frombuffer(data[: len(data) // size * size], kind))
         said = values[values != 0]
@@ -75,6 +76,8 @@ def other_layout(data: bytes) -> str | None:
     halves = [float(np.sqrt(np.square(samples[at::2]).mean())) for at in (0, 1)]
     if abs(halves[0] / _UNIFORM_RMS - 1) < 0.05 and halves[1] < _UNIFORM_RMS / 2:
         return "32 bit integers"
+    if min(halves) == 0 < max(halves):
+        return "32 bit integers, or two channels"
     counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256) / len(data)
     bits = -float((counts[counts > 0] * np.log2(counts[counts > 0])).sum())
     if bits > _RANDOM_BITS and abs(alike) < 0.1:
