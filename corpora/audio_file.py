@@ -158,6 +158,8 @@ class AudioFile:
                 file.seek(start)
         except _sound_errors() as error:
             fault = f" ({reason(error)})"
+        # Or each block would end with a seek, at which an MP3 loses what its frames share.
+        file.seekable = lambda: False  # type: ignore[method-assign]
         while not fault:
             block = np.full((size, file.channels), np.nan, np.float32)
             try:

@@ -141,7 +141,7 @@ class _Said:
     def is_cut(self) -> bool:
         """Whether the source ended before it should have."""
         self._thread.join(timeout=5)
-        ends = ("ended prematurely", "partial file", "Truncat", "truncat", "Invalid data found")
+        ends = ("ended prematurely", "partial file", "Truncat", "truncat")
         return any(end in line for line in self._lines for end in ends)
 
 

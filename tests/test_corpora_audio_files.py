@@ -67,6 +67,14 @@ def test_an_mp3_without_a_xing_header_is_whole(tmp_path: Path):
     assert len(read_audio(path, 4.0)) / RATE == pytest.approx(1.0, abs=0.12)
 
 
+def test_an_mp3_is_the_same_in_blocks(tmp_path: Path, capfd: pytest.CaptureFixture):
+    written(tmp_path / "x.mp3", noise(2.0), bitrate_mode="CONSTANT", compression_level=0.9)
+    blocks = list(AudioFile(tmp_path / "x.mp3").blocks(0.1))
+    whole, _ = soundfile.read(tmp_path / "x.mp3", dtype="float32")
+    assert np.array_equal(np.concatenate(blocks)[:, 0], whole)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac", ".wav"])
 def test_joined_files_are_read_to_the_end(tmp_path: Path, suffix: str):
     first = written(tmp_path / f"a{suffix}", noise(1.5))

@@ -63,6 +63,12 @@ def test_a_wav_of_another_rate_is_resampled(said):
     assert np.abs(samples[500:-500] - said[500 : len(samples) - 500]).max() < 0.02
 
 
+def test_joined_wavs_are_decoded_to_the_end(said):
+    fast = as_file(soxr.resample(said, RATE, 48_000), 48_000, format="WAV")
+    samples = heard(as_file(said, format="WAV") + fast + as_file(said, format="WAV"))
+    assert len(samples) == pytest.approx(3 * len(said), abs=2)
+
+
 def test_a_wav_that_is_cut_off_is_told_of(said):
     wav = as_file(said, format="WAV")
     with pytest.raises(InputError, match="stdin is cut off"):

@@ -10,6 +10,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,22 +60,27 @@ def blocks_of_bytes(
         blocks = _wav(source, block_s)
     if blocks is None:
         blocks = _decoded(source, kind, name, block_s)
-    mixer, resampler = Mixer(name), None
-    for rate_in, block in blocks:
-        mono = np.ascontiguousarray(mixer(block))
-        if rate_in != rate:
-            if resampler is None:
-                import soxr
-
-                resampler = soxr.ResampleStream(rate_in, rate, 1, dtype="float32")
-            mono = resampler.resample_chunk(mono)
-        if len(mono):
-            yield mono
-    if resampler is not None and len(rest := resampler.resample_chunk(_NOTHING, last=True)):
-        yield rest
+    for rate_in, of_rate in groupby(blocks, key=lambda one: one[0]):
+        yield from _resampled((block for _, block in of_rate), rate_in, rate, name)
 
 
-_NOTHING = np.zeros(0, np.float32)
+def _resampled(
+    blocks: Iterator[np.ndarray], rate_in: int, rate: int, name: str
+) -> Iterator[np.ndarray]:
+    """The blocks [n, channels] of one rate, mono at another."""
+    mixer = Mixer(name)
+    mono = (np.ascontiguousarray(mixer(block)) for block in blocks)
+    if rate_in == rate:
+        yield from mono
+        return
+    import soxr
+
+    resampler = soxr.ResampleStream(rate_in, rate, 1, dtype="float32")
+    for block in mono:
+        if len(made := resampler.resample_chunk(block)):
+            yield made
+    if len(made := resampler.resample_chunk(np.zeros(0, np.float32), last=True)):
+        yield made
 
 
 class _Bytes(io.RawIOBase):
@@ -177,8 +183,6 @@ def _wav_blocks(
             yield rate, values / {"<i2": 2.0**15, "<i4": 2.0**31, "<f4": 1.0}[kind]
         if left == 0:
             break
-    while source.read(1 << 16):
-        pass  # what stands behind the samples; its writer must not break
     if left:
         raise InputError(
             f"stdin is cut off: {done / frame / rate:.2f} s can be read of "
@@ -186,6 +190,14 @@ def _wav_blocks(
         )
     if not done:
         raise InputError("stdin is a WAV that is empty: it holds no samples")
+    # Behind the samples there may be another file, or what its writer must get rid of.
+    _exactly(source, (promised or 0) % 2)
+    begun = source.peek(12)
+    more = _wav(source, block_s) if begun[:4] == b"RIFF" and begun[8:12] == b"WAVE" else None
+    if more is not None:
+        yield from more
+    while source.read(1 << 16):
+        pass
 
 
 def _exactly(source: _Bytes, size: int) -> None:
