@@ -22,6 +22,7 @@ from ..options import (
     ModelOption,
     ModelsCorpusOption,
     SeedOption,
+    StrictOption,
 )
 from .study.pareto import DEFAULT_RULE
 
@@ -105,6 +106,7 @@ def calibrate_command(
     figure: Annotated[
         Path | None, typer.Option(help="the front; default: pareto.png beside it")
     ] = None,
+    strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
     """Tune the streaming decoder: word error rate against delay.
@@ -134,7 +136,9 @@ def calibrate_command(
     )  # fmt: skip
     options.check()
     check_paths(out, report, figure, force=force)
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases)
+    speech = SpeechOptions(
+        corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases, strict
+    )
     with progress_bar("word times") as progress:
         sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
     outputs = Outputs(sweep, out, report, figure, force=force)

@@ -41,7 +41,8 @@ class SpeechInfo(Record):
     `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
     each time with more silence before it, so that steps fall at other places of the speech.
     `error_name`: what the rate of errors is called, which is the `wer` of this file all the same:
-    of words, of characters where no spaces stand between them, of both in mixed text.
+    of words, of characters where no spaces stand between them, of both in mixed text. `skipped`:
+    utterances that could not be used.
     """
 
     name: str
@@ -51,6 +52,7 @@ class SpeechInfo(Record):
     aligner: str
     phases: Annotated[int, Field(ge=1)] = 1
     error_name: ErrorName = "WER"
+    skipped: Count = 0
 
 
 class Range(Record):

@@ -277,7 +277,7 @@ def test_audio_that_cannot_be_used_is_skipped_by_name_with_a_count(
     (line,) = [line for line in err.splitlines() if line.startswith("skipped ")]
     assert line.startswith(f"skipped {bad.stem}: ")
     assert reason in line
-    assert "1 clips scored, 1 skipped" in err
+    assert "1 clip scored, 1 skipped" in err
     assert load_heads(tmp_path / "alignment_heads_tiny.json").corpus.skipped == 1
     # and alone it leaves nothing to score
     for path in (tmp_path / "speech").glob(f"{good.stem}.*"):
@@ -321,7 +321,7 @@ def test_speech_at_8_khz_is_resampled(discover_command, demo, tmp_path):
     soundfile.write(path, soxr.resample(samples, rate, 8000), 8000)
     code, _, err = discover_command("--corpus", "speech", "--cuts", 0, "--text", "reference")
     assert code == 0, err
-    assert "1 clips scored, 0 skipped" in err
+    assert "1 clip scored, 0 skipped" in err
 
 
 def test_a_transcript_that_matches_nothing(refused, demo, tmp_path):

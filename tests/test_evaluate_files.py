@@ -147,8 +147,16 @@ def test_an_empty_reference_has_no_rate_but_its_errors_count():
     found = run_of([observation("a", "", "so it"), observation("b")]).totals.texts["basic"]
     assert found.words.insertions == 2
     assert found.words.rate == pytest.approx(2 / 2)
-    assert found.zero_wer_share == 1.0
+    assert found.zero_wer_share == 0.5
     assert found.worst == ["a"]
+
+
+def test_silence_that_got_words_is_no_utterance_without_error():
+    silent = [observation("silent", "", "so it was said to have been the one of them all")]
+    right = [observation(name) for name in "abcd"]
+    assert run_of(silent + right).totals.texts["basic"].zero_wer_share == pytest.approx(4 / 5)
+    quiet = [observation("silent", "", "")]
+    assert run_of(quiet + right).totals.texts["basic"].zero_wer_share == 1.0
 
 
 def test_languages_without_spaces_are_scored_by_character():

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...calibrate.result import CHOSEN
 from ...errors import InputError
+from ...wording import counted
 from .placing import label_points
 from .style import (
     BLUE,
@@ -24,7 +25,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted, model_name, rate_title
+from .words import model_name, rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

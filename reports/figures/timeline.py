@@ -12,9 +12,9 @@ from ...evaluate.latency import CommittedWord
 from ...evaluate.result import Utterance
 from ...evaluate.trace_types import GoldWord, Trace
 from ...evaluate.traces import unpacked_mel
+from ...wording import counted
 from .attention import visible
 from .style import BLUE, FAINT, MUTED, SMALL_PT, VERMILLION, new_figure, shortened
-from .words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...wording import counted
 from .style import shortened
 
 if TYPE_CHECKING:
@@ -140,11 +141,6 @@ def rate_title(names: Iterable[str]) -> str:
     """`word error rate`, or `error rate (CER, WER)` where figures of several kinds are shown."""
     found = sorted(set(names))
     return _RATES[found[0]] if len(found) == 1 else f"error rate ({', '.join(found)})"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 clip`, `2,000 clips`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def formatted(metric: str, value: float) -> str:
