@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from .commandline import fail
+from .commandline import fail, in_a_line
 
 COMMANDS = {
     "discover": ("discovery.cli", "discover-heads", "find the heads that follow the audio"),
@@ -29,20 +29,22 @@ COMMANDS = {
 def main() -> None:
     """The entry point of `alignheads`: calls the command that the first argument names."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name in ("", "-h", "--help"):
-        print(_help())
+    if name in ("", "-h", "--help", "--version"):
+        with in_a_line("alignheads"):
+            print(_version() if name == "--version" else _help())
         sys.exit(0 if name else 2)
-    if name == "--version":
-        from importlib.metadata import version
-
-        print(f"alignheads {version('alignheads')}")
-        sys.exit(0)
     if name not in COMMANDS:
         _unknown(name)
     module, own_name, _ = COMMANDS[name]
     # What follows is the command's own, with its name in usage and messages.
     sys.argv = [own_name, *sys.argv[2:]]
     import_module(f".{module}", __package__).main()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"alignheads {version('alignheads')}"
 
 
 def _help() -> str:

@@ -117,9 +117,12 @@ def calibrate_command(
     are used, unless --clips says otherwise. Without options: the bundled tiny model on the
     bundled speech.
     """
-    report = report or out.with_name("calibration.json")
-    figure = figure or out.with_name("pareto.png")
+    report = report or out.parent / "calibration.json"
+    figure = figure or out.parent / "pareto.png"
+    journal = out.parent / "calibration.journal"
     _check_names(out, report, figure)
+    reads = [model, heads, corpus, test_corpus, alignments, storage or journal]
+    reads += [f"{storage or journal}.lock"]
 
     from .calibration import conclude
     from .outputs import Outputs, check_paths
@@ -131,11 +134,11 @@ def calibrate_command(
     options = SweepOptions(
         trials=trials, border=border, tune=tuple(filter(None, map(str.strip, tune.split(",")))),
         max_heads=max_heads, select=select, realtime=realtime, explain=explain, language=language,
-        seed=seed, storage=storage, journal=out.with_name("calibration.journal"), study=study,
+        seed=seed, storage=storage, journal=journal, study=study,
         store=store,
     )  # fmt: skip
     options.check()
-    check_paths(out, report, figure, force=force)
+    check_paths(out, report, figure, force=force, reads=reads)
     speech = SpeechOptions(
         corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases, strict
     )

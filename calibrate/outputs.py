@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,14 @@ class Outputs:
             self._sweep.file(found, None, self._sweep.replay_info()).save(self._report)
 
 
-def check_paths(config: Path, report: Path, figure: Path, *, force: bool) -> None:
+def check_paths(
+    config: Path,
+    report: Path,
+    figure: Path,
+    *,
+    force: bool,
+    reads: Sequence[str | Path | None] = (),
+) -> None:
     """Refuse what cannot be written whatever the study is, before anything is loaded.
 
     Raises:
@@ -91,8 +99,8 @@ def check_paths(config: Path, report: Path, figure: Path, *, force: bool) -> Non
     for path, part, name in ((config, "calibration", "study"), (report, "study", "name")):
         is_of_a_study = _said_in(path, part, name) is not None
         may_be_ours = may_be_ours or is_of_a_study
-        output_path(path, force or is_of_a_study)
-    output_path(figure, force or may_be_ours)
+        output_path(path, force or is_of_a_study, reads)
+    output_path(figure, force or may_be_ours, reads)
 
 
 def _said_in(path: Path, part: str, name: str = "study") -> tuple[Any, Any] | None:

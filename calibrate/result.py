@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..evaluate.intervals import Difference, Increase, Interval, Sums
 from ..evaluate.normalise import ErrorName
 from ..evaluate.record import Count, Fraction, Rate, Record
-from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from ..files import check_version, first_fault, json_text, parse_json, read_text, shown, write_text
 
 SCHEMA_VERSION = 2
 CHOSEN = "chosen"
@@ -382,15 +382,13 @@ class CalibrationFile(Record):
         except ValidationError as error:
             raise InputError(f"{path}: {first_fault(error, cls.model_fields)}") from error
 
-    def save(self, path: Path | str) -> None:
-        """Write JSON to `path`; a failure leaves what was there.
+    def save(self, path: Path | str, *, overwrite: bool = True) -> None:
+        """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
         """
-        with replacing(Path(path)) as temporary:
-            text = json_text(self.model_dump(mode="json"))
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(path, json_text(self.model_dump(mode="json")) + "\n", overwrite=overwrite)
 
     def trial(self, number: int) -> TrialInfo:
         """The trial of that number.

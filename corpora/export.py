@@ -7,7 +7,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import write_text
 from .alignment import AlignedCorpus
 from .audio import part_duration_s
 from .corpus import Corpus
@@ -61,9 +61,8 @@ def write_alignment(
         duration_s = part_duration_s(utterance.audio_path, utterance.offset_s, utterance.duration_s)
         write_words(plan[utterance.id], utterance.words or (), duration_s)
         rows.append(_row(utterance, out, duration_s))
-    with replacing(manifest) as temporary:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        temporary.write_text(lines, encoding="utf-8")
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text(manifest, lines)
     return manifest
 
 

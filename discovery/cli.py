@@ -100,12 +100,14 @@ def discover_heads_command(
         label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")
     else:
         loaded, label = None, found.subject.label
-    out = output_path(out or Path(f"alignment_heads_{label}.json"), force)
-    figure = _figure_path(figure or out.with_suffix(".png"), out, force)
+    reads = [model, corpus, alignments, *(merge or ()), *map(shards.sums_path, merge or ())]
+    out = output_path(out or Path(f"alignment_heads_{label}.json"), force, reads)
+    figure = _figure_path(figure or out.with_suffix(".png"), out, force, reads)
     if figures is not None:
-        output_folder(figures, (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES), force)
+        names = (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES)
+        output_folder(figures, names, force, reads)
     if part:
-        output_path(shards.sums_path(out), force)
+        output_path(shards.sums_path(out), force, reads)
     if found is None:
         assert loaded is not None
         with progress_bar("word times") as progress:
@@ -116,9 +118,9 @@ def discover_heads_command(
         found = _score(loaded, prepared, language, text, cuts, top, strict)
         example = prepared.part.utterances[0]
     heads = discover.heads_file(found, rank_by, top)
-    heads.save(out)
+    heads.save(out, overwrite=force)
     if part:
-        shards.save_sums(found, part, shards.sums_path(out))
+        shards.save_sums(found, part, shards.sums_path(out), overwrite=force)
     _draw(heads, figure, figures)
     if loaded is not None and example is not None and figures is not None:
         _draw_attention(heads, loaded, example, language, figures)
@@ -148,13 +150,13 @@ def _score(
     return found
 
 
-def _figure_path(figure: Path, out: Path, force: bool) -> Path:
+def _figure_path(figure: Path, out: Path, force: bool, reads: list[str | Path | None]) -> Path:
     """`figure`, if it can be drawn there: checked before the work, not after it."""
     if figure.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"cannot write the figure {figure}: its name must end in .png, .svg, .pdf")
     if figure.resolve() == out.resolve():
         raise InputError(f"{out} would be both heads file and figure; give --figure another name")
-    return output_path(figure, force)
+    return output_path(figure, force, reads)
 
 
 def _draw(heads: HeadsFile, figure: Path, folder: Path | None) -> None:

@@ -177,7 +177,8 @@ def benchmark_decoder(
     check_options(modes, group, steps_s, max_utterances, traces, seed)
     path = None if out is None else Path(out)
     if path is not None:
-        check_output(path, resume=resume, force=force)
+        given = [one for one in (model, corpus, heads, *configs) if isinstance(one, str | Path)]
+        check_output(path, resume=resume, force=force, reads=given)
     elif resume:
         raise InputError("resume needs out, the file to go on with", arguments=("resume", "out"))
     # What is wrong in a small file is told before a large one is loaded.
@@ -210,7 +211,7 @@ def benchmark_decoder(
         seed=seed,
         traces=traces,
     )
-    return benchmark(job, path, resume=resume, progress=progress)
+    return benchmark(job, path, resume=resume, force=force, progress=progress)
 
 
 def _named_configs(
@@ -267,17 +268,17 @@ def check_options(
             raise InputError(f"{name} is {value}, expected 0 or more", arguments=(name,))
 
 
-def check_output(out: Path, *, resume: bool, force: bool) -> None:
+def check_output(out: Path, *, resume: bool, force: bool, reads: Sequence[str | Path] = ()) -> None:
     """Make sure that `out` may be written, and that no stopped run is lost.
 
     Raises:
         InputError: why not.
     """
-    journal = journal_path(out)
     if resume and force:
         message = "give resume=True to go on or force=True to start anew, not both"
         raise InputError(message, arguments=("resume", "force"))
-    output_path(out, resume or force)
+    output_path(out, resume or force, reads)
+    journal = journal_path(out)
     if journal.exists() and not (resume or force):
         raise InputError(
             f"{journal} is of a benchmark that was stopped; give resume=True to go on with it, or "
@@ -291,6 +292,7 @@ def benchmark(
     out: Path | None,
     *,
     resume: bool = False,
+    force: bool = False,
     progress: Callable[[Running], None] | None = None,
 ) -> BenchmarkFile:
     """Measure, and write the benchmark file `out` (None: nothing is written).
@@ -316,7 +318,7 @@ def benchmark(
     fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
     finished = BenchmarkFile(**fields, runs=runs)
     if out is not None:
-        finished.save(out)
+        finished.save(out, overwrite=resume or force)
         journal_path(out).unlink(missing_ok=True)
     return finished
 

@@ -13,7 +13,7 @@ import typer
 
 from ..commandline import run, say
 from ..errors import InputError
-from ..files import output_path, replacing
+from ..files import output_path
 from ..options import (
     ConfigsOption,
     ContextOption,
@@ -151,12 +151,12 @@ def _compare(
 ) -> None:
     from rich.console import Console
 
-    from ..files import json_text
+    from ..files import json_text, write_text
     from .compare import compare_files
     from .tables import comparison_table
 
     if out is not None:
-        output_path(out, force)
+        output_path(out, force, [_file_of(one) for one in sources])
     found = compare_files(*sources, intersection=intersection, seed=seed)
     for one in found:
         Console().print(comparison_table(one))
@@ -165,9 +165,13 @@ def _compare(
             say(f"{one.first} against {one.second}: {left_out} in one only")
     if out is not None:
         content: Any = [one.as_dict() for one in found]
-        with replacing(out) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+        write_text(out, json_text(content) + "\n", overwrite=force)
         say(f"wrote {out}")
+
+
+def _file_of(source: str) -> str:
+    """The file of FILE or FILE:RUN."""
+    return source if Path(source).exists() else source.rpartition(":")[0]
 
 
 @contextmanager

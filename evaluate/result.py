@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..files import json_text, replacing
+from ..files import json_text, write_text
 from .error_rates import ErrorRate, SpaceErrors
 from .latency import CommittedWord, Distribution, Latency, Times
 from .normalise import NORMALISERS, ErrorName, Normaliser, Unit, error_name
@@ -213,15 +213,14 @@ class BenchmarkFile(Record):
         names = ", ".join(repr(run.settings.name) for run in self.runs)
         raise InputError(f"there is no run {name!r}; the file has {names}")
 
-    def save(self, path: Path) -> None:
-        """Write JSON to `path`; a failure leaves what was there.
+    def save(self, path: Path, *, overwrite: bool = True) -> None:
+        """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
         """
         content = self.model_dump(mode="json")
-        with replacing(path) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+        write_text(path, json_text(content) + "\n", overwrite=overwrite)
 
 
 def _each_once(names: Sequence[str], what: str) -> None:

@@ -108,6 +108,7 @@ def _convert(
 
     if model is None or out is None:
         raise InputError("--from-compact needs --model NAME and --out FILE")
+    output_path(out, force, [path, model])
     layers, heads, kv_heads = sizes
     name = bundled_name(model)
     known = None if name is None else load_heads(name)
@@ -130,7 +131,7 @@ def _convert(
         attention=None if known is None else known.attention,
         source=f"compact list {path.name}",
     )
-    made.save(output_path(out, force))
+    made.save(out, overwrite=force)
     say(f"wrote {out}: {counted(len(made.compact), 'head')} of {model}, best first, without scores")
 
 

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from ..errors import InputError
-from ..files import json_text, replacing
+from ..files import json_text, write_text
 from ..wording import counted
 from .names import bundled_name, same_name
 from .upgrade import as_schema_1
@@ -385,14 +385,15 @@ class HeadsFile(_Model):
                 f"discover-heads --model {model_name}"
             )
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, *, overwrite: bool = True) -> None:
         """Write JSON to `path`, one matrix row a line; a failure leaves what was there.
+
+        `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
         """
-        with replacing(Path(path)) as temporary:
-            temporary.write_text(json_text(self.model_dump(mode="json")) + "\n", encoding="utf-8")
+        write_text(path, json_text(self.model_dump(mode="json")) + "\n", overwrite=overwrite)
 
 
 def _not_given() -> Any:

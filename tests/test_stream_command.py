@@ -19,9 +19,17 @@ import soundfile
 from alignheads import DecoderConfig, InputError
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 from alignheads.runtime.stream import audio_input
+from alignheads.runtime.stream.channel_output import ChannelSubtitleWriter
 from alignheads.runtime.stream.cli import main
 from alignheads.runtime.stream.decoder import Word
-from alignheads.runtime.stream.output import TerminalWriter, cues, joined
+from alignheads.runtime.stream.output import (
+    StreamEnd,
+    SubtitleWriter,
+    TerminalWriter,
+    cues,
+    joined,
+    make_writer,
+)
 
 COMMAND = [sys.executable, "-c", "from alignheads.runtime.stream.cli import main; main()"]
 
@@ -518,3 +526,56 @@ def test_in_a_terminal(config_file, files):
     text = shown.decode().replace("\r\n", "\n")
     assert "\x1b[2m" in text  # a draft was there
     assert screen(text)
+
+
+# Subtitles as words come
+
+
+@pytest.mark.parametrize("output", ["srt", "vtt"])
+def test_a_cue_is_written_when_the_next_one_begins(output):
+    words = [a_word("One.", 0, 1), a_word("two", 1.1, 1.5), a_word("three", 3, 3.5)]
+    file = io.StringIO()
+    writer = make_writer(output, file)
+    seen = []
+    for word in words:
+        writer.update([word], word.end_s, "")
+        seen.append(
+            [event.plaintext for event in pysubs2.SSAFile.from_string(file.getvalue(), output)]
+        )
+    assert seen == [[], ["One."], ["One.", "two"]]
+    writer.end(StreamEnd("x", 4.0, None, "end"))
+    whole = pysubs2.SSAFile.from_string(file.getvalue(), output)
+    assert [(e.plaintext, e.start, e.end) for e in whole] == [
+        ("One.", 0, 1000), ("two", 1100, 2100), ("three", 3000, 4000),
+    ]  # fmt: skip
+    numbers = [line for line in file.getvalue().splitlines() if line.isdigit()]
+    assert numbers == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("output", "empty"), [("srt", ""), ("vtt", "WEBVTT\n\n")])
+def test_subtitles_without_words_are_valid_and_empty(output, empty):
+    for writer, end in (
+        (SubtitleWriter, StreamEnd("x", 0.0, None, "end")),
+        (ChannelSubtitleWriter, [StreamEnd("x", 0.0, None, "end")] * 2),
+    ):
+        file = io.StringIO()
+        made = writer(file, output) if writer is SubtitleWriter else writer(file, output, 2)
+        made.update([], 1.0, "")
+        made.end(end)
+        assert file.getvalue() == empty
+
+
+def test_cues_of_two_channels_come_by_their_starts_and_early():
+    file = io.StringIO()
+    writer = ChannelSubtitleWriter(file, "srt", 2)
+    spoken = [(1, a_word("Yes.", 0, 1)), (2, a_word("so", 0.5, 1.2)), (1, a_word("No.", 1.5, 2)),
+              (1, a_word("Ah.", 9, 10))]  # fmt: skip
+    seen = []
+    for one in spoken:
+        writer.update([one], one[1].end_s, ["", ""])
+        seen.append(file.getvalue().count("-->"))
+    writer.end([StreamEnd("x", 10.0, None, "end")] * 2)
+    # What channel 2 said is over at 9 s, though it says nothing more.
+    assert seen == [0, 0, 1, 3]
+    starts = [event.start for event in pysubs2.SSAFile.from_string(file.getvalue(), "srt")]
+    assert starts == [0, 500, 1500, 9000]

@@ -6,14 +6,31 @@ cue is of one channel: WebVTT has voice tags for it, SRT gets its name before th
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from .channels import Spoken
-from .output import Format, JsonlWriter, StreamEnd, in_a_line, subtitle_events, write_subtitles
+from .channels import LONGEST_HOLD_S, Spoken
+from .output import (
+    Format,
+    JsonlWriter,
+    StreamEnd,
+    Subtitles,
+    cues,
+    in_a_line,
+    subtitle_events,
+)
+from .word import Word
+
+if TYPE_CHECKING:
+    from pysubs2 import SSAEvent
+
+LONGEST_GAP_S = 1.0 + LONGEST_HOLD_S
+"""A word that comes so long after a cue is of another one: `cues` breaks at 1 s, and a word may
+have been held back."""
 
 
 class ChannelWriter(Protocol):
@@ -34,7 +51,7 @@ def make_channel_writer(output: Format, channels: int, file: TextIO | None = Non
     if output == "jsonl":
         return ChannelJsonlWriter(target, channels)
     if output in ("srt", "vtt"):
-        return ChannelSubtitleWriter(target, output)
+        return ChannelSubtitleWriter(target, output, channels)
     return ChannelTextWriter(target)
 
 
@@ -93,23 +110,42 @@ class ChannelJsonlWriter:
 
 
 class ChannelSubtitleWriter:
-    """Cues of one channel each, by their starts; those of two channels may overlap."""
+    """Cues of one channel each, by their starts; those of two channels may overlap.
 
-    def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
-        self._file = file
-        self._output: Literal["srt", "vtt"] = output
-        self._spoken: list[Spoken] = []
+    A cue is written when the next one of its channel has begun, or would not be the same cue, and
+    none that starts before it is still open.
+    """
+
+    def __init__(self, file: TextIO, output: Literal["srt", "vtt"], channels: int) -> None:
+        self._subtitles = Subtitles(file, output)
+        self._before = [
+            f"<v {name}>" if output == "vtt" else f"{name}: "
+            for name in map(name_of, range(1, channels + 1))
+        ]
+        self._open: list[list[Word]] = [[] for _ in range(channels)]
+        self._waiting: list[SSAEvent] = []
 
     def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
         """See `ChannelWriter`."""
-        self._spoken += spoken
+        for channel, word in spoken:
+            self._open[channel - 1].append(word)
+        if spoken:
+            self._write(spoken[-1][1].start_s)
 
     def end(self, ends: Sequence[StreamEnd]) -> None:
         """See `ChannelWriter`."""
-        events = []
-        for channel in range(1, len(ends) + 1):
-            name = name_of(channel)
-            before = f"<v {name}>" if self._output == "vtt" else f"{name}: "
-            words = [word for one, word in self._spoken if one == channel]
-            events += subtitle_events(words, before)
-        write_subtitles(sorted(events, key=lambda event: event.start), self._output, self._file)
+        self._write(math.inf)
+
+    def _write(self, now_s: float) -> None:
+        for channel, words in enumerate(self._open):
+            made = cues(words)
+            is_over = bool(made) and now_s > made[-1][-1].end_s + LONGEST_GAP_S
+            done = len(made) if is_over else len(made) - 1
+            if done > 0:
+                self._waiting += subtitle_events(words, self._before[channel])[:done]
+                self._open[channel] = [] if is_over else made[-1]
+        first_ms = min((1000 * words[0].start_s for words in self._open if words), default=math.inf)
+        self._waiting.sort(key=lambda event: event.start)
+        ready = [event for event in self._waiting if event.start <= first_ms]
+        self._waiting = self._waiting[len(ready) :]
+        self._subtitles.write(ready)

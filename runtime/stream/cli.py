@@ -15,7 +15,7 @@ import typer
 
 from ...commandline import run, say
 from ...errors import InputError
-from ...files import output_path
+from ...files import open_growing, output_path
 from ...options import (
     BorderFractionOption,
     BorderSOption,
@@ -98,7 +98,8 @@ def decode_stream(
     names = audio or []
     _check(names, mic, output, realtime, channels, sample_rate)
     if trace is not None:
-        output_path(trace, force)
+        told_by = context[1:] if context and context.startswith("@") else None
+        output_path(trace, force, [*names, model, config, heads, told_by])
 
     from ..models.context import read_context
 
@@ -113,7 +114,7 @@ def decode_stream(
     with contextlib.ExitStack() as stack:
         tracer = None
         if trace is not None:
-            tracer = TraceWriter(stack.enter_context(trace.open("w", encoding="utf-8")))
+            tracer = stack.enter_context(TraceWriter(open_growing(trace, overwrite=force)))
         block_s = _REALTIME_BLOCK_S if realtime else min(chosen.step_s, 1.0)
         for source in _sources(names, mic, block_s, channels, sample_rate):
             if tracer is not None:
@@ -225,7 +226,10 @@ def _decode(
     except KeyboardInterrupt as error:
         fault = error
     # All that came is decoded, whatever stopped it; then the fault is told.
-    stream.finish()
+    try:
+        stream.finish()
+    except KeyboardInterrupt as error:
+        fault = error
     reason = str(fault) if isinstance(fault, InputError) else "interrupted" if fault else "end"
     stream.end(source.name, reason)
     took_s = time.monotonic() - started
@@ -236,7 +240,7 @@ def _decode(
 
 
 def _feed_all(stream: Written, blocks: Iterator[np.ndarray]) -> None:
-    with _ctrl_c_between_steps() as uninterrupted:
+    with _stopped_between_steps() as uninterrupted:
         for block in blocks:
             with uninterrupted():
                 stream.feed(block)
@@ -247,21 +251,23 @@ def _named(error: InputError, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _ctrl_c_between_steps() -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
-    """Yields a context in which a Ctrl-C waits until it ends; outside of it, it comes at once.
+def _stopped_between_steps() -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
+    """Yields a context in which a Ctrl-C, or what else tells the command to end, waits until it
+    ends; outside of it, it comes at once.
 
-    A second Ctrl-C does not wait.
+    A second one does not wait.
     """
     if threading.current_thread() is not threading.main_thread():
         yield contextlib.nullcontext
         return
-    is_busy = has_come = False
+    is_busy, came = False, 0
+    before: dict[int, Callable[[int, Any], object]] = {}
 
     def handle(signum: int, frame: object) -> None:
-        nonlocal has_come
-        if not is_busy or has_come:
-            raise KeyboardInterrupt
-        has_come = True
+        nonlocal came
+        if not is_busy or came:
+            before[signum](signum, frame)
+        came = signum
 
     @contextlib.contextmanager
     def uninterrupted() -> Iterator[None]:
@@ -271,14 +277,18 @@ def _ctrl_c_between_steps() -> Iterator[Callable[[], contextlib.AbstractContextM
             yield
         finally:
             is_busy = False
-        if has_come:
-            raise KeyboardInterrupt
+        if came:
+            before[came](came, None)
 
-    before = signal.signal(signal.SIGINT, handle)
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if callable(handler := signal.getsignal(one)):
+            before[one] = handler
+            signal.signal(one, handle)
     try:
         yield uninterrupted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from ...errors import InputError
-from ...files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from ...files import check_version, first_fault, json_text, parse_json, read_text, shown, write_text
 from ...heads import HeadsFile
 from ...heads.load import BUNDLED_SHOWN, bundled_file, bundled_name, load_heads
 from ..models.protocol import Aggregate, AlignmentModel
@@ -214,8 +214,8 @@ class DecoderConfig(BaseModel):
         except ValidationError as error:
             raise InputError(first_fault(error, DecoderConfig.model_fields)) from error
 
-    def save(self, path: Path | str) -> None:
-        """Write JSON to `path`; a failure leaves what was there.
+    def save(self, path: Path | str, *, overwrite: bool = True) -> None:
+        """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
@@ -223,8 +223,7 @@ class DecoderConfig(BaseModel):
         borders = ("border_fraction", "border_s")
         absent = {name for name in borders if getattr(self, name) is None}
         content = self.model_dump(mode="json", exclude=absent)
-        with replacing(Path(path)) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+        write_text(path, json_text(content) + "\n", overwrite=overwrite)
 
     @property
     def policy(self) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from ...errors import OutputError
 from .trace import StepTrace
 from .word import Word, joined
 
@@ -156,6 +158,9 @@ class JsonlWriter:
             started: the time, by `time.monotonic`, when the stream was opened; None: now.
         """
         self._file = file
+        # What an encoding has no place for is valid JSON only as JSON's own escape.
+        encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
+        self._is_escaped = encoding != "utf8"
         self._start = time.monotonic() if started is None else started
         self._channel = {} if channel is None else {"channel": channel}
         self._words: list[Word] = []
@@ -196,7 +201,7 @@ class JsonlWriter:
         return {"audio_s": round(audio_s, 3), "emission_time": round(now, 3)}
 
     def _write(self, event: dict[str, object]) -> None:
-        self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(event, ensure_ascii=self._is_escaped) + "\n")
         self._file.flush()
 
 
@@ -222,20 +227,27 @@ def _as_event(word: Word) -> dict[str, object]:
 
 
 class SubtitleWriter:
-    """SRT or WebVTT, written when the stream ends: a cue's length is known from what follows."""
+    """SRT or WebVTT, a cue as soon as the next one begins: its length is known from what follows.
+
+    So what ends the program early, a signal or a full disk, costs no cue before it.
+    """
 
     def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
-        self._file = file
-        self._output: Literal["srt", "vtt"] = output
-        self._words: list[Word] = []
+        self._subtitles = Subtitles(file, output)
+        self._words: list[Word] = []  # from the last cue on that is not written
 
     def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
         """See `Writer`."""
+        if not words:
+            return
         self._words += words
+        if len(made := cues(self._words)) > 1:
+            self._subtitles.write(subtitle_events(self._words)[:-1])
+            self._words = made[-1]
 
     def end(self, end: StreamEnd) -> None:
         """See `Writer`."""
-        write_subtitles(subtitle_events(self._words), self._output, self._file)
+        self._subtitles.write(subtitle_events(self._words))
 
 
 def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
@@ -255,16 +267,30 @@ def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
     return events
 
 
-def write_subtitles(
-    events: Sequence[SSAEvent], output: Literal["srt", "vtt"], file: TextIO
-) -> None:
-    """Write a whole file of subtitles."""
-    from pysubs2 import SSAFile
+class Subtitles:
+    """A file of subtitles that grows. Without cues, SRT is empty and WebVTT its first line."""
 
-    subtitles = SSAFile()
-    subtitles.extend(events)
-    file.write(subtitles.to_string(output))
-    file.flush()
+    def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
+        self._file = file
+        self._output: Literal["srt", "vtt"] = output
+        self._count = 0
+        self._head = "WEBVTT\n\n" if output == "vtt" else ""
+
+    def write(self, events: Sequence[SSAEvent]) -> None:
+        """Add cues, in order."""
+        from pysubs2 import SSAFile
+
+        text, self._head = self._head, ""
+        for event in events:
+            alone = SSAFile()
+            alone.append(event)
+            self._count += 1
+            # It would have the number 1, and in WebVTT a head of its own.
+            body = alone.to_string(self._output).removeprefix("WEBVTT\n\n").partition("\n")[2]
+            text += f"{self._count}\n{body}"
+        if text:
+            self._file.write(text)
+            self._file.flush()
 
 
 def cues(words: Sequence[Word]) -> list[list[Word]]:
@@ -289,11 +315,33 @@ class TraceWriter:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._fault: OSError | None = None
         self.source = ""
 
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file.
+
+        Raises:
+            OutputError: a step could not be written. It is told here, so that no word is lost.
+        """
+        with contextlib.suppress(OSError):  # what is still in its buffer is the step of the fault
+            self._file.close()
+        if self._fault is not None:
+            raise OutputError(
+                f"cannot write {self._file.name}: {self._fault.strerror}"
+            ) from self._fault
+
     def __call__(self, trace: StepTrace, channel: int | None = None) -> None:
-        """Write one step."""
+        """Write one step; after a fault, nothing more."""
+        if self._fault is not None:
+            return
         of_channel = {} if channel is None else {"channel": channel}
         line = {"source": self.source, **of_channel, **trace.as_dict()}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._fault = error
