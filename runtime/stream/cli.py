@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from ..models.model import SpeechModel
     from .audio_input import AudioSource
     from .config import DecoderConfig
+    from .cues import CueLayout
     from .decoder import StreamDecoder
     from .written import Written
 
-_FORMATS = ("text", "jsonl", "srt", "vtt")
+_FORMATS = ("text", "jsonl", "json", "srt", "vtt", "ctm", "textgrid")
+_OF_ONE_FILE = ("json", "srt", "vtt", "textgrid")
 _REALTIME_BLOCK_S = 0.1
 LOWEST_HZ, HIGHEST_HZ = 4_000, 768_000
 
@@ -75,6 +77,13 @@ def decode_stream(
     output: Annotated[
         str, typer.Option("--format", metavar="|".join(_FORMATS), help="What to write on stdout.")
     ] = "text",
+    max_line_chars: Annotated[
+        int | None,
+        typer.Option(help="Of subtitles: the most characters in a line. Default: 42."),
+    ] = None,
+    max_lines: Annotated[
+        int | None, typer.Option(help="Of subtitles: the most lines in a cue. Default: 2.")
+    ] = None,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Read files at the speed of speech.")
     ] = False,
@@ -97,6 +106,7 @@ def decode_stream(
     """
     names = audio or []
     _check(names, mic, output, realtime, channels, sample_rate)
+    layout = _layout(output, max_line_chars, max_lines)
     if trace is not None:
         told_by = context[1:] if context and context.startswith("@") else None
         output_path(trace, force, [*names, model, config, heads, told_by])
@@ -127,7 +137,7 @@ def decode_stream(
                     on_step=None if tracer is None else partial(tracer, channel=channel),
                 )  # fmt: skip
 
-            _decode(source, open_stream, output, realtime)
+            _decode(source, open_stream, output, realtime, layout)
 
 
 def _check(
@@ -156,13 +166,24 @@ def _check(
             f"sample_rate is {sample_rate}, expected {LOWEST_HZ} to {HIGHEST_HZ} Hz",
             arguments=("sample_rate",),
         )
-    if output in ("srt", "vtt") and len(names) > 1:
+    if output in _OF_ONE_FILE and len(names) > 1:
         raise InputError(f"--format {output} takes one file at a time: their times start at 0")
     from ...corpora.audio_file import check_audio_path
 
     for name in names:
         if name != "-":
             check_audio_path(Path(name))
+
+
+def _layout(output: str, max_line_chars: int | None, max_lines: int | None) -> CueLayout:
+    from .cues import CueLayout
+
+    given = {"max_line_chars": max_line_chars, "max_lines": max_lines}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and output not in ("srt", "vtt"):
+        names = tuple(given)
+        raise InputError(f"{names[0]} is for srt and vtt", arguments=names)
+    return CueLayout(**given)
 
 
 def _load(
@@ -207,15 +228,27 @@ def _decode(
     open_stream: Callable[[int | None], StreamDecoder],
     output: str,
     realtime: bool,
+    layout: CueLayout,
 ) -> None:
     from .audio_input import paced
     from .written import WrittenChannels, WrittenStream
 
     stream: Written
     if source.channels is None:
-        stream = WrittenStream(open_stream(None), output)  # type: ignore[arg-type]
+        stream = WrittenStream(
+            open_stream(None),
+            output,  # type: ignore[arg-type]
+            layout,
+            source.name,
+        )
     else:
-        stream = WrittenChannels(open_stream, source.channels, output)  # type: ignore[arg-type]
+        stream = WrittenChannels(
+            open_stream,
+            source.channels,
+            output,  # type: ignore[arg-type]
+            layout,
+            source.name,
+        )
     started = time.monotonic()
     fault: InputError | KeyboardInterrupt | None = None
     blocks = paced(source) if realtime else iter(source.blocks)
