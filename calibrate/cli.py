@@ -241,7 +241,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
         searched = {k: v for k, v in point.config.items() if k in shown}
         table.add_row(
             point.name,
-            _cell(point.wer, 100),
+            _rate_cell(point.wer, file.held_out.wer_bounds(point)),
             _cell(point.delay_s, 1),
             ", ".join(described(searched)),
         )
@@ -257,6 +257,14 @@ def _report(sweep: Sweep, found: Calibration) -> None:
         f"configuration gives the same words and times in {replay.live_identical} of "
         f"{replay.live_utterances} utterances"
     )
+
+
+def _rate_cell(wer, bounds: tuple[float, float] | None) -> str:
+    if wer is None or bounds is None:
+        return "-"
+    if not wer.value:
+        return f"0.00 (below {100 * bounds[1]:.2f})"
+    return f"{100 * wer.value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
 
 
 def _cell(estimate, scale: float) -> str:

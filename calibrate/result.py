@@ -212,6 +212,18 @@ class HeldOut(Record):
     points: list[Point]
     comparisons: list[Comparison]
 
+    def wer_bounds(self, point: Point) -> tuple[float, float] | None:
+        """The 95 % interval of a point's error rate; without errors by the rule of three, 3 / n.
+
+        n is words of reference, each once: a phase is the same speech again.
+        """
+        if point.wer is None:
+            return None
+        words = sum(point.sums.reference_words) / self.corpus.phases
+        if sum(point.sums.errors) or not words:
+            return point.wer.low, point.wer.high
+        return 0.0, min(1.0, 3 / words)
+
     @model_validator(mode="after")
     def _check(self) -> HeldOut:
         names = [point.name for point in self.points]

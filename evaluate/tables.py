@@ -137,6 +137,7 @@ def _difference(difference: Difference | None, scale: float, same: bool = False)
     if difference is None:
         return "–", "–", "not defined"
     value, low, high = (scale * n for n in (difference.value, difference.low, difference.high))
+    same = same or value == low == high == 0
     verdict = "significant" if difference.is_significant else "may be chance"
     p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
     shown = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"

@@ -141,10 +141,12 @@ def _held_out(file: CalibrationFile) -> tuple[HeldOutPoint, ...]:
         HeldOutPoint(
             point.name,
             (point.delay_s.value, point.delay_s.low, point.delay_s.high),
-            (100 * point.wer.value, 100 * point.wer.low, 100 * point.wer.high),
+            (100 * point.wer.value, 100 * bounds[0], 100 * bounds[1]),
         )
         for point in file.held_out.points
-        if point.wer is not None and point.delay_s is not None
+        if (bounds := file.held_out.wer_bounds(point)) is not None
+        and point.wer is not None
+        and point.delay_s is not None
     )
 
 

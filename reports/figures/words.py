@@ -105,8 +105,12 @@ def the_best(heads: HeadsFile, count: int) -> str:
         return f"the best {count} by hit rate"
     if heads.ranking.method == "set":
         return f"the best {count} chosen as a set"
-    metric = METRICS.get(heads.ranking.metric)
-    return f"the best {count} by {metric.label if metric else heads.ranking.metric}"
+    return f"the best {count} by {metric_label(heads.ranking.metric)}"
+
+
+def metric_label(metric: str) -> str:
+    """What a reader is shown for a metric."""
+    return METRICS[metric].label if metric in METRICS else metric
 
 
 def finding(heads: HeadsFile, metric: str, values: np.ndarray) -> str:
