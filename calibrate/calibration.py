@@ -56,6 +56,7 @@ def calibrate_decoder(
     study: str | None = None,
     store: Path | str | None = None,
     aligner: AlignerName | None = None,
+    strict: bool = False,
     out: Path | str | None = None,
     report: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -86,6 +87,7 @@ def calibrate_decoder(
         study: its name there; None: that of the model.
         store: folder for what was decoded, or "memory"; None: the user's cache folder.
         aligner: gold, qwen3 or pocketsphinx; None: gold where the corpus has it.
+        strict: fail where an utterance would be skipped.
         out: decoder_config.json, written after every improvement and at the end.
         report: calibration.json, written at the end.
         progress: called with complete trials and trials in all.
@@ -94,7 +96,7 @@ def calibrate_decoder(
         InputError: bad input of any kind, or a study of something else.
         TrialsFailed: three trials in a row failed.
     """
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases)
+    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases, strict)
     options = SweepOptions(
         trials=trials,
         border=border,

@@ -22,6 +22,7 @@ from ..options import (
     ModelOption,
     ModelsCorpusOption,
     SeedOption,
+    StrictOption,
 )
 from .study.pareto import DEFAULT_RULE
 
@@ -105,6 +106,7 @@ def calibrate_command(
     figure: Annotated[
         Path | None, typer.Option(help="the front; default: pareto.png beside it")
     ] = None,
+    strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
     """Tune the streaming decoder: word error rate against delay.
@@ -137,7 +139,9 @@ def calibrate_command(
     )  # fmt: skip
     options.check()
     check_paths(out, report, figure, force=force, reads=reads)
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases)
+    speech = SpeechOptions(
+        corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases, strict
+    )
     with progress_bar("word times") as progress:
         sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
     outputs = Outputs(sweep, out, report, figure, force=force)
@@ -237,7 +241,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
         searched = {k: v for k, v in point.config.items() if k in shown}
         table.add_row(
             point.name,
-            _cell(point.wer, 100),
+            _rate_cell(point.wer, file.held_out.wer_bounds(point)),
             _cell(point.delay_s, 1),
             ", ".join(described(searched)),
         )
@@ -253,6 +257,14 @@ def _report(sweep: Sweep, found: Calibration) -> None:
         f"configuration gives the same words and times in {replay.live_identical} of "
         f"{replay.live_utterances} utterances"
     )
+
+
+def _rate_cell(wer, bounds: tuple[float, float] | None) -> str:
+    if wer is None or bounds is None:
+        return "-"
+    if not wer.value:
+        return f"0.00 (below {100 * bounds[1]:.2f})"
+    return f"{100 * wer.value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
 
 
 def _cell(estimate, scale: float) -> str:

@@ -87,6 +87,9 @@ def verdicts(held_out: HeldOut) -> list[str]:
             found = getattr(comparison, name)
             if found is None:
                 continue
+            if found.value == found.low == found.high == 0:
+                parts.append(f"no difference in {unit.removeprefix('s of ')}")
+                continue
             sure = "" if found.is_significant else ", not significant"
             parts.append(
                 f"{scale * found.value:+.2f} {unit} ({scale * found.low:+.2f} to "

@@ -41,7 +41,8 @@ class SpeechInfo(Record):
     `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
     each time with more silence before it, so that steps fall at other places of the speech.
     `error_name`: what the rate of errors is called, which is the `wer` of this file all the same:
-    of words, of characters where no spaces stand between them, of both in mixed text.
+    of words, of characters where no spaces stand between them, of both in mixed text. `skipped`:
+    utterances that could not be used.
     """
 
     name: str
@@ -51,6 +52,7 @@ class SpeechInfo(Record):
     aligner: str
     phases: Annotated[int, Field(ge=1)] = 1
     error_name: ErrorName = "WER"
+    skipped: Count = 0
 
 
 class Range(Record):
@@ -209,6 +211,18 @@ class HeldOut(Record):
     utterances: list[str]
     points: list[Point]
     comparisons: list[Comparison]
+
+    def wer_bounds(self, point: Point) -> tuple[float, float] | None:
+        """The 95 % interval of a point's error rate; without errors by the rule of three, 3 / n.
+
+        n is words of reference, each once: a phase is the same speech again.
+        """
+        if point.wer is None:
+            return None
+        words = sum(point.sums.reference_words) / self.corpus.phases
+        if sum(point.sums.errors) or not words:
+            return point.wer.low, point.wer.high
+        return 0.0, min(1.0, 3 / words)
 
     @model_validator(mode="after")
     def _check(self) -> HeldOut:

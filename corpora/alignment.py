@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..wording import counted
 from .aligners import Aligner, AlignmentFailed
 from .audio import part_duration_s
 from .corpus import Corpus, Skipped, file_hash
@@ -45,7 +46,8 @@ class AlignmentCounts:
             (self.repairs.past_end_dropped, "words past the end of the audio were dropped"),
         ]
         cached = f", {self.from_cache} of them from the cache" if self.from_cache else ""
-        first = f"{self.words} words of {self.utterances} utterances have times{cached}"
+        words, utterances = counted(self.words, "word"), counted(self.utterances, "utterance")
+        first = f"{words} of {utterances} with times{cached}"
         return [first, *(f"{count} {what}" for count, what in found if count)]
 
 

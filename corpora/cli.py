@@ -16,6 +16,7 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..wording import counted
 
 
 def align_corpus(
@@ -53,7 +54,7 @@ def align_corpus(
     name = aligner or default_aligner(loaded)
     worker = make_aligner(name)
     plan = export_plan(loaded, out, root=Path(corpus), force=force)
-    say(f"aligning {len(loaded)} utterances of {loaded.name} with {name}")
+    say(f"aligning {counted(len(loaded), 'utterance')} of {loaded.name} with {name}")
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("aligning", total=len(loaded))
         aligned = align_utterances(
@@ -63,7 +64,7 @@ def align_corpus(
     for line in aligned.counts.lines():
         say(line)
     if aligned.skipped:
-        say(f"{len(aligned.skipped)} utterances were skipped:")
+        say(f"{counted(len(aligned.skipped), 'utterance')} skipped:")
         for one in aligned.skipped:
             say(f"  {one.id}: {one.reason}")
     print(manifest)

@@ -23,6 +23,7 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..wording import counted
 
 if TYPE_CHECKING:
     from ..corpora import Utterance
@@ -250,7 +251,7 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     assert ranking is not None
     assert ranking.top_stability is not None
     say(
-        f"{heads.num_samples} clips scored, {len(found.skipped)} skipped, "
+        f"{counted(heads.num_samples, 'clip')} scored, {len(found.skipped)} skipped, "
         f"{heads.total_alignable_tokens} tokens; another sample of clips would keep "
         f"{100 * ranking.top_stability:.0f} % of the best {ranking.top}"
     )

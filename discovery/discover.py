@@ -256,11 +256,18 @@ def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
         top_probability=_rows(ranking.top_probability),  # type: ignore[arg-type]
         top_stability=ranking.top_stability,
         clips_needed=ranking.clips_needed,
-        stability_curve=found.stability_curve,
+        stability_curve=_stability_curve(ranking, found),
         groups=ranking.groups,
         set_error_curve=ranking.set_error_curve,
         validation=validation,
     )
+
+
+def _stability_curve(ranking: HeadRanking, found: Measurement) -> list[tuple[int, float]]:
+    """Of the ranking's own metric, up to its own figure."""
+    clips = found.totals.clips
+    before = found.stability_curves.get(ranking.metric, ())
+    return [*(point for point in before if point[0] < clips), (clips, ranking.top_stability)]
 
 
 def _rows(matrix: np.ndarray) -> list[list[float | None]]:

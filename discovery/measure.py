@@ -21,9 +21,8 @@ from ..runtime.policy.words import TokenWord, split_words
 from .borders import cut_points_s, heard_tokens
 from .groups import FrameSample
 from .mapping import TokenTargets, token_targets
-from .ranking import top_stability
+from .ranking import RANKINGS, stability_by
 from .statistics import (
-    REPLICATES,
     FrameTimes,
     LayerStatistics,
     border_counts,
@@ -68,7 +67,8 @@ class Measurement:
     """What was measured, all of it additive.
 
     `totals` are over the tokens of the subject's text; `other_hits` over those of the other
-    text, for the comparison of the two. `skipped` is {utterance: reason}.
+    text, for the comparison of the two. `skipped` is {utterance: reason}. `stability_curves` are by
+    the metric that the heads may be ranked by.
     """
 
     subject: Subject
@@ -76,7 +76,7 @@ class Measurement:
     other_hits: HitCounts
     sample: FrameSample = field(default_factory=FrameSample)
     skipped: dict[str, str] = field(default_factory=dict)
-    stability_curve: list[tuple[int, float]] = field(default_factory=list)
+    stability_curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def measure(
         corpus: utterances; one that cannot be read or matches nothing is skipped by name.
         subject: says what is measured; its `text` and `cuts` decide how.
         language: given to the model; None: the utterance's own, or detected.
-        top: how many best heads by hit rate the stability curve is about.
+        top: how many best heads the stability curves are about.
         progress: called with clips done and clips in all.
 
     Raises:
@@ -244,14 +244,16 @@ def _layers(
 
 
 def _record_stability(found: Measurement, top: int) -> None:
-    """A point of the stability curve, each time the clips have doubled."""
+    """A point of each stability curve, each time the clips have doubled."""
     clips = found.totals.clips
-    if clips < 2 * (found.stability_curve[-1][0] if found.stability_curve else 1):
+    told = [curve[-1][0] for curve in found.stability_curves.values()]
+    if clips < 2 * max(told, default=1):
         return
-    goodness = found.totals.scores()["hit_rate"].reshape(1 + REPLICATES, -1)
-    goodness = np.nan_to_num(goodness, nan=-np.inf)
-    _, stability = top_stability(goodness, min(top, goodness.shape[1]))
-    found.stability_curve.append((clips, stability))
+    scores = found.totals.scores()
+    for metric in sorted(set(RANKINGS.values()) & set(scores)):
+        stability = stability_by(scores, metric, top)
+        if stability is not None:
+            found.stability_curves.setdefault(metric, []).append((clips, stability))
 
 
 def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:

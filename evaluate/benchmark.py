@@ -6,11 +6,13 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..corpora import Corpus, load_corpus
+from ..corpora.corpus import Skipped
+from ..corpora.readable import unreadable
 from ..errors import InputError
 from ..files import output_path
 from ..heads import HeadsFile, load_heads
@@ -104,6 +106,7 @@ class Job:
         language: see `measure.observe`.
         seed: of the bootstrap.
         traces: how many utterances of each simul run are watched step by step.
+        skipped: utterances of the corpus that cannot be decoded.
     """
 
     model: AlignmentModel
@@ -114,10 +117,12 @@ class Job:
     language: str | None = None
     seed: int = 0
     traces: int = 3
+    skipped: tuple[Skipped, ...] = ()
 
     def items(self) -> list[Item]:
-        """See `make_items`."""
-        return make_items(self.corpus, self.group, self.limit)
+        """See `make_items`; of what can be decoded."""
+        asked = replace(self.corpus, utterances=self.corpus.utterances[: self.limit])
+        return make_items(asked.without(self.skipped), self.group)
 
 
 def benchmark_decoder(
@@ -192,9 +197,13 @@ def benchmark_decoder(
         model.language_name(language)
     context = checked_context(model, context)
     resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
+    skipped = unreadable(corpus.utterances[:max_utterances], strict=strict)
+    for one in skipped:
+        _log.warning("skipped %s: %s", one.id, one.reason)
     job = Job(
         model=model,
         corpus=corpus,
+        skipped=skipped,
         decoders=decoders(modes, resolved, steps_s, context),
         group=group,
         limit=max_utterances,
@@ -348,6 +357,7 @@ def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
             name=job.corpus.name,
             fingerprint=job.corpus.fingerprint,
             utterances=sum(len(item.utterances) for item in items),
+            skipped=len(job.corpus.skipped) + len(job.skipped),
             group=job.group,
             language=job.language,
         ),

@@ -27,6 +27,7 @@ from ..options import (
     StrictOption,
     VadOption,
 )
+from ..wording import counted
 
 if TYPE_CHECKING:
     from .benchmark import Running
@@ -127,6 +128,9 @@ def benchmark_decoder_command(
     Console().print(totals_table(file))
     for note in {one.totals.latency_note for one in file.runs} - {None}:
         say(f"latency: {note}")
+    if file.corpus.skipped:
+        whole = file.corpus.utterances + file.corpus.skipped
+        say(f"{file.corpus.skipped} of {counted(whole, 'utterance')} skipped, by name above")
     say(f"wrote {out}")
 
 
@@ -157,7 +161,8 @@ def _compare(
     for one in found:
         Console().print(comparison_table(one))
         if one.left_out:
-            say(f"{one.first} against {one.second}: {one.left_out} utterances are in one only")
+            left_out = counted(one.left_out, "utterance")
+            say(f"{one.first} against {one.second}: {left_out} in one only")
     if out is not None:
         content: Any = [one.as_dict() for one in found]
         write_text(out, json_text(content) + "\n", overwrite=force)

@@ -150,13 +150,15 @@ class ModelInfo(Record):
 
 
 class CorpusInfo(Record):
-    """What was decoded. `utterances` counts those that were taken, before they were grouped."""
+    """What was decoded. `utterances` counts those that were taken, before they were grouped;
+    `skipped` those that could not be."""
 
     name: Name
     fingerprint: str | None
     utterances: Count
     group: Group
     language: str | None = None
+    skipped: Count = 0
 
 
 class Machine(Record):

@@ -97,7 +97,8 @@ def _text_totals(
         median_wer=float(np.median(rates)) if rates else None,
         p90_wer=rank_quantile(rates, 0.9),
         p95_wer=rank_quantile(rates, 0.95),
-        zero_wer_share=rates.count(0.0) / len(rates) if rates else None,
+        # Silence of which nothing was said to be heard is right, too.
+        zero_wer_share=sum(not pair.errors for pair in pairs) / len(pairs) if pairs else None,
         space_only=space_errors(references, hypotheses, words),
         worst=[one.id for one in ranked[:WORST]],
     )

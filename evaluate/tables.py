@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from ..wording import counted
 from .compare import Comparison
 from .error_rates import ErrorRate
 from .intervals import Difference
@@ -114,7 +115,7 @@ def stated_table(file: BenchmarkFile) -> Table:
 
 def comparison_table(one: Comparison) -> Table:
     """A row for each figure; differences are first minus second."""
-    title = f"{one.first} against {one.second}, {one.utterances} utterances"
+    title = f"{one.first} against {one.second}, {counted(one.utterances, 'utterance')}"
     table = Table("", "first", "second", "difference (95 %)", "p", "", title=title)
     for name, text in one.texts.items():
         same = not (text.better or text.worse)
@@ -136,6 +137,7 @@ def _difference(difference: Difference | None, scale: float, same: bool = False)
     if difference is None:
         return "–", "–", "not defined"
     value, low, high = (scale * n for n in (difference.value, difference.low, difference.high))
+    same = same or value == low == high == 0
     verdict = "significant" if difference.is_significant else "may be chance"
     p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
     shown = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"

@@ -11,6 +11,7 @@ from ..commandline import run, say
 from ..errors import InputError
 from ..files import output_path
 from ..options import ForceOption
+from ..wording import counted
 
 
 def heads_info(
@@ -131,7 +132,7 @@ def _convert(
         source=f"compact list {path.name}",
     )
     made.save(out, overwrite=force)
-    say(f"wrote {out}: {len(made.compact)} heads of {model}, best first, without scores")
+    say(f"wrote {out}: {counted(len(made.compact), 'head')} of {model}, best first, without scores")
 
 
 def main() -> None:

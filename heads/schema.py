@@ -27,6 +27,7 @@ from pydantic import (
 
 from ..errors import InputError
 from ..files import json_text, write_text
+from ..wording import counted
 from .names import bundled_name, same_name
 from .upgrade import as_schema_1
 
@@ -293,11 +294,11 @@ class HeadsFile(_Model):
         listed = len(self.alignment_heads)
         self._check_lists_any(self.model)
         if count < 1:
-            raise InputError(f"{count} heads asked for; ask for 1 or more")
+            raise InputError(f"{counted(count, 'head')} asked for; ask for 1 or more")
         if count > listed:
             raise InputError(
-                f"{count} heads asked for, but the heads file of {self.model} lists {listed}; "
-                f"ask for {listed} or fewer, or run: discover-heads --top {count}"
+                f"{counted(count, 'head')} asked for, but the heads file of {self.model} lists "
+                f"{listed}; ask for {listed} or fewer, or run: discover-heads --top {count}"
             )
         return self.compact[:count]
 

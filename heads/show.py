@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files import printable
+from ..wording import counted
 from .compare import compare_heads
 from .schema import HIT_RATE, HeadsFile, Ranking
 
@@ -82,7 +83,9 @@ def head_rows(heads: HeadsFile, top: int) -> tuple[list[str], list[list[str]]]:
 
 def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
     total = heads.num_layers * heads.num_heads
-    shape = f"{heads.num_layers} layers x {heads.num_heads} heads, {heads.num_kv_heads} K/V heads"
+    shape = (
+        f"{heads.num_layers} layers x {counted(heads.num_heads, 'head')}, {heads.num_kv_heads} K/V"
+    )
     lines = [
         ("model", heads.model),
         ("shape", shape),
@@ -95,7 +98,7 @@ def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
         lines.append(("ranking", _ranking(heads.ranking)))
     if heads.corpus is not None:
         corpus = heads.corpus
-        counts = f"{corpus.utterances} utterances, {corpus.skipped} skipped"
+        counts = f"{counted(corpus.utterances, 'utterance')}, {corpus.skipped} skipped"
         lines.append(("corpus", f"{corpus.name}, {counts}, {corpus.fingerprint[:12]}"))
     for name in ("aligner", "query", "text", "created_with", "source"):
         value = getattr(heads, name)
@@ -108,7 +111,8 @@ def _measured_on(heads: HeadsFile) -> str:
     if heads.num_samples == 0:
         return "nothing: no scores"
     language = f"{heads.language}, " if heads.language else ""
-    return f"{language}{heads.num_samples} clips, {heads.total_alignable_tokens} tokens"
+    clips, tokens = counted(heads.num_samples, "clip"), heads.total_alignable_tokens
+    return f"{language}{clips}, {counted(tokens, 'token')}"
 
 
 def _listing(heads: HeadsFile) -> str:

@@ -441,3 +441,20 @@ def test_little_speech_is_streamed_at_more_phases_than_much():
     dev, test = load_speech("tiny", SpeechOptions(), step_s=1.0)
     assert (dev.corpus.name, test.corpus.name) == ("demo:dev", "demo:test")
     assert dev.phases == 4
+
+
+def test_a_damaged_clip_is_skipped_by_name_and_counted(speech, tmp_path, caplog):
+    shutil.copytree(speech / "dev", tmp_path / "dev")
+    clip = next((tmp_path / "dev").rglob("*.flac"))
+    clip.write_bytes(clip.read_bytes()[:-2_000])
+    options = SpeechOptions(tmp_path / "dev", speech / "test", phases=1)
+    with caplog.at_level("INFO"):
+        dev, test = load_speech("tiny", options, step_s=1.0)
+    assert [one.id for one in dev.corpus.skipped] == [clip.stem]
+    assert f"skipped {clip.stem}: {clip} is cut off" in caplog.text
+    assert "1 of 3 utterances skipped" in caplog.text
+    assert (dev.info.utterances, dev.info.skipped) == (2, 1)
+    assert test.info.skipped == 0
+    strict = SpeechOptions(tmp_path / "dev", speech / "test", phases=1, strict=True)
+    with pytest.raises(InputError, match=f"{clip.stem}: .*cut off.*without strict"):
+        load_speech("tiny", strict, step_s=1.0)

@@ -345,7 +345,7 @@ def test_align_corpus_writes_a_corpus_again(manifest: Path, tmp_path: Path):
     done = align_corpus(manifest, "--out", out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "manifest.jsonl")
-    assert "3 words of 2 utterances have times" in done.stderr
+    assert "3 words of 2 utterances with times" in done.stderr
     assert "1 words of no length were widened" in done.stderr
     assert "gone: audio file not found" in done.stderr
     assert sorted(p.name for p in out.iterdir()) == ["manifest.jsonl", "u0.TextGrid", "u1.TextGrid"]

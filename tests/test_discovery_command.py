@@ -116,6 +116,20 @@ def test_it_writes_a_heads_file_and_a_heatmap_and_prints_the_best(discover_comma
     assert "2 clips scored, 0 skipped" in err
 
 
+@pytest.mark.parametrize("metric", ["border_auc", "monotonicity"])
+def test_the_stability_curve_is_that_of_the_ranking_in_the_file(discover_command, tmp_path, metric):
+    from alignheads.reports.figures.registry import heads_figures
+
+    code, _, err = discover_command("--clips", 4, "--cuts", 1, "--top", 5, "--rank-by", metric)
+    assert code == 0, err
+    heads = load_heads(tmp_path / "alignment_heads_tiny.json")
+    assert heads.ranking.metric == metric
+    assert heads.ranking.stability_curve[-1] == (4, heads.ranking.top_stability)
+    (figure,) = [one for one in heads_figures(heads) if one.name == "heads_stability"]
+    assert figure.info.stability[-1] == heads.ranking.top_stability
+    assert metric.replace("border_auc", "border AUC") in figure.info.subtitle
+
+
 def test_what_is_there_is_left_alone_without_force(discover_command, tmp_path):
     for name in ("alignment_heads_tiny.json", "alignment_heads_tiny.png"):
         (tmp_path / name).write_text("mine")
@@ -277,7 +291,7 @@ def test_audio_that_cannot_be_used_is_skipped_by_name_with_a_count(
     (line,) = [line for line in err.splitlines() if line.startswith("skipped ")]
     assert line.startswith(f"skipped {bad.stem}: ")
     assert reason in line
-    assert "1 clips scored, 1 skipped" in err
+    assert "1 clip scored, 1 skipped" in err
     assert load_heads(tmp_path / "alignment_heads_tiny.json").corpus.skipped == 1
     # and alone it leaves nothing to score
     for path in (tmp_path / "speech").glob(f"{good.stem}.*"):
@@ -321,7 +335,7 @@ def test_speech_at_8_khz_is_resampled(discover_command, demo, tmp_path):
     soundfile.write(path, soxr.resample(samples, rate, 8000), 8000)
     code, _, err = discover_command("--corpus", "speech", "--cuts", 0, "--text", "reference")
     assert code == 0, err
-    assert "1 clips scored, 0 skipped" in err
+    assert "1 clip scored, 0 skipped" in err
 
 
 def test_a_transcript_that_matches_nothing(refused, demo, tmp_path):

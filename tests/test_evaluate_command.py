@@ -56,6 +56,20 @@ def spoken(tmp_path_factory):
     return folder / "m.jsonl"
 
 
+def damaged(manifest, folder):
+    """The corpus of `manifest` with FLAC files, one of which is cut off after its header."""
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for index, row in enumerate(rows):
+        samples, rate = soundfile.read(manifest.parent / row["audio_filepath"])
+        path = folder / f"{index}.flac"
+        soundfile.write(path, samples, rate)
+        row["audio_filepath"] = path.name
+    path = folder / "1.flac"
+    path.write_bytes(path.read_bytes()[:-2_000])
+    (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder / "m.jsonl", rows[1]["id"]
+
+
 def timeless(value):
     """What must not change from run to run: all but times to compute and memory."""
     if isinstance(value, dict):
@@ -440,3 +454,22 @@ def test_help_is_on_stdout():
     done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0
     assert "--intersection" in done.stdout
+
+
+# Clips that cannot be read
+
+
+def test_a_damaged_clip_is_skipped_by_name_and_counted(call, spoken, tmp_path):
+    corpus, bad = damaged(spoken, tmp_path)
+    code, out, err = call("--corpus", corpus, "--mode", "offline", "--json", "b.json")
+    assert code == 0
+    assert f"skipped {bad}: " in err
+    assert "1.flac is cut off" in err
+    assert "1 of 4 utterances skipped" in err
+    file = load_benchmark(tmp_path / "b.json")
+    assert (file.corpus.utterances, file.corpus.skipped) == (3, 1)
+    code, out, err = call("--corpus", corpus, "--strict", "--json", "c.json")
+    assert (code, out) == (2, "")
+    assert f"benchmark-decoder: {bad}: " in err
+    assert "load without --strict" in err
+    assert not (tmp_path / "c.json").exists()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import alignheads
 from alignheads.errors import InputError
-from alignheads.evaluate.compare import compare_files
+from alignheads.evaluate.compare import compare_files, compare_runs
 from alignheads.evaluate.journal import Done, Journal, check_subject, read_journal
 from alignheads.evaluate.latency import CommittedWord, Times
 from alignheads.evaluate.load import load_benchmark
@@ -27,7 +27,7 @@ from alignheads.evaluate.result import (
     RunSettings,
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
-from alignheads.evaluate.tables import totals_table
+from alignheads.evaluate.tables import comparison_table, totals_table
 from alignheads.reports.figures.registry import benchmark_figures
 from alignheads.reports.rows import headline, make_rows
 
@@ -147,8 +147,16 @@ def test_an_empty_reference_has_no_rate_but_its_errors_count():
     found = run_of([observation("a", "", "so it"), observation("b")]).totals.texts["basic"]
     assert found.words.insertions == 2
     assert found.words.rate == pytest.approx(2 / 2)
-    assert found.zero_wer_share == 1.0
+    assert found.zero_wer_share == 0.5
     assert found.worst == ["a"]
+
+
+def test_silence_that_got_words_is_no_utterance_without_error():
+    silent = [observation("silent", "", "so it was said to have been the one of them all")]
+    right = [observation(name) for name in "abcd"]
+    assert run_of(silent + right).totals.texts["basic"].zero_wer_share == pytest.approx(4 / 5)
+    quiet = [observation("silent", "", "")]
+    assert run_of(quiet + right).totals.texts["basic"].zero_wer_share == 1.0
 
 
 def test_languages_without_spaces_are_scored_by_character():
@@ -427,3 +435,15 @@ def test_a_finished_file_is_taken_apart_into_what_was_observed():
     seen = observation("a", words=[], times=times([0.5]))
     done = Done.from_file(file_of(run_of([seen])))
     assert done.of("simul") == {"a": seen}
+
+
+def test_a_run_against_itself_has_no_difference_and_nothing_by_chance(tmp_path):
+    words = [CommittedWord(text="one", start_s=0, end_s=1, emitted_s=2, lag_s=0.1)]
+    seen = [observation(name, words=words, times=times([0.5])) for name in "abc"]
+    run = run_of(seen)
+    found = compare_runs(run, run, names=("x", "y"))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(comparison_table(found))
+    text = console.export_text()
+    assert text.count("no difference") == 3
+    assert "chance" not in text

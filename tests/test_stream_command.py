@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pysubs2
@@ -21,14 +22,8 @@ from alignheads.runtime.stream import audio_input
 from alignheads.runtime.stream.channel_output import ChannelSubtitleWriter
 from alignheads.runtime.stream.cli import main
 from alignheads.runtime.stream.decoder import Word
-from alignheads.runtime.stream.output import (
-    StreamEnd,
-    SubtitleWriter,
-    TerminalWriter,
-    cues,
-    joined,
-    make_writer,
-)
+from alignheads.runtime.stream.output import StreamEnd, TerminalWriter, joined, make_writer
+from alignheads.runtime.stream.subtitles import SubtitleWriter
 
 COMMAND = [sys.executable, "-c", "from alignheads.runtime.stream.cli import main; main()"]
 
@@ -92,13 +87,19 @@ def events(text):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give audio files, - for raw samples on stdin, or --mic"),
+        ([], "give audio files, - for stdin, or --mic"),
+        (["-", "--sample-rate", "16"], "--sample-rate is 16, expected 4000 to 768000 Hz"),
+        ([str(Path.cwd())], "is a folder; expected an audio file"),
+        (["/dev/null"], "is a device; expected an audio file"),
         (["nowhere.wav"], "audio file not found: nowhere.wav"),
         (["-", "-"], "not both"),
         (["-", "--realtime"], "--realtime is for files"),
         (["--mic", "--realtime"], "--realtime is for files"),
         (["--mic", "a.wav"], "not both"),
-        (["-", "--format", "xml"], "'xml', expected one of text, jsonl, srt, vtt"),
+        (
+            ["-", "--format", "xml"],
+            "'xml', expected one of text, jsonl, json, srt, vtt, ctm, textgrid",
+        ),
         (["-", "--border-s", "-1"], "border_s is -1"),
         (["-", "--border-fraction", "1.5"], "border_fraction is 1.5"),
         (["-", "--border-fraction", ".1", "--border-s", ".5"], "both are"),
@@ -116,7 +117,7 @@ def test_wrong_usage_is_told_on_one_line(call, arguments, message, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: False, buffer=None))
     monkeypatch.setattr(
-        audio_input, "open_stdin", lambda _: audio_input.AudioSource("-", 16000, [])
+        audio_input, "open_stdin", lambda *_, **__: audio_input.AudioSource("-", 16000, [])
     )
     code, out, error = call(*arguments)
     assert (code, out) == (2, "")
@@ -197,7 +198,7 @@ def test_jsonl_events(call, files):
     *commits, end = events(out)
     assert len(commits) > 1
     for commit in commits:
-        assert list(commit) == ["type", "words", "audio_s", "emission_time", "draft"]
+        assert list(commit) == ["type", "version", "words", "audio_s", "emission_time", "draft"]
         assert commit["type"] == "commit"
         assert commit["words"]
         for word in commit["words"]:
@@ -209,6 +210,7 @@ def test_jsonl_events(call, files):
             assert 0 <= word["border_distance"] <= commit["audio_s"]
     assert [c["audio_s"] for c in commits] == sorted(c["audio_s"] for c in commits)
     assert end["type"] == "end"
+    assert end["version"] == 1
     assert end["reason"] == "end"
     assert end["language"] == "English"
     assert end["text"].split() == [w["text"] for c in commits for w in c["words"]]
@@ -230,15 +232,6 @@ def test_subtitles_can_be_read(call, files, output):
 
 def a_word(text, start_s, end_s, space=True):
     return Word(text, start_s, end_s, end_s, (1,), space)
-
-
-def test_cues_end_where_a_reader_would():
-    words = [a_word("One.", 0, 1), a_word("two", 1.1, 1.5), a_word("three", 3, 3.5)]
-    assert [joined(cue) for cue in cues(words)] == ["One.", "two", "three"]
-    long = [a_word("abcdefgh", i / 10, i / 10 + 0.1) for i in range(30)]
-    assert max(len(joined(cue)) for cue in cues(long)) <= 84
-    assert sum(map(len, cues(long))) == 30
-    assert cues([]) == []
 
 
 def test_words_of_languages_without_spaces_are_joined_as_their_tokens_are():
@@ -376,7 +369,8 @@ def test_raw_samples_in_pieces_of_odd_sizes(sizes):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"", "empty"), (b"x", "empty"), (b"RIFF1234WAVE", "with a header")]
+    ("data", "message"),
+    [(b"", "empty"), (b"x", "empty"), (b"RIFF1234WAVE", "stdin cannot be read as audio")],
 )
 def test_raw_samples_that_are_none(data, message):
     source = audio_input.open_stdin(1.0, io.BytesIO(data))

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from ...evaluate.intervals import paired_difference
 from ...evaluate.normalise import ErrorName
+from ...wording import counted
 from ..result import Explanation, HeadCountPoint, Setting
 from ..scoring import Score
 from .space import SEARCHED, Space
@@ -112,7 +113,9 @@ def lines(found: Explanation, rate: ErrorName = "WER") -> list[str]:
             if count == point.head_count
         ]
         note = f"  {', '.join(marks)}" if marks else ""
-        texts.append(f"  {point.head_count:3d} heads  {rate} {100 * point.wer:.2f} %{delay}{note}")
+        texts.append(
+            f"  {counted(point.head_count, 'head'):>8}  {rate} {100 * point.wer:.2f} %{delay}{note}"
+        )
     texts.append(
         f"fewest heads not significantly worse than the best ({found.best_head_count}): "
         f"{found.fewest_heads}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...calibrate.result import CHOSEN
 from ...errors import InputError
+from ...wording import counted
 from .placing import label_points
 from .style import (
     BLUE,
@@ -24,7 +25,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted, model_name, rate_title
+from .words import model_name, rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,10 +141,12 @@ def _held_out(file: CalibrationFile) -> tuple[HeldOutPoint, ...]:
         HeldOutPoint(
             point.name,
             (point.delay_s.value, point.delay_s.low, point.delay_s.high),
-            (100 * point.wer.value, 100 * point.wer.low, 100 * point.wer.high),
+            (100 * point.wer.value, 100 * bounds[0], 100 * bounds[1]),
         )
         for point in file.held_out.points
-        if point.wer is not None and point.delay_s is not None
+        if (bounds := file.held_out.wer_bounds(point)) is not None
+        and point.wer is not None
+        and point.delay_s is not None
     )
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
+from ...wording import counted
 from .placing import spread
 from .style import BLUE, GREEN, INK, MUTED, PURPLE, SMALL_PT, VERMILLION, new_figure, shortened
-from .words import counted, described, model_name
+from .words import described, metric_label, model_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ...heads.schema import HeadsFile
+from ...heads.schema import HeadsFile
 
 STABLE = 0.9
 """The share of the top that a new sample of clips should keep: the goal of `clips_needed`."""
@@ -103,7 +104,7 @@ def stability_curve_info(
         needed,
         ranking.top,
         title,
-        described(heads),
+        f"{described(heads)} · ranked by {metric_label(ranking.metric)}",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...wording import counted
 from ..published import Published, PublishedPoint
 from ..rows import Row, hardware, not_comparable, speed
 from .placing import label_points
@@ -25,7 +26,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted, rate_title
+from .words import rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

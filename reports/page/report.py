@@ -15,6 +15,7 @@ from ...evaluate.load import load_benchmark
 from ...evaluate.result import BenchmarkFile, Run, Utterance
 from ...files import output_folder, output_path, write_text
 from ...heads import HeadsFile, load_heads
+from ...wording import counted
 from .. import rows as words
 from ..figures.drawing import Drawing, print_names, save_drawings
 from ..figures.registry import (
@@ -212,6 +213,7 @@ class Report:
             published=self.published,
             comparability=page_parts.comparability(self.rows, self.published),
             model=_model_hint(self),
+            counted=counted,
             stated=page_parts.stated,
             steps_s=page_parts.steps_s(self.rows),
             style=_part("style.css"),

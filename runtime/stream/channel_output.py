@@ -1,7 +1,8 @@
 """How the words of several channels are written: who speaks is said in each format's own way.
 
 As text, each turn is a line that names its channel. JSON lines have `channel`. Of subtitles, each
-cue is of one channel: WebVTT has voice tags for it, SRT gets its name before the text.
+cue is of one channel: WebVTT has voice tags for it, SRT gets its name before the text. A CTM has a
+column, a TextGrid a tier, and JSON a key for it.
 """
 
 from __future__ import annotations
@@ -11,25 +12,17 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal, Protocol, TextIO
+from typing import Literal, Protocol, TextIO
 
 from .channels import LONGEST_HOLD_S, Spoken
-from .output import (
-    Format,
-    JsonlWriter,
-    StreamEnd,
-    Subtitles,
-    cues,
-    in_a_line,
-    subtitle_events,
-)
+from .cues import PAUSE_S, Cue, CueLayout, in_a_line, laid_out
+from .output import Format, JsonlWriter, StreamEnd
+from .subtitles import Subtitles
+from .timed_output import CtmWriter, DocumentWriter
 from .word import Word
 
-if TYPE_CHECKING:
-    from pysubs2 import SSAEvent
-
-LONGEST_GAP_S = 1.0 + LONGEST_HOLD_S
-"""A word that comes so long after a cue is of another one: `cues` breaks at 1 s, and a word may
+LONGEST_GAP_S = PAUSE_S + LONGEST_HOLD_S
+"""A word that comes so long after a cue is of another one: a pause ends a cue, and a word may
 have been held back."""
 
 
@@ -45,13 +38,23 @@ class ChannelWriter(Protocol):
         ...
 
 
-def make_channel_writer(output: Format, channels: int, file: TextIO | None = None) -> ChannelWriter:
-    """A writer of so many channels to `file` (None: stdout)."""
+def make_channel_writer(
+    output: Format,
+    channels: int,
+    file: TextIO | None = None,
+    layout: CueLayout | None = None,
+    source: str = "",
+) -> ChannelWriter:
+    """A writer of so many channels to `file` (None: stdout); see `output.make_writer`."""
     target: TextIO = sys.stdout if file is None else file
     if output == "jsonl":
         return ChannelJsonlWriter(target, channels)
     if output in ("srt", "vtt"):
-        return ChannelSubtitleWriter(target, output, channels)
+        return ChannelSubtitleWriter(target, output, channels, layout)
+    if output == "ctm":
+        return ChannelTimedWriter(CtmWriter(target, source))
+    if output in ("json", "textgrid"):
+        return ChannelTimedWriter(DocumentWriter(target, output))
     return ChannelTextWriter(target)
 
 
@@ -116,14 +119,20 @@ class ChannelSubtitleWriter:
     none that starts before it is still open.
     """
 
-    def __init__(self, file: TextIO, output: Literal["srt", "vtt"], channels: int) -> None:
+    def __init__(
+        self,
+        file: TextIO,
+        output: Literal["srt", "vtt"],
+        channels: int,
+        layout: CueLayout | None = None,
+    ) -> None:
+        self._layout = layout or CueLayout()
         self._subtitles = Subtitles(file, output)
-        self._before = [
-            f"<v {name}>" if output == "vtt" else f"{name}: "
-            for name in map(name_of, range(1, channels + 1))
+        self._leads = [
+            "" if output == "vtt" else f"{name_of(channel)}: " for channel in range(1, channels + 1)
         ]
         self._open: list[list[Word]] = [[] for _ in range(channels)]
-        self._waiting: list[SSAEvent] = []
+        self._waiting: list[tuple[Cue, str]] = []
 
     def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
         """See `ChannelWriter`."""
@@ -138,14 +147,30 @@ class ChannelSubtitleWriter:
 
     def _write(self, now_s: float) -> None:
         for channel, words in enumerate(self._open):
-            made = cues(words)
-            is_over = bool(made) and now_s > made[-1][-1].end_s + LONGEST_GAP_S
+            made = laid_out(words, self._layout, self._leads[channel])
+            is_over = bool(made) and now_s > made[-1].words[-1].end_s + LONGEST_GAP_S
             done = len(made) if is_over else len(made) - 1
             if done > 0:
-                self._waiting += subtitle_events(words, self._before[channel])[:done]
-                self._open[channel] = [] if is_over else made[-1]
-        first_ms = min((1000 * words[0].start_s for words in self._open if words), default=math.inf)
-        self._waiting.sort(key=lambda event: event.start)
-        ready = [event for event in self._waiting if event.start <= first_ms]
+                self._waiting += [(cue, name_of(channel + 1)) for cue in made[:done]]
+                self._open[channel] = [] if is_over else list(made[-1].words)
+        first_s = min((words[0].start_s for words in self._open if words), default=math.inf)
+        self._waiting.sort(key=lambda one: one[0].start_s)
+        ready = [one for one in self._waiting if one[0].start_s <= first_s]
         self._waiting = self._waiting[len(ready) :]
-        self._subtitles.write(ready)
+        self._subtitles.write([cue for cue, _ in ready], [name for _, name in ready])
+
+
+class ChannelTimedWriter:
+    """CTM, TextGrid and JSON have the channel in their own way."""
+
+    def __init__(self, writer: CtmWriter | DocumentWriter) -> None:
+        self._writer = writer
+
+    def update(self, spoken: Sequence[Spoken], audio_s: float, drafts: Sequence[str]) -> None:
+        """See `ChannelWriter`."""
+        self._writer.tell(spoken)
+
+    def end(self, ends: Sequence[StreamEnd]) -> None:
+        """See `ChannelWriter`."""
+        if isinstance(self._writer, DocumentWriter):
+            self._writer.end_all(ends)
