@@ -197,7 +197,7 @@ class _Cache:
         return self._entries.get(self._key(utterance))
 
     def put(self, utterance: Utterance, entry: _Entry) -> _Entry:
-        """Keep an entry, and give it as it will be read, so that a run that goes on has the same."""
+        """Keep an entry, and give it as it will be read, so that going on gives the same."""
         row = {
             "key": self._key(utterance),
             "aligner": self._aligner.name,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..commandline import run, say
+from ..errors import InputError
 from ..options import (
     AlignerOption,
     ClipsOption,
@@ -51,6 +52,8 @@ def align_corpus(
     from .export import export_plan, write_alignment
     from .load import load_corpus
 
+    if seed < 0:
+        raise InputError(f"--seed is {seed}, expected 0 or more")
     loaded = load_corpus(corpus, strict=strict, language=language)
     if clips is not None:
         loaded = loaded.sample(clips, seed)
