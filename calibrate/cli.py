@@ -223,9 +223,10 @@ def _draw(found: Calibration, figure: Path) -> None:
 
 
 def _report(sweep: Sweep, found: Calibration) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
+    from ..tables import print_table
     from .held_out import verdicts
     from .report import described
     from .study.explain import lines
@@ -236,16 +237,18 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     assert file.replay is not None
     shown = {*sweep.space.ranges, *BORDERS.values()}
     rate = file.held_out.corpus.error_name
-    table = Table("held-out speech", f"{rate} %", "delay s", "settings")
+    rows = []
     for point in file.held_out.points:
         searched = {k: v for k, v in point.config.items() if k in shown}
-        table.add_row(
+        row = [
             point.name,
             _rate_cell(point.wer, file.held_out.wer_bounds(point)),
             _cell(point.delay_s, 1),
-            ", ".join(described(searched)),
-        )
-    Console().print(table)
+            "\n".join(described(searched)),
+        ]
+        rows.append(row)
+    columns = ["held-out speech", f"{rate} %", "delay s", "settings"]
+    print_table(Console(), columns, rows, box=SIMPLE_HEAD)
     for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)
     if file.explanation is not None:
