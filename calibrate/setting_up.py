@@ -17,7 +17,7 @@ from .study.pareto import parse_rule
 from .study.space import BASELINE, SEARCHED, Space, make_space
 from .study.storage import failing_as_input, open_storage
 from .study.trials import open_study
-from .sweep import MEMORY, RANGE, Sweep, SweepOptions, study_name
+from .sweep import MEMORY, RANGE, SEED, Sweep, SweepOptions, study_name
 
 
 def set_up(
@@ -63,7 +63,7 @@ def set_up(
         )
     source_name = str(heads) if isinstance(heads, str | Path) else file.model
     storage = open_storage(options.storage, options.journal)
-    fingerprint = _fingerprint(model, file, space, dev)
+    fingerprint = _fingerprint(model, file, space, dev, options.seed)
     baselines = {
         name: (params, {BASELINE: name, SEARCHED: space.border_of(params)})
         for name, params in space.baselines().items()
@@ -94,7 +94,7 @@ def _common_language(model: AlignmentModel, dev: Speech, notes: list[str]) -> st
 
 
 def _fingerprint(
-    model: AlignmentModel, heads: HeadsFile, space: Space, dev: Speech
+    model: AlignmentModel, heads: HeadsFile, space: Space, dev: Speech, seed: int
 ) -> dict[str, str]:
     """What the results of a study depend on, by name."""
     settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
@@ -104,6 +104,7 @@ def _fingerprint(
         "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
         **{RANGE + name: _shown(values) for name, values in space.ranges.items()},
         "settings": settings,
+        SEED: str(seed),
         "code": code_version(),
     }
 

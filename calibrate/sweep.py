@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 MEMORY = "memory"
 RANGE = "range of "  # a part of the fingerprint for each parameter
+SEED = "seed"  # another part
 
 
 @dataclass(frozen=True)
@@ -320,7 +321,7 @@ class Sweep:
         except KeyError:
             return None
         ours, theirs = self.study.user_attrs[FINGERPRINT], other.user_attrs.get(FINGERPRINT, {})
-        kinds = {RANGE + name for name in BORDERS.values()}
+        kinds = {SEED, *(RANGE + name for name in BORDERS.values())}
         if _without(ours, kinds) != _without(theirs, kinds) or not completed(other):
             return None
         return report.other_front(other, border)

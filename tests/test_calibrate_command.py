@@ -286,6 +286,7 @@ def test_a_study_of_other_speech_is_refused_with_the_part_that_differs(command, 
     assert "another range of head_count: 1 to 17, not 1 to 3" in refused(command, "--max-heads", 3)
     line = refused(command, "--study", "mine", "--trials", 2)
     assert "decoder_config.json exists; give --force" in line
+    assert "another seed: 0, not 9" in refused(command, "--trials", 2, "--seed", 9)
 
 
 def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, monkeypatch):
