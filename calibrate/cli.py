@@ -24,6 +24,7 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..wording import counted
 from .study.pareto import DEFAULT_RULE
 
 if TYPE_CHECKING:
@@ -181,7 +182,13 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
     with progress_bar("trials") as progress:
         progress(done, wanted)
 
+        def streamed(share: float) -> None:
+            # Of the last one at most: a trial that fails is run again.
+            progress(min(done + share, wanted), wanted)
+
         def after(trial, standing) -> None:
+            nonlocal done
+            done = standing.complete
             outputs.improved(standing)
             shown = standing.trial(trial.number)
             say(trial_line(standing.complete, wanted, shown, sweep.dev.error_name))
@@ -190,9 +197,10 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
         def waiting(running: int) -> None:
             nonlocal told
             if not told:
-                say(f"waiting for {running} trials that other processes are running")
+                say(f"waiting for {counted(running, 'trial')} that other processes are running")
             told = True
 
+        sweep.streamed = streamed
         sweep.run(after, waiting)
 
 
@@ -258,7 +266,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     say(
         f"{replay.decoded} states decoded, {replay.replayed} answers replayed; live, the chosen "
         f"configuration gives the same words and times in {replay.live_identical} of "
-        f"{replay.live_utterances} utterances"
+        f"{counted(replay.live_utterances, 'utterance')}"
     )
 
 

@@ -35,7 +35,7 @@ MAX_BATCH = 16
 CACHE_BUDGET_BYTES = 96_000_000
 _ANSWER_POSITIONS = 200
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, int], None]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def measure(
         subject: says what is measured; its `text` and `cuts` decide how.
         language: given to the model; None: the utterance's own, or detected.
         top: how many best heads the stability curves are about.
-        progress: called with clips done and clips in all.
+        progress: called with clips done, also parts of one, and clips in all.
 
     Raises:
         InputError: nothing could be scored, or a language the model does not know.
@@ -127,16 +127,25 @@ def measure(
     found.skipped.update({skip.id: skip.reason for skip in corpus.skipped})
     model.language_name(language)
     done, total = 0, len(corpus.utterances)
+
+    def tell(more: float = 0.0) -> None:
+        if progress is not None:
+            progress(min(total, done + len(found.skipped) + more), total)
+
     for batch in _batches(model, _read(model, corpus.utterances, found)):
         answers = _decode(model, batch, language)
-        scored = [answer for answer in answers if _score(model, answer, found)]
+        scored = []
+        for number, answer in enumerate(answers, 1):
+            # Decoding, scoring and the cut versions take about as long as one another.
+            tell((len(batch) + number - 1) / 3)
+            if _score(model, answer, found):
+                scored.append(answer)
         _record_stability(found, top)
         cut = [clip for answer in scored for clip in _cut_versions(answer.clip, subject.cuts)]
-        del answers, scored  # and with them the keys and values of every clip
+        del answers, answer, scored  # and with them the keys and values of every clip
         _score_cuts(model, cut, language, found)
         done += len(batch)
-        if progress is not None:
-            progress(min(total, done + len(found.skipped)), total)
+        tell()
     if not found.totals.clips:
         reasons = "; ".join(f"{i}: {reason}" for i, reason in list(found.skipped.items())[:3])
         raise InputError(
