@@ -135,14 +135,14 @@ def measure(
     for batch in _batches(model, _read(model, corpus.utterances, found)):
         answers = _decode(model, batch, language)
         scored = []
-        for number, answer in enumerate(answers, 1):
+        for number in range(len(answers)):
             # Decoding, scoring and the cut versions take about as long as one another.
-            tell((len(batch) + number - 1) / 3)
-            if _score(model, answer, found):
-                scored.append(answer)
+            tell((len(batch) + number) / 3)
+            if _score(model, answers[number], found):
+                scored.append(answers[number])
         _record_stability(found, top)
         cut = [clip for answer in scored for clip in _cut_versions(answer.clip, subject.cuts)]
-        del answers, answer, scored  # and with them the keys and values of every clip
+        del answers, scored  # and with them the keys and values of every clip
         _score_cuts(model, cut, language, found)
         done += len(batch)
         tell()
