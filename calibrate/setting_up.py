@@ -54,7 +54,10 @@ def set_up(
     file.check_checkpoint(model.name, lambda: model.fingerprint)
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
-    dev, test = load_speech(model.label, speech, space.base.step_s, progress)
+    dev, test = load_speech(
+        model.label, speech, space.base.step_s, progress,
+        (lambda given: None) if language is not None else model.language_name,
+    )  # fmt: skip
     notes = []
     if language is None:
         language = _common_language(model, dev, notes)

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_CLIPS = 200
 """Of each part, where no number is asked for: about half an hour, held in memory."""
+LARGEST_PHASES = 64
+"""Of a step; more of them are nearer to each other than a frame."""
 LEAST_UTTERANCES = 2
 MOST_PHASES = 4
 _ENOUGH_S = 600.0  # of speech, for which one phase will do
@@ -128,11 +130,16 @@ class SpeechOptions:
 
 
 def load_speech(
-    label: str, options: SpeechOptions, step_s: float, progress: Progress | None = None
+    label: str,
+    options: SpeechOptions,
+    step_s: float,
+    progress: Progress | None = None,
+    check_language: Callable[[str | None], object] = lambda language: None,
 ) -> tuple[Speech, Speech]:
     """What to tune on, and what to score the result on, for the model `label`.
 
-    `step_s` is that of the streams.
+    `step_s` is that of the streams; `check_language` raises an InputError for a language that an
+    utterance may not have.
 
     Raises:
         InputError: no such corpus, too little in it, no way to word times, or a recording that
@@ -143,8 +150,10 @@ def load_speech(
             f"holdout is {options.holdout}, expected more than 0 and less than 1",
             arguments=("holdout",),
         )
-    if options.phases is not None and options.phases < 1:
-        raise InputError(f"phases is {options.phases}, expected 1 or more", arguments=("phases",))
+    if options.phases is not None and not 1 <= options.phases <= LARGEST_PHASES:
+        raise InputError(
+            f"phases is {options.phases}, expected 1 to {LARGEST_PHASES}", arguments=("phases",)
+        )
     spec = options.corpus
     if spec is None:
         spec = "demo:dev" if label == "tiny" else "librispeech:dev-clean"
@@ -162,8 +171,8 @@ def load_speech(
     dev, test = dev.sample(clips, options.seed), test.sample(clips, options.seed)
     _check_size(dev, LEAST_UTTERANCES)
     found = (
-        read_speech(dev, options, step_s, progress),
-        read_speech(test, options, step_s, progress),
+        read_speech(dev, options, step_s, progress, check_language),
+        read_speech(test, options, step_s, progress, check_language),
     )
     check_apart(*found)
     return found
@@ -215,9 +224,15 @@ def split(corpus: Corpus, holdout: float, seed: int) -> tuple[Corpus, Corpus]:
 
 
 def read_speech(
-    corpus: Corpus, options: SpeechOptions, step_s: float, progress: Progress | None = None
+    corpus: Corpus,
+    options: SpeechOptions,
+    step_s: float,
+    progress: Progress | None = None,
+    check_language: Callable[[str | None], object] = lambda language: None,
 ) -> Speech:
     """A corpus in memory, with word times, at the phases that `options` ask for.
+
+    An utterance that cannot be read, or whose language `check_language` refuses, is skipped.
 
     Raises:
         InputError: no utterance can be read, there is no way to word times, or no word is said;
@@ -239,6 +254,7 @@ def read_speech(
     damaged: list[Skipped] = []
     for utterance in aligned.utterances:
         try:
+            check_language(utterance.language)
             first.append(_recording(len(first), utterance))
         except InputError as error:
             damaged.append(Skipped(utterance.id, str(error)))

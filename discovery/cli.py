@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from ..commandline import progress_bar, run, say
 from ..errors import InputError
 from ..files import output_folder, output_path
+from ..journal import Journal, journal_path
 from ..options import (
     AlignerOption,
     AlignmentsOption,
@@ -109,19 +111,24 @@ def discover_heads_command(
         output_folder(figures, names, force, reads)
     if part:
         output_path(shards.sums_path(out), force, reads)
-    if found is None:
-        assert loaded is not None
-        with progress_bar("word times") as progress:
-            prepared = discover.prepare_corpus(
-                loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
-                shard=part, strict=strict, progress=progress,
-            )  # fmt: skip
-        found = _score(loaded, prepared, language, text, cuts, top, strict)
-        example = prepared.part.utterances[0]
-    heads = discover.heads_file(found, rank_by, top)
-    heads.save(out, overwrite=force)
-    if part:
-        shards.save_sums(found, part, shards.sums_path(out), overwrite=force)
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if found is None:
+            assert loaded is not None
+            journal = stack.enter_context(Journal(journal_path(out)))
+            with progress_bar("word times") as progress:
+                prepared = discover.prepare_corpus(
+                    loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
+                    shard=part, strict=strict, progress=progress,
+                )  # fmt: skip
+            found = _score(loaded, prepared, language, text, cuts, top, strict, journal, force)
+            example = prepared.part.utterances[0]
+        heads = discover.heads_file(found, rank_by, top)
+        heads.save(out, overwrite=force)
+        if part:
+            shards.save_sums(found, part, shards.sums_path(out), overwrite=force)
+        if journal is not None:
+            journal.remove()
     _draw(heads, figure, figures)
     if loaded is not None and example is not None and figures is not None:
         _draw_attention(heads, loaded, example, language, figures)
@@ -137,6 +144,8 @@ def _score(
     cuts: int,
     top: int,
     strict: bool,
+    journal: Journal,
+    anew: bool,
 ) -> Measurement:
     """Score every head, with progress; with `strict`, a skipped utterance is an InputError."""
     from .discover import measure_corpus
@@ -144,7 +153,15 @@ def _score(
     for line in prepared.part.counts.lines():
         say(line)
     with progress_bar("discovering heads") as progress:
-        found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
+        try:
+            found = measure_corpus(
+                model, prepared, language, text, cuts, top=top, progress=progress,
+                journal=journal, anew=anew,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if journal.count > 0:
+                say(f"stopped; what is done is kept in {journal.path}: run the same command again")
+            raise
     if strict and found.skipped:
         name, reason = next(iter(found.skipped.items()))
         raise InputError(f"{found.subject.corpus}: {name}: {reason}; mend it, or drop --strict")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+import logging
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -16,11 +17,16 @@ from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
 from ..heads.compare import score_correlation
 from ..heads.schema import ScoredText
+from ..journal import Journal
 from ..runtime.models.aligners import AlignerName, make_aligner
+from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
+from .batches import batches_in
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, RankBy, rank_heads
+
+_log = logging.getLogger(__name__)
 
 TS_THRESHOLD = 0.1
 """Hit rate above which a head is listed, as in the published files. Only the order means much."""
@@ -154,11 +160,20 @@ def measure_corpus(
     *,
     top: int = 20,
     progress: Progress | None = None,
+    journal: Journal | None = None,
+    anew: bool = False,
 ) -> Measurement:
     """Measure `model` on a prepared corpus.
 
+    Args:
+        model, language, text, cuts, top, progress: see `discover_heads`.
+        prepared: what `prepare_corpus` gave.
+        journal: what it holds is not measured again, and each batch is added to it.
+        anew: but nothing is taken from it.
+
     Raises:
-        InputError: nothing could be scored, or a language the model does not know.
+        InputError: nothing could be scored, a language the model does not know, or a journal of
+            something else.
     """
     whole = prepared.whole
     languages = {_name(model, u.language) for u in whole.utterances if u.language}
@@ -179,7 +194,25 @@ def measure_corpus(
         attention=model.attention_kind,
         checkpoint=model.fingerprint,
     )
-    return measure(model, prepared.part, subject, language, top, progress)
+    if journal is None:
+        return measure(model, prepared.part, subject, language, top, progress)
+    of_this = {
+        **asdict(subject),
+        "clips": len(prepared.part.utterances),
+        "first clip": prepared.part.utterances[0].id,
+        "given language": language,
+        "top": top,
+        "backend": backend_name(),
+        "version": version("alignheads"),
+    }
+    begun = list(batches_in(journal, of_this, anew=anew))
+    if begun:
+        clips = sum(len(batch.utterances) for batch in begun)
+        _log.info("going on: %d of %d clips are done", clips, of_this["clips"])
+    return measure(
+        model, prepared.part, subject, language, top, progress, begun,
+        lambda batch: journal.add(batch.as_line()),
+    )  # fmt: skip
 
 
 def _name(model: AlignmentModel, language: str) -> str | None:

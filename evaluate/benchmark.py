@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora import Corpus, load_corpus
+from ..corpora import Corpus, Utterance, load_corpus
 from ..corpora.corpus import Skipped
 from ..corpora.readable import unreadable
 from ..errors import InputError
 from ..files import output_path
 from ..heads import HeadsFile, load_heads
+from ..journal import Journal, check_subject, has_lines, is_in_use, journal_path
 from ..runtime.models import machine
 from ..runtime.models.context import checked_context
 from ..runtime.models.model import Dtype, SpeechModel
@@ -24,7 +25,7 @@ from ..runtime.stream.config import DecoderConfig, chosen_config
 from ..runtime.stream.voice import check_installed
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
-from .journal import Done, Journal, check_subject, journal_path, read_journal
+from .journal import Done, add_to, done_in
 from .load import load_benchmark
 from .measure import DETECT, Decoder, decoders, run_decoder
 from .normalise import ErrorName, Unit, error_name, normalise, unit_of
@@ -198,6 +199,9 @@ def benchmark_decoder(
     context = checked_context(model, context)
     resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
     skipped = unreadable(corpus.utterances[:max_utterances], strict=strict)
+    if language is None:
+        readable = corpus.utterances[:max_utterances]
+        skipped += _in_unknown_languages(model, readable, skipped, strict=strict)
     for one in skipped:
         _log.warning("skipped %s: %s", one.id, one.reason)
     job = Job(
@@ -212,6 +216,34 @@ def benchmark_decoder(
         traces=traces,
     )
     return benchmark(job, path, resume=resume, force=force, progress=progress)
+
+
+def _in_unknown_languages(
+    model: AlignmentModel,
+    utterances: Sequence[Utterance],
+    skipped: Sequence[Skipped],
+    *,
+    strict: bool,
+) -> tuple[Skipped, ...]:
+    """Those in a language that the model lacks, but for `skipped` ones.
+
+    Raises:
+        InputError: `strict`, and there is one.
+    """
+    found: list[Skipped] = []
+    known = {one.id for one in skipped}
+    for utterance in utterances:
+        try:
+            model.language_name(utterance.language)
+        except InputError as error:
+            if strict:
+                raise InputError(
+                    f"{utterance.id}: {error}; mend it, or load without strict",
+                    arguments=("strict",),
+                ) from error
+            if utterance.id not in known:
+                found.append(Skipped(utterance.id, str(error)))
+    return tuple(found)
 
 
 def _named_configs(
@@ -279,7 +311,9 @@ def check_output(out: Path, *, resume: bool, force: bool, reads: Sequence[str | 
         raise InputError(message, arguments=("resume", "force"))
     output_path(out, resume or force, reads)
     journal = journal_path(out)
-    if journal.exists() and not (resume or force):
+    if journal.exists() and is_in_use(journal):
+        raise InputError(f"another process is writing {out}; wait for it, or give another name")
+    if has_lines(journal) and not (resume or force):
         raise InputError(
             f"{journal} is of a benchmark that was stopped; give resume=True to go on with it, or "
             "force=True to start anew",
@@ -311,38 +345,37 @@ def benchmark(
     with contextlib.ExitStack() as stack:
         done, journal = Done(), None
         if out is not None:
-            done, journal = _begun(job, file, items, out, resume)
-            stack.enter_context(journal)
+            journal = stack.enter_context(Journal(journal_path(out)))
+            done = _begun(job, file, items, out, journal, resume)
         for decoder in job.decoders:
             runs.append(_run(job, decoder, items, done, journal, progress))
-    fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
-    finished = BenchmarkFile(**fields, runs=runs)
-    if out is not None:
-        finished.save(out, overwrite=resume or force)
-        journal_path(out).unlink(missing_ok=True)
+        fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
+        finished = BenchmarkFile(**fields, runs=runs)
+        if out is not None and journal is not None:
+            finished.save(out, overwrite=resume or force)
+            journal.remove()
     return finished
 
 
 def _begun(
-    job: Job, file: BenchmarkFile, items: Sequence[Item], out: Path, resume: bool
-) -> tuple[Done, Journal]:
-    """What was done before, if that is asked for, and the journal to go on with."""
-    subject, path = _subject(job, file), journal_path(out)
-    is_begun = resume and path.exists() and b"\n" in path.read_bytes()
+    job: Job, file: BenchmarkFile, items: Sequence[Item], out: Path, journal: Journal, resume: bool
+) -> Done:
+    """What was done before, if that is asked for; the journal is ready to be added to."""
+    subject = _subject(job, file)
+    is_begun = resume and journal.is_begun
     if is_begun:
-        done = read_journal(path, subject)
+        done = done_in(journal.go_on(subject), journal)
     elif resume and out.exists():
         done = _finished(out, subject)
     else:
         done = Done()
     _check_items(done, items, out)
-    if is_begun:
-        return done, Journal.resume(path)
-    journal = Journal.create(path, subject)
-    for run, observations in done.observations.items():
-        for id, one in observations.items():
-            journal.add(run, one, done.traces.get(run, {}).get(id))
-    return done, journal
+    if not is_begun:
+        journal.start(subject)
+        for run, observations in done.observations.items():
+            for id, one in observations.items():
+                add_to(journal, run, one, done.traces.get(run, {}).get(id))
+    return done
 
 
 def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
@@ -446,7 +479,7 @@ def _run(
     def keep(one: Observation, trace: Trace | None) -> None:
         done.add(decoder.name, one, trace)
         if journal is not None:
-            journal.add(decoder.name, one, trace)
+            add_to(journal, decoder.name, one, trace)
         running.add(one)
         if progress is not None:
             progress(running)

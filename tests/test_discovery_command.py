@@ -12,6 +12,8 @@ import pytest
 import soundfile
 
 from alignheads import load_heads
+from alignheads.discovery import measure
+from alignheads.journal import Journal, journal_path
 from alignheads.runtime.models.checkpoint import TINY_FOLDER
 
 QUICK = ("--clips", 2, "--cuts", 0)
@@ -531,3 +533,61 @@ def test_progress_moves_inside_the_first_batch(tiny, demo):
     assert told[-1] == (3, 3)
     assert len(told) == 4  # all three are one batch
     assert 0 < told[0][0] < told[1][0] < told[2][0] < 3
+
+
+# Stopping and going on
+
+
+def test_stopped_and_started_again_it_is_one_run(discover_command, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "MAX_BATCH", 2)
+    given = ("--clips", 4, "--cuts", 1, "--top", 4)
+    assert discover_command(*given, "--out", "whole.json")[0] == 0
+    decode, calls = measure._decode, []
+
+    def stops(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:  # in the cut versions of the second batch
+            raise KeyboardInterrupt
+        return decode(*arguments)
+
+    monkeypatch.setattr(measure, "_decode", stops)
+    journal = journal_path(tmp_path / "x.json")
+    code, _, err = discover_command(*given, "--out", "x.json")
+    assert code == 130
+    assert "run the same command again" in err
+    assert not (tmp_path / "x.json").exists()
+    with journal.open("ab") as file:  # as a kill in the middle of a line leaves it
+        file.write(b'{"utterances": ["a')
+    code, _, err = discover_command(*given[:4], "--top", 5, "--out", "x.json")
+    assert code == 2
+    assert "top was 4, now it is 5" in err
+    with Journal(journal):
+        code, _, err = discover_command(*given, "--out", "x.json")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "another process is writing" in err
+    code, _, err = discover_command(*given, "--out", "x.json")
+    assert code == 0, err
+    assert "going on: 2 of 4 clips are done" in err
+    assert (tmp_path / "x.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert not journal.exists()
+
+
+def test_a_damaged_batch_is_named_and_force_starts_anew(discover_command, tmp_path, monkeypatch):
+    journal = journal_path(tmp_path / "x.json")
+    line = '{"utterances": [], "skipped": {}, "clips": [], "cuts": [], "arrays": "%%"}\n'
+    start = Journal.start
+
+    def damaged(self, subject):
+        start(self, subject)
+        self._file.write(line.encode())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "start", damaged)
+        patched.setattr(Journal, "__exit__", lambda self, *_: self._file.close())
+        assert discover_command("--clips", 2, "--cuts", 0, "--out", "x.json")[0] == 130
+    code, _, err = discover_command("--clips", 2, "--cuts", 0, "--out", "x.json")
+    assert code == 2
+    assert f"{journal.name}:2 is damaged" in err
+    assert discover_command("--clips", 2, "--cuts", 0, "--out", "x.json", "--force")[0] == 0
+    assert not journal.exists()

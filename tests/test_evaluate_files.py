@@ -14,7 +14,7 @@ from rich.console import Console
 import alignheads
 from alignheads.errors import InputError
 from alignheads.evaluate.compare import compare_files, compare_runs
-from alignheads.evaluate.journal import Done, Journal, check_subject, read_journal
+from alignheads.evaluate.journal import Done, add_to, done_in
 from alignheads.evaluate.latency import CommittedWord, Times
 from alignheads.evaluate.load import load_benchmark
 from alignheads.evaluate.result import (
@@ -28,6 +28,7 @@ from alignheads.evaluate.result import (
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
 from alignheads.evaluate.tables import comparison_rows, comparison_title, totals_rows
+from alignheads.journal import Journal, check_subject, has_lines, is_in_use
 from alignheads.reports.figures.registry import benchmark_figures
 from alignheads.reports.rows import headline, make_rows
 from alignheads.tables import print_table
@@ -375,16 +376,28 @@ def test_runs_are_found_by_name(tmp_path):
 SUBJECT = {"model": "tiny", "corpus": "0", "runs": {"simul": {"config": "1"}}}
 
 
+def read_journal(path, subject):
+    with Journal(path) as journal:
+        return done_in(journal.go_on(subject), journal)
+
+
+def begun(path, *ids):
+    with Journal(path) as journal:
+        journal.start(SUBJECT)
+        for id in ids:
+            add_to(journal, "simul", observation(id), None)
+
+
 def test_a_torn_last_line_loses_one_utterance(tmp_path):
     path = tmp_path / "j.jsonl"
-    with Journal.create(path, SUBJECT) as journal:
-        for id in "abc":
-            journal.add("simul", observation(id), None)
+    begun(path, *"abc")
+    whole = path.read_bytes()
     for cut in range(1, 40):
-        path.write_bytes(path.read_bytes()[:-1])
+        path.write_bytes(whole[:-cut])
         assert list(read_journal(path, SUBJECT).of("simul")) == ["a", "b"], cut
-    with Journal.resume(path) as journal:
-        journal.add("simul", observation("d"), None)
+    with Journal(path) as journal:
+        list(journal.go_on(SUBJECT))
+        add_to(journal, "simul", observation("d"), None)
     assert list(read_journal(path, SUBJECT).of("simul")) == ["a", "b", "d"]
 
 
@@ -405,12 +418,29 @@ def test_what_is_no_journal(tmp_path, lines, message):
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "j.jsonl"
-    with Journal.create(path, SUBJECT) as journal:
-        journal.add("simul", observation("a"), None)
+    begun(path, "a")
     with path.open("a") as file:
         file.write('{"run": "simul", "observation": {"id": "b"}}\n{"x": 1}\n')
     with pytest.raises(InputError, match=r"j\.jsonl:3: the key reference is missing"):
         read_journal(path, SUBJECT)
+
+
+def test_a_journal_of_nothing_leaves_nothing_and_one_is_written_by_one_process(tmp_path):
+    path = tmp_path / "j.jsonl"
+    begun(path)
+    assert not path.exists()
+    begun(path, "a")
+    assert has_lines(path)
+    assert not is_in_use(path)
+    with Journal(path):
+        assert is_in_use(path)
+        with pytest.raises(InputError, match="another process is writing"):
+            Journal(path)
+    # One that was removed while another waited for it is no lock.
+    with Journal(path) as first:
+        first.remove()
+        begun(path, "b")
+    assert path.exists()
 
 
 @pytest.mark.parametrize(
