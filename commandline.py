@@ -44,7 +44,7 @@ def run(
             option is not spelled as the argument is; see `with_options`.
         context_settings: of typer, such as `allow_extra_args`.
     """
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(context_settings=dict(context_settings or {}))(_interruptible(command))
     name = program_name()
     with in_a_line(name, options or {}):
@@ -208,8 +208,10 @@ def say(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str) -> Iterator[Callable[[float, int], None]]:
     """A progress bar on stderr, moved by calling what this yields with (done, total).
+
+    `done` may be between two whole numbers, so that a long first one moves it.
 
     It disappears when it is done. Where stderr is no terminal it is not drawn, so that the error
     of a command stays one line there.

@@ -24,6 +24,7 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..wording import counted
 from .study.pareto import DEFAULT_RULE
 
 if TYPE_CHECKING:
@@ -181,7 +182,13 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
     with progress_bar("trials") as progress:
         progress(done, wanted)
 
+        def streamed(share: float) -> None:
+            # Of the last one at most: a trial that fails is run again.
+            progress(min(done + share, wanted), wanted)
+
         def after(trial, standing) -> None:
+            nonlocal done
+            done = standing.complete
             outputs.improved(standing)
             shown = standing.trial(trial.number)
             say(trial_line(standing.complete, wanted, shown, sweep.dev.error_name))
@@ -190,9 +197,10 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
         def waiting(running: int) -> None:
             nonlocal told
             if not told:
-                say(f"waiting for {running} trials that other processes are running")
+                say(f"waiting for {counted(running, 'trial')} that other processes are running")
             told = True
 
+        sweep.streamed = streamed
         sweep.run(after, waiting)
 
 
@@ -223,9 +231,10 @@ def _draw(found: Calibration, figure: Path) -> None:
 
 
 def _report(sweep: Sweep, found: Calibration) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
+    from ..tables import print_table
     from .held_out import verdicts
     from .report import described
     from .study.explain import lines
@@ -236,16 +245,18 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     assert file.replay is not None
     shown = {*sweep.space.ranges, *BORDERS.values()}
     rate = file.held_out.corpus.error_name
-    table = Table("held-out speech", f"{rate} %", "delay s", "settings")
+    rows = []
     for point in file.held_out.points:
         searched = {k: v for k, v in point.config.items() if k in shown}
-        table.add_row(
+        row = [
             point.name,
             _rate_cell(point.wer, file.held_out.wer_bounds(point)),
             _cell(point.delay_s, 1),
-            ", ".join(described(searched)),
-        )
-    Console().print(table)
+            "\n".join(described(searched)),
+        ]
+        rows.append(row)
+    columns = ["held-out speech", f"{rate} %", "delay s", "settings"]
+    print_table(Console(), columns, rows, box=SIMPLE_HEAD)
     for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)
     if file.explanation is not None:
@@ -255,7 +266,7 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     say(
         f"{replay.decoded} states decoded, {replay.replayed} answers replayed; live, the chosen "
         f"configuration gives the same words and times in {replay.live_identical} of "
-        f"{replay.live_utterances} utterances"
+        f"{counted(replay.live_utterances, 'utterance')}"
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +115,7 @@ class Sweep:
     replay: Replay
     rule: Rule
     notes: list[str] = field(default_factory=list)
+    streamed: Callable[[float], object] | None = None  # told the share of a trial that is done
 
     # Streams
 
@@ -145,7 +145,18 @@ class Sweep:
 
     def score(self, config: DecoderConfig) -> Score:
         """A configuration on the development speech, replayed."""
-        return score(self.dev.recordings, partial(self.replayed, config))
+        done, total = 0, len(self.dev.recordings)
+
+        def stream(recording: Recording) -> TimedStream:
+            nonlocal done
+            found = self.replayed(config, recording)
+            done += 1
+            # The first trial decodes what the others replay: it takes minutes.
+            if self.streamed is not None:
+                self.streamed(done / total)
+            return found
+
+        return score(self.dev.recordings, stream)
 
     # Trials
 

@@ -25,6 +25,7 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..tables import print_table
 from ..wording import counted
 
 if TYPE_CHECKING:
@@ -228,7 +229,8 @@ def _say_if_apart(heads: HeadsFile) -> None:
     metric = heads.ranking.metric if heads.ranking else "hit_rate"
     count = min(20, len(heads.compact), len(known.compact))
     found = compare_heads(heads, known, [count])
-    shared = f"{found.overlaps[count]} of the best {count} heads are those of the bundled file"
+    best = counted(count, "head")
+    shared = f"{found.overlaps[count]} of the best {best} are those of the bundled file"
     apart = found.apart.get(metric)
     if apart is None:
         say(f"{shared} {name}, which has no intervals to compare")
@@ -241,18 +243,17 @@ def _say_if_apart(heads: HeadsFile) -> None:
 
 def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     columns = {
-        "hit_rate": ("hit rate", "{:.3f}"),
-        "commit_accuracy": ("commits right", "{:.3f}"),
-        "monotonicity": ("monotone", "{:.3f}"),
-        "time_error_p50_ms": ("error p50, ms", "{:.0f}"),
-        "time_bias_ms": ("bias, ms", "{:+.0f}"),
+        "hit_rate": ("hit\nrate", "{:.3f}"),
+        "commit_accuracy": ("commits\nright", "{:.3f}"),
+        "monotonicity": ("mono-\ntone", "{:.3f}"),
+        "time_error_p50_ms": ("error\np50, ms", "{:.0f}"),
+        "time_bias_ms": ("bias\nms", "{:+.0f}"),
         "mass": ("mass", "{:.2f}"),
     }
     present = [metric for metric in columns if metric in heads.scores]
-    table = Table("rank", "layer", "head", *(columns[metric][0] for metric in present), "in top")
+    rows = []
     for rank, (layer, head) in enumerate(heads.compact[:top], start=1):
         scores = (heads.scores[metric][layer][head] for metric in present)
         cells = [
@@ -260,8 +261,9 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
             for metric, score in zip(present, scores, strict=True)
         ]
         sure = heads.ranking.top_probability[layer][head]  # type: ignore[union-attr, index]
-        table.add_row(str(rank), str(layer), str(head), *cells, f"{100 * sure:.0f} %")
-    Console().print(table)
+        rows.append([str(rank), str(layer), str(head), *cells, f"{100 * sure:.0f} %"])
+    heads_of = ["rank", "layer", "head", *(columns[metric][0] for metric in present), "in top"]
+    print_table(Console(), heads_of, rows, keys=3)
     for clip_id, reason in found.skipped.items():
         say(f"skipped {clip_id}: {reason}")
     ranking = heads.ranking

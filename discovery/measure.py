@@ -36,7 +36,7 @@ MAX_BATCH = 16
 CACHE_BUDGET_BYTES = 96_000_000
 _ANSWER_POSITIONS = 200
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, int], None]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def measure(
         subject: says what is measured; its `text` and `cuts` decide how.
         language: given to the model; None: the utterance's own, or detected.
         top: how many best heads the stability curves are about.
-        progress: called with clips done and clips in all.
+        progress: called with clips done, also parts of one, and clips in all.
         begun: batches that an earlier run over the same has finished, from the first on.
         keep: called with each batch that is finished.
 
@@ -151,11 +151,14 @@ def measure(
     decoded: set[str] = set()
     total = len(corpus.utterances)
 
+    def tell(more: float = 0.0) -> None:
+        if progress is not None:
+            progress(min(total, len(decoded | found.skipped.keys()) + more), total)
+
     def add(batch: Batch) -> None:
         found.add(batch, top)
         decoded.update(batch.utterances)
-        if progress is not None:
-            progress(min(total, len(decoded | found.skipped.keys())), total)
+        tell()
 
     for batch in begun:
         add(batch)
@@ -164,9 +167,11 @@ def measure(
     for clips in _batches(model, _read(model, left, skipped)):
         batch = Batch([clip.utterance.id for clip in clips])
         answers = _decode(model, clips, language)
-        batch.clips = [
-            one for answer in answers if (one := _scored(model, answer, subject, skipped))
-        ]
+        for number in range(len(answers)):
+            # Decoding, scoring and the cut versions take about as long as one another.
+            tell((len(clips) + number) / 3)
+            if one := _scored(model, answers[number], subject, skipped):
+                batch.clips.append(one)
         names = {clip.id for clip in batch.clips}
         whole = [answer.clip for answer in answers if answer.clip.utterance.id in names]
         cut = [one for clip in whole for one in _cut_versions(clip, subject.cuts)]

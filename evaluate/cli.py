@@ -27,6 +27,7 @@ from ..options import (
     StrictOption,
     VadOption,
 )
+from ..tables import print_table
 from ..wording import counted
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def benchmark_decoder_command(
         raise
     from rich.console import Console
 
-    from .tables import totals_table
+    from .tables import totals_rows
 
-    Console().print(totals_table(file))
+    print_table(Console(), *totals_rows(file))
     for note in {one.totals.latency_note for one in file.runs} - {None}:
         say(f"latency: {note}")
     if file.corpus.skipped:
@@ -140,10 +141,10 @@ def _show(path: Path) -> None:
     from rich.console import Console
 
     from .load import load_benchmark
-    from .tables import stated_table, totals_table
+    from .tables import stated_table, totals_rows
 
     file = load_benchmark(path)
-    Console().print(totals_table(file))
+    print_table(Console(), *totals_rows(file))
     if file.stated:
         Console().print(stated_table(file))
 
@@ -155,13 +156,13 @@ def _compare(
 
     from ..files import json_text, write_text
     from .compare import compare_files
-    from .tables import comparison_table
+    from .tables import comparison_rows, comparison_title
 
     if out is not None:
         output_path(out, force, [_file_of(one) for one in sources])
     found = compare_files(*sources, intersection=intersection, seed=seed)
     for one in found:
-        Console().print(comparison_table(one))
+        print_table(Console(), *comparison_rows(one), title=comparison_title(one))
         if one.left_out:
             left_out = counted(one.left_out, "utterance")
             say(f"{one.first} against {one.second}: {left_out} in one only")

@@ -83,15 +83,15 @@ def _print(source: str, compare: str | None, compact: bool, top: int | None) -> 
     from .show import shown_comparison, shown_heads
 
     console = Console(highlight=False)
-    in_terminal = console.is_terminal
-    if not in_terminal:
+    terminal = console if console.is_terminal else None
+    if terminal is None:
         # A pipe has no width: cut nothing.
         console = Console(highlight=False, width=10_000)
     if compare is not None:
         other = load_heads(compare)
-        parts = shown_comparison(heads, other, source, compare, top or 20, in_terminal=in_terminal)
+        parts = shown_comparison(heads, other, source, compare, top or 20, terminal)
     else:
-        parts = shown_heads(heads, top or 20, in_terminal=in_terminal)
+        parts = shown_heads(heads, top or 20, terminal)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
 

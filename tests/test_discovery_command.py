@@ -522,6 +522,19 @@ def test_it_is_said_when_rankings_differ_beyond_their_intervals(capsys):
     assert said(apart.model_copy(update={"model": "Qwen/Qwen3-ASR-0.6B-4bit"})) == ""
 
 
+def test_progress_moves_inside_the_first_batch(tiny, demo):
+    from dataclasses import replace
+
+    from alignheads.discovery.discover import discover_heads
+
+    told = []
+    few = replace(demo, utterances=demo.utterances[:3])
+    discover_heads(tiny, few, cuts=0, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (3, 3)
+    assert len(told) == 4  # all three are one batch
+    assert 0 < told[0][0] < told[1][0] < told[2][0] < 3
+
+
 # Stopping and going on
 
 

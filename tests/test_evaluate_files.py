@@ -27,10 +27,11 @@ from alignheads.evaluate.result import (
     RunSettings,
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
-from alignheads.evaluate.tables import comparison_table, totals_table
+from alignheads.evaluate.tables import comparison_rows, comparison_title, totals_rows
 from alignheads.journal import Journal, check_subject, has_lines, is_in_use
 from alignheads.reports.figures.registry import benchmark_figures
 from alignheads.reports.rows import headline, make_rows
+from alignheads.tables import print_table
 
 PAIRS = {  # id: (reference, hypothesis, what is wrong with it)
     "1-2-0000": ("AFTER EARLY NIGHTFALL", "After early night fall.", "one word cut in two"),
@@ -182,7 +183,7 @@ def test_rates_are_named_for_what_they_count(references, name, title, tmp_path):
     pairs = {f"1-1-{i}": (text, text) for i, text in enumerate(references)}
     file = load_benchmark(published_file(tmp_path / "p.json", pairs))
     console = Console(record=True, width=200, file=io.StringIO())
-    console.print(totals_table(file))
+    print_table(console, *totals_rows(file))
     shown = console.export_text()
     assert f"{name} %, basic" in shown
     assert ("WER" in shown) == (name == "WER")
@@ -472,8 +473,8 @@ def test_a_run_against_itself_has_no_difference_and_nothing_by_chance(tmp_path):
     seen = [observation(name, words=words, times=times([0.5])) for name in "abc"]
     run = run_of(seen)
     found = compare_runs(run, run, names=("x", "y"))
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(comparison_table(found))
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_table(console, *comparison_rows(found), title=comparison_title(found))
     text = console.export_text()
     assert text.count("no difference") == 3
     assert "chance" not in text

@@ -382,7 +382,7 @@ def test_the_microphone_needs_its_extra(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     code, out, error = call("--mic")
     assert (code, out) == (2, "")
-    assert "pip install 'alignheads[mic]'" in error
+    assert "pip install '.[mic]'" in error
     assert one_line(error)
 
 

@@ -490,7 +490,7 @@ def test_without_the_extra_it_is_one_line(tmp_path, module, arguments):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "pip install 'alignheads[vad]'" in done.stderr
+    assert "pip install '.[vad]'" in done.stderr
 
 
 def test_without_the_extra_a_stream_says_so(tiny, monkeypatch):

@@ -33,9 +33,9 @@ _PASSWORD = re.compile(r"(?<=://)([^/@\s]*?):[^@\s]*(?=@)")
 _SECRET_KEY = re.compile(r"(?i)\b(password|sslpassword)=[^&\s]+")
 _RECORD = b'{"op_code":'  # how a line of a journal begins
 _DRIVERS = {
-    "postgresql": ("psycopg", "postgresql+psycopg", "alignheads[postgres]"),
-    "postgres": ("psycopg", "postgresql+psycopg", "alignheads[postgres]"),
-    "grpc": ("grpc", "grpc", "alignheads[grpc]"),
+    "postgresql": ("psycopg", "postgresql+psycopg", ".[postgres]"),
+    "postgres": ("psycopg", "postgresql+psycopg", ".[postgres]"),
+    "grpc": ("grpc", "grpc", ".[grpc]"),
 }
 
 
@@ -85,7 +85,7 @@ def _open_url(url: str) -> BaseStorage:
         if importlib.util.find_spec(module) is None:
             raise InputError(
                 f"the storage {redacted(url)} needs the package {module}; "
-                f"install it with: pip install '{extra}'"
+                f"install it with: pip install '{extra}', in the checkout of alignheads"
             )
     if scheme == "grpc":
         return _open_proxy(url)

@@ -99,7 +99,8 @@ def _speed_title(rows: Sequence[Row]) -> str:
         return f"{rows[0].label} runs {speed(rows[0].totals.rtf)}"
     if len(fast) == len(rows):
         slowest = max(row.totals.rtf or 0.0 for row in rows)
-        return f"All {len(rows)} runs keep up with speech, the slowest {speed(slowest)}"
+        which = "Both" if len(rows) == 2 else f"All {len(rows)}"
+        return f"{which} runs keep up with speech, the slowest {speed(slowest)}"
     return f"{len(fast)} of {len(rows)} runs keep up with speech"
 
 

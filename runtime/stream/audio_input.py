@@ -27,7 +27,7 @@ from .byte_stream import blocks_of_bytes
 
 _log = logging.getLogger(__name__)
 
-_MIC_EXTRA = "install it with: pip install 'alignheads[mic]'"
+_MIC_EXTRA = "install it with: pip install '.[mic]', in the checkout of alignheads"
 
 
 @dataclass
