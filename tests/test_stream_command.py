@@ -464,7 +464,8 @@ def start_command(*arguments, **options):
     )
 
 
-def test_ctrl_c_commits_what_is_left(config_file, clip):
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_commits_what_is_left(config_file, clip, told, code):
     process = start_command(
         "-", "--config", config_file, "--format", "jsonl",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -473,9 +474,9 @@ def test_ctrl_c_commits_what_is_left(config_file, clip):
     process.stdin.buffer.write(raw)
     process.stdin.flush()
     first = process.stdout.readline()  # it has begun, and waits for more
-    process.send_signal(signal.SIGINT)
+    process.send_signal(told)
     out, error = process.stdout.read(), process.stderr.read()
-    assert process.wait(30) == 130
+    assert process.wait(30) == code
     for pipe in (process.stdin, process.stdout, process.stderr):
         pipe.close()
     assert "interrupted" in error
