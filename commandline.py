@@ -117,7 +117,7 @@ def _check_not_empty(command: Callable[..., None], given: Mapping[str, object]) 
     for name, one in inspect.signature(command).parameters.items():
         value = given.get(name)
         values = value if isinstance(value, list | tuple) else [value]
-        if "" in values and one.default != "":
+        if "" in values and one.default != "" and name != "context":  # which says it itself
             is_option = "Argument" not in str(one.annotation)
             raise InputError(
                 f"{name} is empty; leave it out, or give a value",

@@ -110,7 +110,7 @@ def test_text_has_a_line_a_turn(tiny, turns):
 def test_json_lines_name_the_channel(tiny, turns):
     events = list(map(json.loads, written("jsonl", fed(streams_of(tiny, turns), 16)).splitlines()))
     commits = [event for event in events if event["type"] == "commit"]
-    assert all(list(event)[:2] == ["type", "channel"] for event in events)
+    assert all({"type", "channel"} <= event.keys() for event in events)
     starts = [word["start"] for event in commits for word in event["words"]]
     assert starts == sorted(starts)
     ends = [event for event in events if event["type"] == "end"]
