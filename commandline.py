@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import logging
 import re
 import shlex
@@ -102,12 +103,26 @@ class _Interrupted(Exception):
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def call(*args: object, **kwargs: object) -> None:
+        _check_not_empty(command, kwargs)
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt as error:
             raise _Interrupted from error
 
     return call
+
+
+def _check_not_empty(command: Callable[..., None], given: Mapping[str, object]) -> None:
+    """Refuse empty strings, which a variable of a shell that is not set gives."""
+    for name, one in inspect.signature(command).parameters.items():
+        value = given.get(name)
+        values = value if isinstance(value, list | tuple) else [value]
+        if "" in values and one.default != "":
+            is_option = "Argument" not in str(one.annotation)
+            raise InputError(
+                f"{name} is empty; leave it out, or give a value",
+                arguments=(name,) if is_option else (),
+            )
 
 
 class ToldToEnd(KeyboardInterrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import InputError
 from ..heads import HeadsFile, load_heads
 from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
@@ -74,7 +75,7 @@ def set_up(
     name = study_name(options.study or model.label, space.border)
     with failing_as_input(options.storage_name):
         study = open_study(storage, name, fingerprint, options.seed, baselines)
-    store = DecodeStore(_store_path(options.store, model, space))
+    store = _store(options.store, _store_path(options.store, model, space), notes)
     means = "aggregate" in space.ranges or space.base.aggregate == "mean"
     replay = Replay(model, space.base.pairs, store, with_means=means)
     return Sweep(
@@ -116,6 +117,17 @@ def _shown(values: Range) -> str:
     if values.choices is not None:
         return " or ".join(map(str, values.choices))
     return f"{values.low:g} to {values.high:g}"
+
+
+def _store(given: Path | str | None, path: Path | None, notes: list[str]) -> DecodeStore:
+    """The store at `path`; memory where that is the user's cache and cannot be used."""
+    try:
+        return DecodeStore(path)
+    except InputError:
+        if given is not None:
+            raise
+    notes.append(f"{path} cannot be written: what is decoded is not kept for the next study")
+    return DecodeStore()
 
 
 def _store_path(store: Path | str | None, model: AlignmentModel, space: Space) -> Path | None:

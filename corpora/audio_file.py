@@ -6,6 +6,7 @@ libsndfile reads it, part by part where it was joined; what it does not know, ff
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -185,7 +186,7 @@ class AudioFile:
         import soundfile
 
         with contextlib.ExitStack() as stack:
-            target: Any = self.path
+            target: Any = os.fsencode(self.path)  # a name need not be UTF-8
             if part is not None:
                 target = Window(stack.enter_context(self.path.open("rb")), part)
             yield stack.enter_context(soundfile.SoundFile(target))

@@ -56,7 +56,7 @@ class _Word(BaseModel):
 class _Line(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    audio_filepath: str = Field(min_length=1)
+    audio_filepath: str = Field(min_length=1, strict=True)
     text: str
     duration: Annotated[FiniteFloat, Field(gt=0)] | None = None
     offset: Annotated[FiniteFloat, Field(ge=0)] = 0.0

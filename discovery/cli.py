@@ -91,7 +91,7 @@ def discover_heads_command(
     """
     from . import discover, shards
 
-    discover.check_options(text, rank_by, top, cuts)
+    discover.check_options(text, rank_by, top, cuts, seed)
     part = shards.parse_shard(shard) if shard else None
     if part and merge:
         raise InputError("--merge pools shards that were scored before; leave --shard out")

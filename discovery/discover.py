@@ -67,7 +67,7 @@ def discover_heads(
     Raises:
         InputError: bad input of any kind, or nothing that could be scored.
     """
-    check_options(text, rank_by, top, cuts)
+    check_options(text, rank_by, top, cuts, seed)
     if isinstance(model, str | Path):
         model = SpeechModel.load(model)
     prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
@@ -75,7 +75,7 @@ def discover_heads(
     return heads_file(found, rank_by, top)
 
 
-def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
+def check_options(text: str, rank_by: str, top: int, cuts: int, seed: int = 0) -> None:
     """Refuse options that cannot work, before anything is loaded.
 
     Raises:
@@ -92,8 +92,9 @@ def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
         )
     if top < 1:
         raise InputError(f"top is {top}, expected 1 or more", arguments=("top",))
-    if cuts < 0:
-        raise InputError(f"cuts is {cuts}, expected 0 or more", arguments=("cuts",))
+    for name, value in (("cuts", cuts), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{name} is {value}, expected 0 or more", arguments=(name,))
     if rank_by in ("commit_accuracy", "border_auc") and cuts == 0:
         raise InputError(
             f"rank_by is {rank_by!r}, which needs cuts of 1 or more", arguments=("rank_by", "cuts")

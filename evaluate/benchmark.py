@@ -21,7 +21,7 @@ from ..runtime.models import machine
 from ..runtime.models.context import checked_context
 from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
-from ..runtime.stream.config import DecoderConfig, chosen_config
+from ..runtime.stream.config import LEAST_STEP_S, DecoderConfig, chosen_config
 from ..runtime.stream.voice import check_installed
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
@@ -286,8 +286,8 @@ def check_options(
         message = f"group is {group!r}, expected one of {', '.join(GROUPS)}"
         raise InputError(message, arguments=("group",))
     for step_s in steps_s:
-        if not 0 < step_s < math.inf:
-            message = f"steps_s has {step_s}, expected more than 0 seconds"
+        if not LEAST_STEP_S <= step_s < math.inf:
+            message = f"steps_s has {step_s}, expected {LEAST_STEP_S} seconds or more"
             raise InputError(message, arguments=("steps_s",))
     if len(steps_s) and "simul" not in modes:
         message = "steps_s is for the mode simul: the others take all audio at once"

@@ -91,6 +91,8 @@ def benchmark_decoder_command(
     Writes a benchmark file (JSON) for render-report and prints its totals. A run that is stopped
     goes on with --resume.
     """
+    if seed < 0:
+        raise InputError(f"--seed is {seed}, expected 0 or more")
     if intersection and compare is None:
         raise InputError("--intersection is for --compare A B")
     if compare is not None and show is not None:

@@ -16,6 +16,7 @@ import pytest
 
 import alignheads
 from alignheads import load_corpus
+from alignheads.calibrate import setting_up
 from alignheads.calibrate.cli import main
 from alignheads.calibrate.result import CalibrationFile
 from alignheads.calibrate.scoring import Score
@@ -298,10 +299,27 @@ def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, 
 
     monkeypatch.setattr(Path, "write_text", full)
     code, _, err = command("--trials", 3)
-    assert code == 2
+    assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
     assert Path("calibration.json").read_bytes() == before
     assert not list(Path().glob(".*tmp*"))
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(command, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    notes = []
+    store = setting_up._store(None, tmp_path / "file" / "x.sqlite", notes)
+    assert len(store) == 0
+    assert "is not kept for the next study" in notes[0]
+    with pytest.raises(InputError, match="give another folder"):
+        setting_up._store("given", tmp_path / "file" / "x.sqlite", notes)
+
+
+@pytest.mark.parametrize("name", ["calibration.journal", "calibration.json", "."])
+def test_the_study_is_not_overwritten_by_its_own_result(command, name):
+    line = refused(command, "--out", name, "--trials", 2, "--force")
+    assert "is read by this command" in line or "three files" in line or "is a folder" in line
 
 
 def test_a_full_disk_under_the_journal_is_one_line(command, monkeypatch):
@@ -313,7 +331,7 @@ def test_a_full_disk_under_the_journal_is_one_line(command, monkeypatch):
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", full)
     code, _, err = command("--trials", 3)
-    assert code == 2
+    assert code == 1
     last = err.splitlines()[-1]
     assert "No space left on device" in last
     assert "calibration.journal" in last

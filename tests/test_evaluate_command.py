@@ -281,8 +281,8 @@ def test_nothing_else_is_resumed(call, spoken, tmp_path, change, message):
     [
         (["--mode", "sideways"], "expected simul, single-shot, offline"),
         (["--group", "book"], "expected one of utterance, chapter"),
-        (["--step-s", "0"], "more than 0"),
-        (["--step-s", "nan"], "more than 0"),
+        (["--step-s", "0.04"], "0.05 seconds or more"),
+        (["--step-s", "nan"], "0.05 seconds or more"),
         (["--mode", "offline", "--step-s", "1"], "--step-s is for the mode simul"),
         (["--max-utterances", "0"], "expected 1 or more"),
         (["--traces", "-1"], "--traces is -1"),

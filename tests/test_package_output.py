@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from alignheads.errors import InputError, OutputError
 from alignheads.files import open_growing, output_folder, output_path, replacing, write_text
+from alignheads.runtime.models.cpu import kernels
 from alignheads.runtime.stream.output import JsonlWriter, StreamEnd, TraceWriter
 from alignheads.streams import OutputLost, _Closed, _Data, _Notes
 
@@ -230,3 +232,63 @@ def test_two_writers_of_one_growing_file_do_not_mix(tmp_path):
 def test_a_name_that_is_not_utf8_can_be_read_again(tmp_path):
     write_text(tmp_path / "x.json", json.dumps({"name": "\udcff"}, ensure_ascii=False))
     assert json.loads((tmp_path / "x.json").read_text()) == {"name": "\udcff"}
+
+
+# What a command is given
+
+
+def test_empty_strings_are_refused_by_every_command():
+    for arguments, name in (('--compare ""', "--compare"), ('""', "source")):
+        code, out, error = shell(f"$H {arguments}")
+        assert (code, out) == (2, "")
+        assert f"{name} is empty; leave it out" in error
+        assert error.count("\n") == 1
+
+
+def test_a_port_is_checked_before_anything_is_loaded():
+    from alignheads.runtime.whisperlivekit.cli import _check_port
+
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for wrong, message in ((0, "1 to 65535"), (99_999, "1 to 65535"), (port, "in use")):
+            with pytest.raises(InputError, match=message):
+                _check_port("localhost", wrong)
+        with pytest.raises(InputError, match="cannot listen on no"):
+            _check_port("no.such.host.invalid", 8000)
+    _check_port("localhost", port)
+
+
+# The kernels that MLX compiles
+
+
+def test_kernels_have_a_folder_of_the_users_own_where_the_usual_one_cannot_be(
+    tmp_path, monkeypatch
+):
+    usual, home = tmp_path / "usual", tmp_path / "home"
+    for name in ("TMPDIR", "TMP", "TEMP", "TEMPDIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(kernels.shutil, "which", lambda name: "/usr/bin/g++")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("TMPDIR", str(usual))  # is not there
+    assert kernels.place_kernels("1")
+    assert os.environ["TMPDIR"] == str(home / ".cache" / "alignheads" / "kernels")
+    usual.mkdir()
+    monkeypatch.setenv("TMPDIR", str(usual))
+    assert kernels.place_kernels("1")
+    assert os.environ["TMPDIR"] == str(usual)
+    # What another user has put there is not run.
+    monkeypatch.setattr(os, "getuid", lambda: 12_345)
+    (usual / "mlx" / "1" / "cpu").chmod(0o777)
+    os.chown(usual / "mlx" / "1" / "cpu", 54_321, -1) if os.geteuid() == 0 else None
+    assert not kernels._can_keep(usual, "1")
+
+
+def test_without_a_compiler_or_a_folder_nothing_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels.shutil, "which", lambda name: None)
+    assert kernels.place_kernels("1") is not sys.platform.startswith("linux")
+    monkeypatch.setattr(kernels.shutil, "which", lambda name: "/usr/bin/g++")
+    monkeypatch.setattr(kernels, "_can_keep", lambda folder, version: False)
+    monkeypatch.setattr(kernels, "_own_folders", lambda: [tmp_path])
+    assert kernels.place_kernels("1") is not sys.platform.startswith("linux")

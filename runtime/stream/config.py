@@ -37,6 +37,9 @@ _USUAL: dict[str, Any] = {"border_s": 0.4, "unsure_s": 0.6, "unseen_nats": 0.2}
 _USUAL_WHISPER = "whisper-base"
 _FOLDER = Path(__file__).parent / "configs"
 
+LEAST_STEP_S = 0.05
+"""Less than a frame of any model: more steps would say nothing more."""
+
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 
@@ -56,7 +59,7 @@ class DecoderConfig(BaseModel):
             checks them.
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: when the buffer holds more, audio is dropped from its front.
-        step_s: audio between two steps.
+        step_s: audio between two steps, `LEAST_STEP_S` or more.
         word_margin_s: a word is said to start so much before the frame its first token attended
             to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
@@ -88,7 +91,7 @@ class DecoderConfig(BaseModel):
     unseen_nats: float = Policy.unseen_nats
     min_audio_s: _Seconds = Policy.min_audio_s
     max_audio_s: _Seconds = 30.0
-    step_s: _Seconds = 1.0
+    step_s: Annotated[float, Field(ge=LEAST_STEP_S)] = 1.0
     word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
     vad: bool = False

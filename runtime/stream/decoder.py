@@ -116,7 +116,7 @@ class StreamDecoder:
         """
         self.config = (config or DecoderConfig.bundled(model.name)).resolved(model)
         self._model, self._clock = model, model.clock
-        given = model.language_name(language or self.config.language)
+        given = model.language_name(self.config.language if language is None else language)
         if redetect and given is not None:
             raise InputError(
                 f"the language is {given}, so redetect has nothing to detect; leave one out",
