@@ -1,11 +1,11 @@
 """Reads the cut manifests of Lhotse (`cuts.jsonl` or `cuts.jsonl.gz`): one cut in each line.
 
 A cut is an utterance: its supervisions in order give the text, and their alignments of `word`, if
-all have one, the word times. As Lhotse has it, the supervisions' starts are from the start of the cut,
-those of alignments from the start of the recording. Audio is read by this package, so only cuts of files are used as they
-lie there: mixed cuts, cuts of pipes and addresses, one channel of several, and audio that Lhotse
-would change (speed, volume, …) are skipped. A relative path starts where the manifest is or, as in
-Lhotse, in the current folder. The package `lhotse` is not needed.
+all have one, the word times. As Lhotse has it, supervisions start from the start of the cut, and
+alignments from the start of the recording. Audio is read by this package, so only cuts of files are
+used as they lie there: mixed cuts, cuts of pipes and addresses, one channel of several, and audio
+that Lhotse would change (speed, volume, …) are skipped. A relative path starts where the manifest
+is or, as in Lhotse, in the current folder. The package `lhotse` is not needed.
 """
 
 from __future__ import annotations
