@@ -1,4 +1,4 @@
-"""The processor for simulstream: on its own base class where that is installed, else on a likeness."""
+"""The processor for simulstream: on its own base class if installed, else on a likeness of it."""
 
 import dataclasses
 import importlib
