@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shutil
 import tempfile
 import tomllib
 from pathlib import Path
@@ -34,7 +35,7 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)[^\n]*$)", re.MULTILINE | re.DOTALL)
 
 
-_package = tempfile.TemporaryDirectory()  # for as long as the site is built
+_made: list[str] = []
 
 
 @event_priority(100)  # before mkdocstrings looks where the package is
@@ -43,15 +44,22 @@ def on_config(config):
 
     Only what is shipped is shown, or all that lies in the folder would be read.
     """
+    folder = tempfile.mkdtemp()
+    _made.append(folder)
     named = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     rooms = {package.split(".")[1] for package in named["packages"] if "." in package}
-    shown = Path(_package.name) / "alignheads"
-    shown.mkdir(exist_ok=True)
+    shown = Path(folder) / "alignheads"
+    shown.mkdir()
     for path in [*ROOT.glob("*.py"), *(ROOT / room for room in rooms)]:
-        if not (shown / path.name).exists():
-            (shown / path.name).symlink_to(path)
-    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [_package.name]
+        (shown / path.name).symlink_to(path)
+    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [folder]
     return config
+
+
+def on_shutdown():
+    """Remove what was made."""
+    while _made:
+        shutil.rmtree(_made.pop())
 
 
 def on_files(files, config):
@@ -79,7 +87,8 @@ def _relinked(text: str, source: str, page: str) -> str:
         to = PAGES.get(wanted) or wanted.removeprefix("docs/")
         is_page = wanted in PAGES or wanted.startswith("docs/")
         if is_page or is_image:
-            return f"{is_image}[{label}]({os.path.relpath(to, posixpath.dirname(page) or '.')}{mark}{anchor})"
+            to = os.path.relpath(to, posixpath.dirname(page) or ".")
+            return f"{is_image}[{label}]({to}{mark}{anchor})"
         return label if (ROOT / wanted).exists() else match[0]
 
     return _LINK.sub(link, text)

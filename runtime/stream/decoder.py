@@ -70,7 +70,8 @@ class StreamDecoder:
             start of the stream; another one after each long pause.
         finished: whether the stream has ended.
 
-    Example:
+    As in:
+
         stream = StreamDecoder(SpeechModel.load("tiny"))
         for samples in microphone:
             for word in stream.feed(samples):
