@@ -81,6 +81,9 @@ class StreamDecoder:
             print(word.text)
     """
 
+    stretch_start_s: float
+    finished: bool
+
     def __init__(
         self,
         model: AlignmentModel,
