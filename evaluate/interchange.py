@@ -207,8 +207,8 @@ def _segments(run: Run, items: Sequence[Item] | None) -> Iterator[Segment]:
         item = by_id.get(one.id)
         if item is None or item.reference != one.reference:
             raise InputError(
-                f"{one.id} of the run {run.settings.name} is not what the corpus has under that "
-                "name; give the corpus and max_utterances that it was measured with",
+                f"{one.id} of the run {run.settings.name} is not what stands under that name now; "
+                "give the corpus and max_utterances that it was measured with",
                 arguments=("corpus", "max_utterances"),
             )
         for start_s, length_s, part in item.parts():

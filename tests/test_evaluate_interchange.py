@@ -159,7 +159,7 @@ def test_the_utterances_of_a_chapter_are_its_segments(tmp_path):
 def test_chapters_of_another_corpus_are_refused(tmp_path):
     item = chapter(tmp_path)
     run = run_of(observed("1-1", "another text", [word("so", 1)], 3.5))
-    with pytest.raises(InputError, match="is not what the corpus has under that name"):
+    with pytest.raises(InputError, match="is not what stands under that name now"):
         write_log(run, tmp_path / "m.jsonl", [item])
     assert not (tmp_path / "m.jsonl").exists()
 
