@@ -124,7 +124,7 @@ class CorpusInfo(_Model):
 
 
 class HeadsFile(_Model):
-    """A heads file. Matrices are [layers][heads]; `alignment_heads` is best first.
+    """A heads file. Matrices are layers x heads; `alignment_heads` is best first.
 
     `ts` is the hit rate: the share of tokens whose attended frame lies near their word; it has
     the name "hit_rate" wherever a metric is named. `scores` and `intervals` are by metric name.

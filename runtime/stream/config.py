@@ -54,9 +54,9 @@ class DecoderConfig(BaseModel):
         heads: a heads file, a bundled name, or the list of (layer, head) itself, best first.
         head_count: how many of them are used.
         aggregate: how they give one frame, see `models.protocol.Aggregate`.
-        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s, unsure_s,
-        unseen_nats, no_speech_probability: when a token may be committed, see `Policy`, which also
-            checks them.
+        border_fraction: says when a token may be committed, as do `border_s`, `rewind_fraction`,
+            `sink_s`, `opening_s`, `doubt_s`, `pause_s`, `unsure_s`, `unseen_nats` and
+            `no_speech_probability`: see `Policy`, which also checks them.
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: when the buffer holds more, audio is dropped from its front.
         step_s: audio between two steps, `LEAST_STEP_S` or more.

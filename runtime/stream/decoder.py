@@ -71,7 +71,8 @@ class StreamDecoder:
             start of the stream; another one after each long pause.
         finished: whether the stream has ended.
 
-    Example:
+    As in:
+
         stream = StreamDecoder(SpeechModel.load("tiny"))
         for samples in microphone:
             for word in stream.feed(samples):
@@ -79,6 +80,9 @@ class StreamDecoder:
         for word in stream.finish():
             print(word.text)
     """
+
+    stretch_start_s: float
+    finished: bool
 
     def __init__(
         self,
