@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from .work import Meter, Work
 
 Aggregate = Literal["median", "mean"]
 """How the heads of a group give one frame: the median of their attended frames, or the frame with
@@ -119,7 +120,10 @@ class Hypothesis:
 
 
 class HypothesisSource(Protocol):
-    """What a stream asks for hypotheses: a model, or a memory of one. One source is one stream."""
+    """What a stream asks for hypotheses: a model, or a memory of one. One source is one stream.
+
+    One that counts what it computes has a property `work`, all of it since it was opened.
+    """
 
     def reset(self) -> None:
         """A new stream starts."""
@@ -149,6 +153,11 @@ class HypothesisSource(Protocol):
                 the stream was told, and what was said.
         """
         ...
+
+
+def work_of(source: HypothesisSource) -> Work | None:
+    """What a source has computed; None where it does not count."""
+    return getattr(source, "work", None)
 
 
 @dataclass(frozen=True)
@@ -281,6 +290,10 @@ class AlignmentModel(Protocol):
         self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
     ) -> HypothesisSource:
         """A source for a new stream that looks at these (layer, head) pairs."""
+        ...
+
+    def open_meter(self, heads: Sequence[tuple[int, int]]) -> Meter:
+        """What counts a new stream that looks at these pairs without computing it."""
         ...
 
     def cost(self) -> CostModel:

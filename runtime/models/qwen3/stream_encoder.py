@@ -19,7 +19,9 @@ from mlx_qwen3_asr.encoder import AudioEncoder
 
 from ..backend import mx
 from ..log_mel import LogMel
+from ..work import Work
 from .audio_encoder import chunk_mel_frames, embed, split, transform
+from .cost import EncoderCost
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,16 @@ def _log_mel(bands: int) -> LogMel:
 
 
 class StreamEncoder:
-    """Encodes one buffer. Without `caches`, all of it anew each time."""
+    """Encodes one buffer. Without `caches`, all of it anew each time.
+
+    Attributes:
+        work: what was computed, since it was made.
+    """
 
     def __init__(self, encoder: AudioEncoder, dtype: mx.Dtype, *, caches: bool = True) -> None:
         self._encoder, self._dtype, self._caches = encoder, dtype, caches
+        self._cost = EncoderCost(encoder.config)
+        self.work = Work()
         self._mel = copy(_log_mel(encoder.config.num_mel_bins))
         self._window_mel: int = encoder.attention_window_frames
         self.reset()
@@ -50,11 +58,12 @@ class StreamEncoder:
         self._mel.reset()
         self._windows: list[mx.array] = []
         self._chunks: list[_Chunk] = []  # finished ones of the window that is not
+        self._encoded: tuple[tuple[int, int], mx.array] | None = None  # of the last call
 
     def drop(self, mel_frames: int) -> None:
         """The buffer's first `mel_frames` have left it: chunks and windows are other ones."""
         self._mel.drop(mel_frames)
-        self._windows, self._chunks = [], []
+        self._windows, self._chunks, self._encoded = [], [], None
 
     def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array]:
         """Embeddings of the buffer.
@@ -69,18 +78,33 @@ class StreamEncoder:
         """
         if not self._caches:
             self.reset()
+        size = len(samples), lead
+        if self._encoded is not None and self._encoded[0] == size:  # the same buffer again
+            return list(self._windows), self._encoded[1]
         count, final = self._mel.update(samples, lead)
         finished = final // self._window_mel
         for index in range(len(self._windows), finished):
             start = index * self._window_mel
             hidden = self._embedded(start, start + self._window_mel, count, final)
-            self._windows.append(transform(self._encoder, hidden))
+            self._windows.append(self._transformed(hidden))
             self._chunks = []
         start = finished * self._window_mel
         if start == count:
-            return list(self._windows), self._windows[-1][:0]
-        hidden = self._embedded(start, count, count, final)
-        return list(self._windows), transform(self._encoder, hidden)
+            tail = self._windows[-1][:0]
+        else:
+            tail = self._transformed(self._embedded(start, count, count, final))
+        self._encoded = size, tail
+        return list(self._windows), tail
+
+    def _transformed(self, hidden: mx.array) -> mx.array:
+        self.work += self._cost.transformer(len(hidden))
+        return self._transform(hidden)
+
+    def _transform(self, hidden: mx.array) -> mx.array:
+        return transform(self._encoder, hidden)
+
+    def _embed(self, batch: tuple[mx.array, int]) -> mx.array:
+        return embed(self._encoder, batch)
 
     def _embedded(self, start: int, stop: int, count: int, final: int) -> mx.array:
         """The frames of mel frames `start` to `stop`, of `count`, before the transformer."""
@@ -96,8 +120,9 @@ class StreamEncoder:
         parts = [chunk.made for chunk in self._chunks]
         rest = mx.array(self._mel.scaled(begin, stop, floor)).astype(self._dtype)
         for batch in split(self._encoder, rest, count) if begin < stop else []:
-            parts.append(embed(self._encoder, batch))
-            chunks = len(batch[0])
+            chunks, _, mel_frames = batch[0].shape
+            self.work += self._cost.convolutions(chunks, mel_frames, batch[1])
+            parts.append(self._embed(batch))
             frames = len(parts[-1]) // chunks
             for index in range(chunks):
                 if start + (len(self._chunks) + 1) * size > min(stop, final):
