@@ -70,7 +70,9 @@ class Measures(Record):
     """What else was measured in a trial; None where it is not defined.
 
     Counts and errors are of words (or characters). `_aware` has the time to compute in it. Under
-    replay, times to compute are those of the decoding when it was done, added up.
+    replay, times to compute are those of the decoding when it was done, added up; `gflop_per_s` and
+    `weight_reads_per_s`, of a second of audio, are what a live stream would compute, and None in
+    files of earlier versions.
     """
 
     reference_words: Count
@@ -88,6 +90,8 @@ class Measures(Record):
     laal_s: float | None
     start_error_p50_ms: float | None
     rtf: float | None
+    gflop_per_s: Rate | None = None
+    weight_reads_per_s: Rate | None = None
 
 
 class UtteranceSums(Record):
@@ -248,7 +252,8 @@ class ReplayInfo(Record):
     `states`: decodings in the store; `decoded` of them in this run; `replayed`: answers that came
     from the store; `hit_rate`: their share of all answers. `live_utterances` of the held-out
     speech were decoded live too with the chosen configuration, `live_identical` of them gave the
-    same words at the same times, at a real-time factor of `live_rtf`.
+    same words at the same times, at a real-time factor of `live_rtf`, and computed
+    `live_gflop_per_s`.
     """
 
     states: Count
@@ -258,6 +263,7 @@ class ReplayInfo(Record):
     live_utterances: Count = 0
     live_identical: Count = 0
     live_rtf: Rate | None = None
+    live_gflop_per_s: Rate | None = None
 
 
 class HeadCountPoint(Record):

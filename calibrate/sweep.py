@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from ..errors import InputError
+from ..evaluate.scores import per_second
 from ..evaluate.timed import TimedStream, timed_stream
 from ..heads import HeadsFile
 from ..runtime.models.protocol import AlignmentModel
@@ -255,6 +256,7 @@ class Sweep:
                 identical += said(live[-1]) == said(self.replayed(config, recording))
         audio_s = sum(stream.audio_s for stream in live)
         answers = self.replay.decoded + self.replay.replayed
+        gflop = [stream.work and stream.work.flop / 1e9 for stream in live]
         return ReplayInfo(
             states=len(self.store),
             decoded=self.replay.decoded,
@@ -263,6 +265,7 @@ class Sweep:
             live_utterances=len(live),
             live_identical=identical,
             live_rtf=sum(stream.wall_s for stream in live) / audio_s if live else None,
+            live_gflop_per_s=per_second(gflop, audio_s) if live else None,
         )
 
     def file(

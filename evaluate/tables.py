@@ -66,6 +66,8 @@ def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
     if rate != "CER":
         shown["CER %, basic"] = with_interval(text.characters)
     shown["real-time factor"] = number(totals.rtf, 4)
+    shown["GFLOP a second of audio"] = number(totals.gflop_per_s)
+    shown["  weight reads"] = number(totals.weight_reads_per_s)
     latency = totals.latency
     if latency is not None:
         interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"
@@ -129,6 +131,8 @@ def comparison_table(one: Comparison) -> Table:
             "mean emission delay, s", number(first), number(second), *_difference(difference, 1)
         )
     table.add_row("real-time factor", *(number(value, 4) for value in one.rtf))
+    table.add_row("GFLOP a second of audio", *map(number, one.gflop_per_s))
+    table.add_row("  weight reads", *map(number, one.weight_reads_per_s))
     return table
 
 

@@ -96,6 +96,8 @@ class Hypothesis:
         probabilities: [rows], the model's probability of the token.
         audio_frames: frames in the buffer.
         ended: whether the model ended the text; else the token budget or a loop did.
+        decoded: rows that were decoded, those of a loop among them that is cut from the text;
+            None: not known.
         no_speech: the model's probability that nothing is said in the buffer, where it gives one
             and nothing of the buffer is committed; else 0.
         weights: [rows, heads, audio_frames] float32, each head's attention over the audio,
@@ -111,6 +113,7 @@ class Hypothesis:
     ended: bool
     no_speech: float = 0.0
     weights: np.ndarray | None = None
+    decoded: int | None = None
 
     @classmethod
     def nothing(cls, heads: int, language: str | None = None) -> Hypothesis:
@@ -119,10 +122,16 @@ class Hypothesis:
         return cls((), language, none, np.zeros((0, heads), int), none, 0, True)
 
 
+Until = Callable[[Hypothesis], bool]
+"""Whether of a hypothesis that has come so far all is known that is wanted."""
+
+
 class HypothesisSource(Protocol):
     """What a stream asks for hypotheses: a model, or a memory of one. One source is one stream.
 
-    One that counts what it computes has a property `work`, all of it since it was opened.
+    One that counts what it computes has a property `work`, all of it since it was opened. One that
+    can stop has `can_stop`, and `hypothesis` takes `until`: decoding ends where that is true of
+    what has come.
     """
 
     def reset(self) -> None:

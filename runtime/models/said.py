@@ -1,5 +1,7 @@
 """What was said of a buffer, for whoever asks of it again: no step reads twice what it has read.
 
+And what is expected to be said of the buffer that it has grown into.
+
 Greedy decoding is causal: what follows more of the committed text is the rest of what followed
 less of it, as long as the two agree.
 """
@@ -50,7 +52,7 @@ class Said:
             if (one.language, one.context) != (language, context):
                 continue
             if (done := _done(one, tuple(committed))) is not None:
-                return _rest(one.said, done, language)
+                return _rest(one.said, done)
         return None
 
     def keep(
@@ -82,7 +84,7 @@ def _done(one: _Answer, committed: tuple[int, ...]) -> int | None:
     return done if committed == one.committed + one.said.token_ids[:done] else None
 
 
-def _rest(said: Hypothesis, done: int, language: str | None) -> Hypothesis:
+def _rest(said: Hypothesis, done: int) -> Hypothesis:
     """A hypothesis without its first `done` tokens, which are committed."""
     if not done:
         return said
@@ -90,10 +92,32 @@ def _rest(said: Hypothesis, done: int, language: str | None) -> Hypothesis:
     return replace(
         said,
         token_ids=said.token_ids[done:],
-        language=language,
         frames=said.frames[rows],
         head_frames=said.head_frames[rows],
         probabilities=said.probabilities[rows],
         no_speech=0.0,
+        decoded=None if said.decoded is None else said.decoded - done,
         weights=None if said.weights is None else said.weights[rows],
     )
+
+
+_MAX_DRAFT_TOKENS = 24
+
+
+def draft_after(last: Sequence[int], committed: Sequence[int], *, is_cut: bool) -> list[int]:
+    """What a model is expected to say after `committed`, as it said in the last step.
+
+    Args:
+        last: the text of that step, from the first committed token of its buffer on.
+        committed: the tokens that are committed now, of those in the buffer.
+        is_cut: of what was committed then the front may have gone.
+    """
+    last, committed = list(last), list(committed)
+    start = 0
+    if last[: len(committed)] != committed or (is_cut and not committed):
+        # The last of it may be said twice; what is expected in vain costs a little.
+        starts = range(len(last) - len(committed), 0, -1) if committed else ()
+        found = (at for at in starts if last[at : at + len(committed)] == committed)
+        start = next(found, len(last))
+    after = start + len(committed)
+    return last[after : after + _MAX_DRAFT_TOKENS]

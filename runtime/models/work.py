@@ -21,8 +21,8 @@ class Work:
 
     Attributes:
         encoder_frames: audio frames that went through the encoder's transformer.
-        convolution_chunks: pieces of the spectrogram that went through its convolutions: a second
-            of Qwen3-ASR, what Whisper reads at once.
+        convolution_chunks: pieces of the spectrogram that went through its convolutions: up to a
+            second for Qwen3-ASR, what Whisper reads at once.
         decoder_positions: tokens and frames that the text decoder read.
         attention_pairs: queries times the keys they were multiplied with, over the layers of
             both.

@@ -15,7 +15,8 @@ What was said of the same buffer is not computed again: see `said.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,11 +25,12 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation, token_budget
+from ..cpu.activations import is_waited_for
 from ..engine_thread import on_engine_thread
-from ..greedy import go_on
+from ..greedy import Stop, go_on
 from ..kv_cache import shared
-from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis
-from ..said import Said
+from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis, Until
+from ..said import Said, draft_after
 from ..work import Work
 from .cost import DecoderCost
 from .step import reading, take_step
@@ -37,11 +39,11 @@ from .stream_encoder import StreamEncoder
 if TYPE_CHECKING:
     from .model import Qwen3Model
 
-_MAX_DRAFT_TOKENS = 24
-
 
 class Qwen3Source:
     """A `HypothesisSource`. It computes on the thread of its model, whoever calls it."""
+
+    can_stop = True
 
     def __init__(
         self,
@@ -78,14 +80,13 @@ class Qwen3Source:
 
     def drop(self, samples: int) -> None:
         """See `HypothesisSource`."""
+        on_engine_thread(self._model, lambda: self._drop(samples))
 
-        def task() -> None:
-            self._encoder.drop(samples // CUT_SAMPLES)
-            self._said.forget()
-            self._is_cut = True
-            self._keep_keys_up_to(min(self._cache.offset, len(self._head_ids)))
-
-        on_engine_thread(self._model, task)
+    def _drop(self, samples: int) -> None:
+        self._encoder.drop(samples // CUT_SAMPLES)
+        self._said.forget()
+        self._is_cut = True
+        self._keep_keys_up_to(min(self._cache.offset, len(self._head_ids)))
 
     def hypothesis(
         self,
@@ -94,6 +95,8 @@ class Qwen3Source:
         committed_ids: Sequence[int],
         language: str | None,
         context: str = "",
+        *,
+        until: Until | None = None,
     ) -> Hypothesis:
         """See `HypothesisSource`."""
         if len(samples) - lead < self._model.min_samples:
@@ -101,7 +104,9 @@ class Qwen3Source:
 
         def task() -> Hypothesis:
             try:
-                return self._hypothesis(samples, lead, list(committed_ids), language, context)
+                return self._hypothesis(
+                    samples, lead, list(committed_ids), language, context, until
+                )
             except BaseException:
                 self._forget()  # whatever was half done
                 raise
@@ -115,11 +120,12 @@ class Qwen3Source:
         committed_ids: list[int],
         language: str | None,
         context: str,
+        until: Until | None = None,
     ) -> Hypothesis:
-        given, size = language, (len(samples), lead)
+        size = len(samples), lead
         known = self._said.answer(size, committed_ids, language, context)
         if known is not None:
-            return known
+            return replace(known, language=None) if language is None and committed_ids else known
         windows, tail = self._encoder.encode(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)
@@ -139,14 +145,22 @@ class Qwen3Source:
         read, cache = self._read(head[self._cache.offset :], audio, text_ids, draft, stable)
         self._kept_windows = len(windows)
         text = Continuation(token_budget(len(samples) - lead), self._model.vocabulary.end_ids)
-        rows = self._continued(read, cache, text)
+        is_head_said = language is None and not committed_ids  # by the model, with the language
+
+        def said_in(rows: list[Row]) -> Hypothesis:
+            found, head = language, 0
+            if is_head_said:
+                found, head = self._model.vocabulary.answer_head(text.token_ids)
+            return as_hypothesis(self._capture, text, rows, frames, found, head)
+
+        stop = Stop(until, said_in)
+        found = said_in(self._continued(read, cache, text, stop))
         self._last_text, self._is_cut = [*committed_ids, *text.token_ids], False
-        head = 0
-        if language is None and not committed_ids:  # the model writes a head with the language
-            language, head = self._model.vocabulary.answer_head(text.token_ids)
+        if is_head_said:
+            _, head = self._model.vocabulary.answer_head(text.token_ids)
             self._answer_head = text.token_ids[:head]
-        found = as_hypothesis(self._capture, text, rows, frames, language, head)
-        self._said.keep(size, committed_ids, given, context, found)
+        if not stop.came:
+            self._said.keep(size, committed_ids, language, context, found)
         return found
 
     def _forget(self) -> None:
@@ -167,8 +181,9 @@ class Qwen3Source:
         if not self._caches:
             self._forget_keys()
         elif head != self._head_ids:
-            shared_ids = commonprefix([head, self._head_ids])
-            self._keep_keys_up_to(min(self._cache.offset, len(shared_ids)))
+            pairs = zip(head, self._head_ids, strict=False)
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            self._keep_keys_up_to(min(self._cache.offset, same))
         self._head_ids = head
 
     def _keep_keys_up_to(self, positions: int) -> None:
@@ -182,14 +197,10 @@ class Qwen3Source:
         self._kept_windows = 0
 
     def _draft_after(self, committed_ids: list[int]) -> list[int]:
-        """What the last step would have said after `committed_ids`, of which some may be gone."""
+        """What the last step would have said after `committed_ids`."""
         if not self._caches:
             return []
-        last, count = self._last_text, len(committed_ids)
-        if last[:count] != committed_ids or (self._is_cut and not committed_ids):
-            starts = range(len(last) - count, 0, -1) if committed_ids else ()
-            count += next((at for at in starts if last[at : at + count] == committed_ids), len(last))
-        return last[count : count + _MAX_DRAFT_TOKENS]
+        return draft_after(self._last_text, committed_ids, is_cut=self._is_cut)
 
     def _read(
         self,
@@ -228,13 +239,21 @@ class Qwen3Source:
         cache.trim(last - len(rows))
         return rows, cache
 
-    def _continued(self, read: list[Row], cache: KVCache, text: Continuation) -> list[Row]:
+    def _continued(
+        self, read: list[Row], cache: KVCache, text: Continuation, stop: Stop
+    ) -> list[Row]:
         """All rows of a text that begins with those read. It ends here, or is decoded on."""
         for count, row in enumerate(read, start=1):
             if not text.take(row.token):
                 return read[:count]
-        tokens = mx.array([read[-1].token])
-        more = go_on(reading(self._model, self._capture), tokens, [cache], [text], self._capture)
+        if stop(read):
+            return read
+        heads, dtype = self._model.num_heads, self._model.engine_dtype
+        more = go_on(
+            reading(self._model, self._capture), mx.array([read[-1].token]), [cache], [text],
+            self._capture, is_waited_for=lambda keys: is_waited_for(heads, keys, dtype),
+            is_enough=lambda more: stop([*read, *more]),
+        )  # fmt: skip
         for place in range(len(more)):
             self._note_pass(cache.offset + place, 1, 1)
         return [*read, *more]
