@@ -23,6 +23,9 @@ CHOSEN = "chosen"
 
 _KIND = "calibration"
 
+Objective = Literal["wer", "delay_s", "gflop_per_s"]
+OBJECTIVES: tuple[Objective, ...] = ("wer", "delay_s", "gflop_per_s")
+Limited = Literal["rtf", "gflop_per_s"]
 Border = Literal["fraction", "seconds"]
 Setting = float | int | str | None
 
@@ -136,8 +139,8 @@ class TrialInfo(Record):
         measures: what else.
         sums: of each utterance, from which the choice is made; None too in files of schema 1.
         seconds: of wall time for the trial.
-        on_front: nothing else of the study has both lower or equal, and one lower.
-        feasible: it met what was asked for (real time).
+        on_front: nothing else of the study has all objectives lower or equal, and one lower.
+        feasible: it met what was asked for (real time, compute).
         baseline: its name, of a trial that was not searched but set.
         reason: why it failed.
     """
@@ -231,10 +234,11 @@ class HeldOut(Record):
 
 
 class FrontPoint(Record):
-    """One point of a front."""
+    """One point of a front; `gflop_per_s` where compute was an objective."""
 
     wer: Rate
     delay_s: float
+    gflop_per_s: Rate | None = None
     params: dict[str, Setting]
 
 
@@ -278,7 +282,7 @@ class Explanation(Record):
     """What the study teaches.
 
     Attributes:
-        importance: {"wer" or "delay_s": {parameter: share}}, 0 to 1.
+        importance: {"wer", "delay_s" or "gflop_per_s": {parameter: share}}, 0 to 1.
         by_head_count: the development corpus by head count, all else at the chosen values.
         best_head_count: the one with the lowest word error rate, then delay.
         fewest_heads: the smallest count not significantly worse than that in either.
@@ -315,7 +319,9 @@ class CalibrationFile(Record):
         trials_wanted: complete trials asked for.
         trials: all, by number.
         front: numbers of the trials on the front, by rising delay.
-        hypervolume_reference: (wer, delay_s) from which it is measured: the worst seen.
+        objectives: what was searched for: errors, delay, and compute where that was asked for.
+        limits: what a trial must keep to be chosen: {"rtf" or "gflop_per_s": the most}.
+        hypervolume_reference: the point from which it is measured: the worst seen.
         hypervolume: after each complete trial, by number.
         selected: None while no trial could be chosen.
         held_out: None until the sweep is done.
@@ -339,7 +345,9 @@ class CalibrationFile(Record):
     trials_wanted: Count
     trials: list[TrialInfo]
     front: list[Count]
-    hypervolume_reference: tuple[float, float] | None = None
+    objectives: list[Objective] = Field(default_factory=lambda: list(OBJECTIVES[:2]))
+    limits: dict[Limited, Rate] = Field(default_factory=dict)
+    hypervolume_reference: list[float] | None = None
     hypervolume: list[Rate] = Field(default_factory=list)
     selected: Selected | None = None
     held_out: HeldOut | None = None

@@ -113,6 +113,7 @@ def open_study(
     fingerprint: Mapping[str, str],
     seed: int,
     first: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+    objectives: int = 2,
 ) -> optuna.Study:
     """The study `name`, made if there is none, with the trials of `first` enqueued.
 
@@ -122,11 +123,12 @@ def open_study(
         fingerprint: what its results depend on, by name.
         seed: of the search.
         first: by name, the parameters and the attributes of trials to begin with.
+        objectives: how many there are, all to be low.
 
     Raises:
         InputError: there is a study of that name with another fingerprint.
     """
-    study, is_ours = _found_or_made(storage, name, SeededByNumber(seed))
+    study, is_ours = _found_or_made(storage, name, SeededByNumber(seed), objectives)
     is_ours = is_ours or _was_left_unready(study)
     if is_ours:
         study.set_user_attr(FINGERPRINT, dict(fingerprint))
@@ -138,14 +140,17 @@ def open_study(
 
 
 def _found_or_made(
-    storage: BaseStorage, name: str, sampler: BaseSampler
+    storage: BaseStorage, name: str, sampler: BaseSampler, objectives: int
 ) -> tuple[optuna.Study, bool]:
     """The study, and whether this process made it."""
     with contextlib.suppress(KeyError):
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
     try:
         made = optuna.create_study(
-            storage=storage, study_name=name, sampler=sampler, directions=["minimize", "minimize"]
+            storage=storage,
+            study_name=name,
+            sampler=sampler,
+            directions=["minimize"] * objectives,
         )
     except DuplicatedStudyError:  # another process was faster
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
@@ -266,7 +271,7 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 def run_trials(
     study: optuna.Study,
     wanted: int,
-    objective: Callable[[optuna.Trial], tuple[float, float]],
+    objective: Callable[[optuna.Trial], tuple[float, ...]],
     after: Callable[[FrozenTrial], object],
     waiting: Callable[[int], object] = lambda running: None,
 ) -> None:
@@ -279,7 +284,7 @@ def run_trials(
     Args:
         study: the study.
         wanted: complete trials in all.
-        objective: gives word error rate and delay of a trial.
+        objective: gives word error rate and delay of a trial, and compute where that is searched.
         after: called after each trial of this process, complete or failed.
         waiting: called with the number of others' trials while there is nothing to do but wait.
 
@@ -315,7 +320,7 @@ def run_trials(
 def _run_one(
     study: optuna.Study,
     wanted: int,
-    objective: Callable[[optuna.Trial], tuple[float, float]],
+    objective: Callable[[optuna.Trial], tuple[float, ...]],
 ) -> FrozenTrial | None:
     """One trial, complete or failed; None where it was not ours to run in the end."""
     trial = study.ask()

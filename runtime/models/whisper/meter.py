@@ -61,7 +61,8 @@ class WhisperMeter:
             return
         if language is None or not committed:
             self.work += self._cost.forward(0, 1, 1, encoded)
-        code = code_of(language or said.language)
+        named = language or said.language
+        code = None if named is None else code_of(named)
         prompt = model.prompt_before(code, context, len(committed))
         budget = model.budget(len(audio), len(prompt) + len(committed))
         if not budget:
