@@ -180,6 +180,9 @@ def _title(file: CalibrationFile, at: dict[int, tuple[float, float]]) -> str:
     delay_s, wer = at[file.selected.number]
     title = f"{name}: {wer:.2f}\u00a0% {file.corpus.error_name} at a mean delay of "
     title += f"{delay_s:.2f}\u00a0s"
+    measures = file.trial(file.selected.number).measures
+    if "gflop_per_s" in file.objectives and measures and measures.gflop_per_s is not None:
+        title += f", {measures.gflop_per_s:.3g}\u00a0GFLOP a second"
     beside = _beside(file)
     if beside is not None and beside.number != file.selected.number:
         delay_s, wer = at[beside.number]
@@ -257,7 +260,7 @@ def _pareto_with_costs(info: Pareto, costs: Costs) -> Figure:
         )  # fmt: skip
         axes.scatter(
             *_columns(info.front), s=[size + 14 for size in sizes(costs.front)],
-            facecolors="none", edgecolors=BLUE, linewidths=1.3, label=f"{info.front_name} of three",
+            facecolors="none", edgecolors=BLUE, linewidths=1.3, label=f"{info.front_name} (of all three)",
         )  # fmt: skip
         for point in info.held_out:
             _cross(axes, point)
