@@ -114,7 +114,9 @@ def cost_command(
         )
         if not draft and size in BARS:
             verdict = "met" if found.gflops <= BARS[size] else "missed"
-            print(f"bar: at most {BARS[size]:g} GFLOP a second, exact: {found.gflops:.1f}, {verdict}")
+            print(
+                f"bar: at most {BARS[size]:g} GFLOP a second, exact: {found.gflops:.1f}, {verdict}"
+            )
 
 
 if __name__ == "__main__":
