@@ -373,6 +373,18 @@ def test_captions_are_what_was_on_the_screen(tmp_path):
     ]
 
 
+def test_words_are_captions_when_they_came_out_though_their_step_fell_before(tmp_path):
+    trace, seen = a_trace(tmp_path)
+    early = [step.model_copy(update={"audio_s": step.audio_s - 0.1}) for step in trace.steps]
+    steps = trace.model_copy(update={"steps": early})
+    assert captions(steps, run_of([seen]).utterances[0]) == [
+        {"t": 0.9, "text": "", "draft": "next"},
+        {"t": 1.0, "text": "so", "draft": "next"},
+        {"t": 1.9, "text": "so", "draft": "next"},
+        {"t": 2.0, "text": "so it is", "draft": "next"},
+    ]
+
+
 def test_captions_of_a_language_without_spaces(tmp_path):
     trace, seen = a_trace(tmp_path)
     one = run_of([seen.model_copy(update={"hypothesis": "soitis"})]).utterances[0]

@@ -530,7 +530,7 @@ def test_a_long_stream_stays_small_and_loses_nothing(tiny, long_config, demo):
     words += stream.finish()
 
     assert longest <= 12.1 * 16_000
-    assert len(stream._context) <= stream.config.max_context_tokens
+    assert len(stream._asking.context._said) <= stream.config.max_context_tokens
     assert sizes[-1] - sizes[0] < 2_000_000
     assert jiwer.wer(" ".join(expected), said(words)) < 0.03
     starts = [word.start_s for word in words]

@@ -52,6 +52,19 @@ class PassesOver(ScriptedSource):
         return in_rows(said, np.flatnonzero(abs(looks_s - self._at_s) > 0.1).tolist())
 
 
+class Miscounts(ScriptedSource):
+    """Thinks that all was said after `most` words, unless asked anew."""
+
+    def __init__(self, model, script, most, **settings):
+        super().__init__(model, script, by_time=True, **settings)
+        self._most = most
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        said = super().hypothesis(samples, lead, committed_ids, language, context)
+        room = max(0, self._most - len(committed_ids))
+        return in_rows(said, range(min(room, len(said.token_ids))))
+
+
 def in_rows(said, tokens):
     """A hypothesis of some `tokens` of another, and its end."""
     rows = [*tokens, *range(len(said.token_ids), len(said.frames))]
@@ -128,6 +141,46 @@ def test_a_word_that_is_said_again_and_again_comes_out_as_often(tiny, word, per_
     words = fed(stream, seconds + 1)
     assert stream.text == text.strip()
     check_times(words)
+
+
+def sounds(at_s, length_s, loudness, seconds):
+    """Sounds of no one level, and digital silence between them."""
+    samples = np.zeros(int(seconds * RATE), np.float32)
+    size = int(length_s * RATE)
+    swell = np.sin(np.linspace(0, np.pi, size)) ** 2
+    rng = np.random.default_rng(0)
+    for one_s in at_s:
+        start = int(one_s * RATE)
+        samples[start : start + size] += loudness * swell * rng.standard_normal(size)
+    return samples
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+@pytest.mark.parametrize("period_s", [0.75, 0.9, 1.7])
+def test_a_sound_between_two_pauses_is_asked_for_again(tiny, most, period_s):
+    at_s = 0.2 + period_s * np.arange(15)
+    script = [(tiny.encode_text(" three")[0], one_s + 0.2) for one_s in at_s]
+    source = Miscounts(tiny, script, most)
+    samples = sounds(at_s, 0.4, 0.1, 0.2 + 15 * period_s)
+    stream = StreamDecoder(tiny, language="English", source=source)
+    words = fed_samples(stream, samples)
+    assert stream.text == " ".join(["three"] * 15)
+    assert [word.start_s for word in words] == pytest.approx(at_s + 0.1, abs=0.25)
+    check_times(words)
+
+
+@pytest.mark.parametrize(("length_s", "loudness"), [(0.05, 0.1), (0.4, 0.005)])
+def test_clicks_and_breaths_between_pauses_are_no_reason_to_ask(tiny, length_s, loudness):
+    at_s = 0.2 + 0.9 * np.arange(3)
+    script = [(tiny.encode_text(" three")[0], one_s + 0.2) for one_s in at_s]
+    source = Miscounts(tiny, script, 3)
+    samples = sounds(at_s, 0.4, 0.1, 7.0)
+    samples += sounds(2.9 + 0.9 * np.arange(5), length_s, loudness, 7.0)
+    stream = StreamDecoder(tiny, language="English", source=source)
+    fed_samples(stream, samples)
+    assert stream.text == "three three three"
+    counts = [len(committed) for committed, _, _ in source.asked]
+    assert counts == sorted(counts)
 
 
 def test_a_phrase_in_noise_is_said_once(tiny):

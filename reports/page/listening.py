@@ -51,15 +51,18 @@ def captions(trace: Trace, utterance: Utterance) -> list[dict[str, Any]]:
     """What was on the screen from each moment on: `t` in s, `text` committed, `draft` not yet."""
     words = utterance.words or []
     spaced = _spaced([word.text for word in words], utterance.hypothesis)
-    shown = []
-    for step in trace.steps:
-        text = "".join(
-            part
-            for part, word in zip(spaced, words, strict=True)
-            if word.emitted_s <= step.audio_s + 1e-3
-        )
-        draft = "".join(token.text for token in step.tokens if not token.committed)
-        shown.append({"t": step.audio_s, "text": text.strip(), "draft": draft.strip()})
+    emitted_s = [word.emitted_s for word in words]
+    drafts = {
+        step.audio_s: "".join(token.text for token in step.tokens if not token.committed)
+        for step in trace.steps
+    }
+    # A step may fall before the end of the audio that came in with it.
+    moments = sorted({*drafts, *(round(s, 3) for s in emitted_s if s <= trace.seconds + 1e-3)})
+    shown, draft = [], ""
+    for t in moments:
+        draft = drafts.get(t, draft).strip()
+        text = "".join(p for p, s in zip(spaced, emitted_s, strict=True) if s <= t + 1e-3)
+        shown.append({"t": t, "text": text.strip(), "draft": draft})
     return shown
 
 

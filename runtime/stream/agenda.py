@@ -46,6 +46,7 @@ class Agenda:
     Attributes:
         is_quiet: a pause, or a rest: all that was said has been decoded.
         is_resting: no stretch of speech is going on.
+        resumed_at: where the last pause ended, in samples; 0: there was none.
     """
 
     def __init__(self, step: int, room: int, *, asks: bool = False) -> None:
@@ -61,7 +62,7 @@ class Agenda:
         self._turns: deque[Turn] = deque()
         self._silence: Turn | None = None
         self._noticed = 0  # where the pause is due that is in this silence
-        self._resumed = 0  # no step is due before
+        self._resumed = self.resumed_at = 0  # no step is due before the first
         self._has_trust = True
         self.is_quiet = self.is_resting = False
 
@@ -114,7 +115,8 @@ class Agenda:
             self._resume()
 
     def _resume(self) -> None:
-        self._resumed, self._silence = self._turns.popleft().known, None
+        turn = self._turns.popleft()
+        self._resumed, self.resumed_at, self._silence = turn.known, turn.at, None
         self.is_quiet = self.is_resting = False
 
     def _next_pause(self, start: int, pause: int) -> float:

@@ -40,6 +40,7 @@ from .word import Word, joined, word_trace
 
 _CUT_WITHIN_S = 0.5  # after a word: where it ends is not known to less
 _UNHEARD_S = 2.0  # so much speech without a word: the model has stopped listening
+_UNHEARD_SOUND_S = 0.2  # likewise, of a sound between two pauses
 _SURE = 0.8  # the probability of a word that the model thinks was said
 
 
@@ -363,7 +364,7 @@ class StreamDecoder:
         if audio.length < max(self._model.min_samples, least):
             return
         hypothesis = self._decode(is_final, is_pause)
-        if hypothesis.ended and not self.draft and self._goes_on_unheard():
+        if hypothesis.ended and not self.draft and self._goes_on_unheard(is_pause):
             self._start_afresh()
             self._decode(is_final, is_pause)
         while self._reading.is_lost and self._spoken:
@@ -447,13 +448,16 @@ class StreamDecoder:
         found = next_stretch(audio.samples[audio.lead :], words_s, ended_s, self._pause_s)
         return None if found is None else (words[found[0]].tokens.start, found[1])
 
-    def _goes_on_unheard(self) -> bool:
+    def _goes_on_unheard(self, is_pause: bool) -> bool:
         """There is speech after the last committed word, by its loudness, and no word for it."""
         if not self._spoken:
             return False
-        audio = self._audio
-        after_s = self._last_end_s - audio.start_s
-        return speech_s(audio.samples[audio.lead :], after_s) >= _UNHEARD_S
+        audio, after_s, least_s = self._audio, self._last_end_s, _UNHEARD_S
+        resumed_s = self._agenda.resumed_at / SAMPLE_RATE
+        if is_pause and resumed_s > after_s:
+            after_s, least_s = resumed_s, _UNHEARD_SOUND_S
+        samples = audio.samples[audio.lead :]
+        return speech_s(samples, after_s - audio.start_s) >= least_s
 
     def _no_speech(self, hypothesis: Hypothesis) -> float:
         """The probability that nothing is said; after a fresh start an unlikely text says so."""
