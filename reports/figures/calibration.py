@@ -260,7 +260,8 @@ def _pareto_with_costs(info: Pareto, costs: Costs) -> Figure:
         )  # fmt: skip
         axes.scatter(
             *_columns(info.front), s=[size + 14 for size in sizes(costs.front)],
-            facecolors="none", edgecolors=BLUE, linewidths=1.3, label=f"{info.front_name} (of all three)",
+            facecolors="none", edgecolors=BLUE, linewidths=1.3,
+            label=f"{info.front_name} (of all three)",
         )  # fmt: skip
         for point in info.held_out:
             _cross(axes, point)
