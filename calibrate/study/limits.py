@@ -71,13 +71,12 @@ class Limits:
         name, measures = min(trials, key=lambda trial: self.excess(trial[1]))
         wanted = " and ".join(_said(key, "at most ", most) for key, most in self.most.items())
         found = " and ".join(_said(key, "", getattr(measures, key)) for key in self.most)
-        given = [("realtime", self.realtime), ("max_rtf", self.max_rtf)]
-        given.append(("max_gflops", self.max_gflops))
-        arguments = tuple(name for name, value in given if value)
-        kept_up = "realtime=True: no trial kept up with the audio; " if self.realtime else ""
+        values = {"realtime": self.realtime, "max_rtf": self.max_rtf, "max_gflops": self.max_gflops}
+        given = {key: value for key, value in values.items() if value}
+        stated = " and ".join(f"{key} is {value}" for key, value in given.items())
         return InputError(
-            f"{kept_up}no trial has {wanted}; the nearest is {name} with {found}; search longer "
+            f"{stated}, but no trial has {wanted}; the nearest is {name} with {found}; search longer "
             "steps and smaller buffers too (add step_s and max_audio_s to tune), or take a smaller "
             "model",
-            arguments=(*arguments, "tune"),
+            arguments=(*given, "tune"),
         )
