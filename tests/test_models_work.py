@@ -313,3 +313,55 @@ def test_a_source_that_does_not_count_has_no_work(tiny):
             pass
 
     assert StreamDecoder(tiny, source=Silent()).work is None
+
+
+# Without a draft
+
+
+@pytest.mark.parametrize("unseen_nats", [0.0, 0.2])
+def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, unseen_nats):
+    samples = np.concatenate([one.read() for one in demo.utterances[2:4]])
+    config = DecoderConfig.bundled("tiny").changed(unseen_nats=unseen_nats, language="English")
+    found = []
+    for draft in (True, False):
+        stream = StreamDecoder(tiny, config, draft=draft)
+        for start in range(0, len(samples), RATE):
+            stream.feed(samples[start : start + RATE])
+        stream.finish()
+        found.append(stream)
+    shown, hidden = found
+    assert hidden.text == shown.text
+    if not unseen_nats:  # what was not decoded would not have been new
+        assert hidden.words == shown.words
+    assert hidden.work.forward_passes < shown.work.forward_passes
+    assert hidden.work.flop < shown.work.flop
+
+
+def test_a_source_that_cannot_stop_is_asked_as_ever(tiny):
+    class Plain:
+        def reset(self):
+            pass
+
+        def drop(self, samples):
+            pass
+
+        def hypothesis(self, samples, lead, committed_ids, language, context=""):
+            from alignheads.runtime.models.protocol import Hypothesis
+
+            return Hypothesis.nothing(1, language)
+
+    stream = StreamDecoder(tiny, source=Plain(), language="en", draft=False)
+    assert stream.feed(NOISE) == []
+    assert stream.finish() == []
+
+
+def test_what_was_cut_short_is_no_answer_to_whoever_wants_all(tiny, demo):
+    samples = demo.utterances[2].read()[: 4 * RATE]
+    source = tiny.open_source([(3, 5)])
+    start = source.hypothesis(samples, 0, [], None, until=lambda said: len(said.token_ids) == 3)
+    assert (len(start.token_ids), start.ended, start.language) == (3, False, "English")
+    whole = source.hypothesis(samples, 0, [], None)
+    assert whole.ended
+    assert whole.token_ids[:3] == start.token_ids
+    plain = tiny.open_source([(3, 5)]).hypothesis(samples, 0, [], None)
+    assert plain.token_ids == whole.token_ids

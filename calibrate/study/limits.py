@@ -75,8 +75,8 @@ class Limits:
         given = {key: value for key, value in values.items() if value}
         stated = " and ".join(f"{key} is {value}" for key, value in given.items())
         return InputError(
-            f"{stated}, but no trial has {wanted}; the nearest is {name} with {found}; search longer "
-            "steps and smaller buffers too (add step_s and max_audio_s to tune), or take a smaller "
-            "model",
+            f"{stated}, but no trial has {wanted}; the nearest is {name} with {found}; search "
+            "longer steps and smaller buffers too (add step_s and max_audio_s to tune), or take a "
+            "smaller model",
             arguments=(*given, "tune"),
         )
