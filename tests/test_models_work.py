@@ -365,3 +365,13 @@ def test_what_was_cut_short_is_no_answer_to_whoever_wants_all(tiny, demo):
     assert whole.token_ids[:3] == start.token_ids
     plain = tiny.open_source([(3, 5)]).hypothesis(samples, 0, [], None)
     assert plain.token_ids == whole.token_ids
+
+
+def test_silence_costs_nothing(tiny, demo):
+    stream = StreamDecoder(tiny, language="en")
+    stream.feed(np.concatenate([demo.utterances[2].read(), np.zeros(3 * RATE, np.float32)]))
+    before = stream.work
+    assert before.flop
+    stream.feed(np.zeros(60 * RATE, np.float32))
+    stream.finish()
+    assert stream.work == before
