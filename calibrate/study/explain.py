@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from ...evaluate.intervals import paired_difference
@@ -93,7 +94,7 @@ def _importance(study: optuna.Study, space: Space, objective: int) -> dict[str, 
 
 
 def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
-    study = optuna.create_study(directions=["minimize"] * len(trials[0].values))
+    study = optuna.create_study(directions=[StudyDirection.MINIMIZE for _ in trials[0].values])
     study.add_trials(trials)
     return study
 

@@ -42,13 +42,14 @@ def front(points: Sequence[Point]) -> list[int]:
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """What `points` dominate of what `reference` bounds; points beyond it add nothing."""
-    if len(reference) > 2:
+    most_wer, most_delay_s, *more = reference
+    if more:
         return _volume(points, reference)
-    inside = [point for point in points if point[0] < reference[0] and point[1] < reference[1]]
-    area, before = 0.0, reference[0]
+    inside = [point for point in points if point[0] < most_wer and point[1] < most_delay_s]
+    area, before = 0.0, most_wer
     for index in front(inside):
         wer, delay_s = inside[index]
-        area += (before - wer) * (reference[1] - delay_s)
+        area += (before - wer) * (most_delay_s - delay_s)
         before = wer
     return area
 

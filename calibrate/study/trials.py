@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ...errors import InputError
@@ -150,7 +152,7 @@ def _found_or_made(
             storage=storage,
             study_name=name,
             sampler=sampler,
-            directions=["minimize"] * objectives,
+            directions=list(repeat(StudyDirection.MINIMIZE, objectives)),
         )
     except DuplicatedStudyError:  # another process was faster
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
-from .work import Meter, Work
+from .work import Work
 
 Aggregate = Literal["median", "mean"]
 """How the heads of a group give one frame: the median of their attended frames, or the frame with
@@ -161,6 +161,38 @@ class HypothesisSource(Protocol):
             context: text before the buffer, no longer than `AlignmentModel.context_room`: what
                 the stream was told, and what was said.
         """
+        ...
+
+
+class Meter(Protocol):
+    """What a `HypothesisSource` would have computed for answers that are known from elsewhere.
+
+    Of one stream, like a source.
+    """
+
+    @property
+    def work(self) -> Work:
+        """So far."""
+        ...
+
+    def reset(self) -> None:
+        """See `HypothesisSource`."""
+        ...
+
+    def drop(self, samples: int) -> None:
+        """See `HypothesisSource`."""
+        ...
+
+    def note(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: Sequence[int],
+        language: str | None,
+        context: str,
+        said: Hypothesis,
+    ) -> None:
+        """A source was asked this, and `said` this `Hypothesis`."""
         ...
 
 

@@ -10,9 +10,6 @@ with each family (`qwen3/cost.py`, `whisper/cost.py`).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Protocol
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -63,35 +60,3 @@ class Work:
 
 
 _NAMES = tuple(field.name for field in fields(Work))
-
-
-class Meter(Protocol):
-    """What a `HypothesisSource` would have computed for answers that are known from elsewhere.
-
-    Of one stream, like a source.
-    """
-
-    @property
-    def work(self) -> Work:
-        """So far."""
-        ...
-
-    def reset(self) -> None:
-        """See `HypothesisSource`."""
-        ...
-
-    def drop(self, samples: int) -> None:
-        """See `HypothesisSource`."""
-        ...
-
-    def note(
-        self,
-        samples: np.ndarray,
-        lead: int,
-        committed_ids: tuple[int, ...],
-        language: str | None,
-        context: str,
-        said: object,
-    ) -> None:
-        """A source was asked this, and `said` this `Hypothesis`."""
-        ...

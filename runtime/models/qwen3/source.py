@@ -224,8 +224,8 @@ class Qwen3Source:
             model says itself; and the cache up to the last of them.
         """
         embed = self._model.engine.model.embed_tokens
-        parts = [embed(mx.array(head))] if head else []
-        parts += [*audio, embed(mx.array(text_ids))]
+        parts = [embed(mx.array(list(head)))] if head else []
+        parts += [*audio, embed(mx.array(list(text_ids)))]
         embedded = mx.concatenate([part.astype(self._model.engine_dtype) for part in parts])[None]
         cache, last = shared(self._cache), 1 + len(draft)
         self._note_pass(cache.offset, embedded.shape[1], last)
