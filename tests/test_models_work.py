@@ -4,6 +4,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 import whisper_checkpoints
+from scripted import ScriptedSource, evenly
 
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder
 from alignheads.runtime.models import capture
@@ -338,21 +339,17 @@ def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, 
 
 
 def test_a_source_that_cannot_stop_is_asked_as_ever(tiny):
-    class Plain:
-        def reset(self):
-            pass
-
-        def drop(self, samples):
-            pass
-
-        def hypothesis(self, samples, lead, committed_ids, language, context=""):
-            from alignheads.runtime.models.protocol import Hypothesis
-
-            return Hypothesis.nothing(1, language)
-
-    stream = StreamDecoder(tiny, source=Plain(), language="en", draft=False)
-    assert stream.feed(NOISE) == []
-    assert stream.finish() == []
+    script = evenly(tiny, "the river was cold", 5)
+    found = []
+    for draft in (True, False):
+        stream = StreamDecoder(tiny, source=ScriptedSource(tiny, script), draft=draft)
+        for start in range(0, len(NOISE), RATE):
+            stream.feed(NOISE[start : start + RATE])
+        stream.finish()
+        found.append(stream)
+    assert found[0].words
+    assert found[0].words == found[1].words
+    assert found[1].work is None
 
 
 def test_what_was_cut_short_is_no_answer_to_whoever_wants_all(tiny, demo):
