@@ -50,6 +50,9 @@ def calibrate_decoder(
     max_heads: int | None = None,
     select: str = DEFAULT_RULE,
     realtime: bool = False,
+    max_rtf: float | None = None,
+    max_gflops: float | None = None,
+    cost: bool = False,
     explain: bool = False,
     seed: int = 0,
     storage: str | None = None,
@@ -76,11 +79,15 @@ def calibrate_decoder(
         phases: how often each utterance is streamed, see `SpeechOptions`.
         language: given to the model; None: the utterances' own.
         border: what a border is measured in, "seconds" or "fraction" of the buffer.
-        tune: what else to search: "step_s", "aggregate".
+        tune: what else to search: "step_s", "max_audio_s", "aggregate".
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: "within=1" or "max-wer-increase=0.3" (percentage points), "max-delay=0.8"
-            (seconds), or "knee"; see `study.pareto.Rule`.
+            (seconds), "min-cost=0.5" (the least compute, percentage points), or "knee"; see
+            `study.pareto.Rule`.
         realtime: choose only among trials that keep up with the audio.
+        max_rtf: choose only among trials with at most this real-time factor.
+        max_gflops: choose only among those that compute at most so many GFLOP a second of audio.
+        cost: search compute as a third objective.
         explain: have what the study teaches in the report.
         seed: of the search, of the parts and of the clips.
         storage: an Optuna URL or the name of a journal file; None: memory.
@@ -104,6 +111,9 @@ def calibrate_decoder(
         max_heads=max_heads,
         select=select,
         realtime=realtime,
+        max_rtf=max_rtf,
+        max_gflops=max_gflops,
+        cost=cost,
         explain=explain,
         language=language,
         seed=seed,

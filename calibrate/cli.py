@@ -61,7 +61,7 @@ def calibrate_command(
         str, typer.Option(help="what a border is measured in: seconds, or fraction (of the buffer)")
     ] = "seconds",
     tune: Annotated[
-        str, typer.Option(help="what else to search, by commas: step_s, aggregate")
+        str, typer.Option(help="what else to search, by commas: step_s, max_audio_s, aggregate")
     ] = "",
     max_heads: Annotated[
         int | None, typer.Option(help="the most heads a trial may use; default: all ranked ones")
@@ -71,11 +71,22 @@ def calibrate_command(
         typer.Option(
             help="how to choose: within=POINTS (the least delay with a WER that is known to be so "
             "near that of the better published setting, in percentage points), "
-            "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, or knee"
+            "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, min-cost=POINTS "
+            "(the least compute with at most so many more errors), or knee"
         ),
     ] = DEFAULT_RULE,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="choose only what keeps up with the audio")
+    ] = False,
+    max_rtf: Annotated[
+        float | None, typer.Option(help="choose only what has at most this real-time factor")
+    ] = None,
+    max_gflops: Annotated[
+        float | None,
+        typer.Option(help="choose only what computes at most so many GFLOP a second of audio"),
+    ] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="search compute too, as a third objective")
     ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="print what the study teaches")
@@ -110,7 +121,7 @@ def calibrate_command(
     strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Tune the streaming decoder: word error rate against delay.
+    """Tune the streaming decoder: word error rate against delay, and compute.
 
     Streams a corpus with many settings and writes the best one as decoder_config.json, every
     trial as calibration.json, and the front as pareto.png. Each state of the decoder is decoded
@@ -135,6 +146,7 @@ def calibrate_command(
     options = SweepOptions(
         trials=trials, border=border, tune=tuple(filter(None, map(str.strip, tune.split(",")))),
         max_heads=max_heads, select=select, realtime=realtime, explain=explain, language=language,
+        max_rtf=max_rtf, max_gflops=max_gflops, cost=cost,
         seed=seed, storage=storage, journal=journal, study=study,
         store=store,
     )  # fmt: skip
@@ -252,10 +264,11 @@ def _report(sweep: Sweep, found: Calibration) -> None:
             point.name,
             _rate_cell(point.wer, file.held_out.wer_bounds(point)),
             _cell(point.delay_s, 1),
+            "-" if point.measures.gflop_per_s is None else f"{point.measures.gflop_per_s:.3g}",
             "\n".join(described(searched)),
         ]
         rows.append(row)
-    columns = ["held-out speech", f"{rate} %", "delay s", "settings"]
+    columns = ["held-out speech", f"{rate} %", "delay s", "GFLOP/s", "settings"]
     print_table(Console(), columns, rows, box=SIMPLE_HEAD)
     for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)

@@ -23,6 +23,9 @@ CHOSEN = "chosen"
 
 _KIND = "calibration"
 
+Objective = Literal["wer", "delay_s", "gflop_per_s"]
+OBJECTIVES: tuple[Objective, ...] = ("wer", "delay_s", "gflop_per_s")
+Limited = Literal["rtf", "gflop_per_s"]
 Border = Literal["fraction", "seconds"]
 Setting = float | int | str | None
 
@@ -72,7 +75,9 @@ class Measures(Record):
     """What else was measured in a trial; None where it is not defined.
 
     Counts and errors are of words (or characters). `_aware` has the time to compute in it. Under
-    replay, times to compute are those of the decoding when it was done, added up.
+    replay, times to compute are those of the decoding when it was done, added up; `gflop_per_s` and
+    `weight_reads_per_s`, of a second of audio, are what a live stream would compute, and None in
+    files of earlier versions.
     """
 
     reference_words: Count
@@ -90,6 +95,8 @@ class Measures(Record):
     laal_s: float | None
     start_error_p50_ms: float | None
     rtf: float | None
+    gflop_per_s: Rate | None = None
+    weight_reads_per_s: Rate | None = None
 
 
 class UtteranceSums(Record):
@@ -134,8 +141,8 @@ class TrialInfo(Record):
         measures: what else.
         sums: of each utterance, from which the choice is made; None too in files of schema 1.
         seconds: of wall time for the trial.
-        on_front: nothing else of the study has both lower or equal, and one lower.
-        feasible: it met what was asked for (real time).
+        on_front: nothing else of the study has all objectives lower or equal, and one lower.
+        feasible: it met what was asked for (real time, compute).
         baseline: its name, of a trial that was not searched but set.
         reason: why it failed.
     """
@@ -241,10 +248,11 @@ class HeldOut(Record):
 
 
 class FrontPoint(Record):
-    """One point of a front."""
+    """One point of a front; `gflop_per_s` where compute was an objective."""
 
     wer: Rate
     delay_s: float
+    gflop_per_s: Rate | None = None
     params: dict[str, Setting]
 
 
@@ -262,7 +270,8 @@ class ReplayInfo(Record):
     `states`: decodings in the store; `decoded` of them in this run; `replayed`: answers that came
     from the store; `hit_rate`: their share of all answers. `live_utterances` of the held-out
     speech were decoded live too with the chosen configuration, `live_identical` of them gave the
-    same words at the same times, at a real-time factor of `live_rtf`.
+    same words at the same times, at a real-time factor of `live_rtf`, and computed
+    `live_gflop_per_s`.
     """
 
     states: Count
@@ -272,6 +281,7 @@ class ReplayInfo(Record):
     live_utterances: Count = 0
     live_identical: Count = 0
     live_rtf: Rate | None = None
+    live_gflop_per_s: Rate | None = None
 
 
 class HeadCountPoint(Record):
@@ -286,7 +296,7 @@ class Explanation(Record):
     """What the study teaches.
 
     Attributes:
-        importance: {"wer" or "delay_s": {parameter: share}}, 0 to 1.
+        importance: {"wer", "delay_s" or "gflop_per_s": {parameter: share}}, 0 to 1.
         by_head_count: the development corpus by head count, all else at the chosen values.
         best_head_count: the one with the lowest word error rate, then delay.
         fewest_heads: the smallest count not significantly worse than that in either.
@@ -323,7 +333,9 @@ class CalibrationFile(Record):
         trials_wanted: complete trials asked for.
         trials: all, by number.
         front: numbers of the trials on the front, by rising delay.
-        hypervolume_reference: (wer, delay_s) from which it is measured: the worst seen.
+        objectives: what was searched for: errors, delay, and compute where that was asked for.
+        limits: what a trial must keep to be chosen: {"rtf" or "gflop_per_s": the most}.
+        hypervolume_reference: the point from which it is measured: the worst seen.
         hypervolume: after each complete trial, by number.
         selected: None while no trial could be chosen.
         held_out: None until the sweep is done.
@@ -347,7 +359,9 @@ class CalibrationFile(Record):
     trials_wanted: Count
     trials: list[TrialInfo]
     front: list[Count]
-    hypervolume_reference: tuple[float, float] | None = None
+    objectives: list[Objective] = Field(default_factory=lambda: list(OBJECTIVES[:2]))
+    limits: dict[Limited, Rate] = Field(default_factory=dict)
+    hypervolume_reference: list[float] | None = None
     hypervolume: list[Rate] = Field(default_factory=list)
     selected: Selected | None = None
     held_out: HeldOut | None = None

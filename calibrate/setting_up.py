@@ -72,9 +72,17 @@ def set_up(
         name: (params, {BASELINE: name, SEARCHED: space.border_of(params)})
         for name, params in space.baselines().items()
     }
-    name = study_name(options.study or model.label, space.border)
+    name = study_name(options.study or model.label, space.border, options.objectives)
+    if len(options.objectives) > 2 and not hasattr(model, "open_meter"):
+        raise InputError(
+            f"{model.name} does not count what it computes, so compute is no objective; leave out "
+            "cost and min-cost",
+            arguments=("cost",),
+        )
     with failing_as_input(options.storage_name):
-        study = open_study(storage, name, fingerprint, options.seed, baselines)
+        study = open_study(
+            storage, name, fingerprint, options.seed, baselines, len(options.objectives)
+        )
     store = _store(options.store, _store_path(options.store, model, space), notes)
     means = "aggregate" in space.ranges or space.base.aggregate == "mean"
     replay = Replay(model, space.base.pairs, store, with_means=means)

@@ -35,7 +35,9 @@ GROUPS: tuple[Group, ...] = ("utterance", "chapter")
 class Observation(Record):
     """One utterance (or chapter) as it was decoded, before anything is scored.
 
-    `words` is None for offline decoding; `times` where word times are not known.
+    `words` is None for offline decoding; `times` where word times are not known. `gflop` and
+    `forward_passes` are what it computed (see `runtime.models.work`); None where that is not
+    counted, as offline.
     """
 
     id: Name
@@ -46,6 +48,8 @@ class Observation(Record):
     wall_s: Seconds | None
     words: list[CommittedWord] | None = None
     times: Times | None = None
+    gflop: Rate | None = None
+    forward_passes: Count | None = None
 
 
 class Scored(Record):
@@ -85,6 +89,10 @@ class TextTotals(Record):
 class Totals(Record):
     """Over all utterances of a run. `latency_note` says why there is no latency, or of how few.
 
+    `gflop_per_s`: computed for a second of audio, in 10^9 operations; `weight_reads_per_s`: how
+    often all weights of the text decoder were read for it. Unlike `rtf` both are the same on every
+    machine.
+
     `reliability` is None where the probabilities of words are not known, as of offline decoding.
     """
 
@@ -97,6 +105,8 @@ class Totals(Record):
     latency: Latency | None
     latency_note: str | None
     reliability: Reliability | None = None
+    gflop_per_s: Rate | None = None
+    weight_reads_per_s: Rate | None = None
 
 
 class RunSettings(Record):

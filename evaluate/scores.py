@@ -72,7 +72,15 @@ def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
         latency=latency,
         latency_note=note,
         reliability=reliability(utterances),
+        gflop_per_s=per_second([one.gflop for one in utterances], audio_s),
+        weight_reads_per_s=per_second([one.forward_passes for one in utterances], audio_s),
     )
+
+
+def per_second(counts: Sequence[float | None], audio_s: float) -> float | None:
+    """What all utterances cost, for a second of audio; None where one of them is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) / audio_s if len(known) == len(counts) and audio_s else None
 
 
 def _text_totals(

@@ -65,6 +65,8 @@ def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
     if rate != "CER":
         shown["CER %, basic"] = with_interval(text.characters)
     shown["real-time factor"] = number(totals.rtf, 4)
+    shown["GFLOP a second of audio"] = number(totals.gflop_per_s)
+    shown["  weight reads"] = number(totals.weight_reads_per_s)
     latency = totals.latency
     if latency is not None:
         interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"
@@ -130,6 +132,8 @@ def comparison_rows(one: Comparison) -> tuple[list[str], list[list[str]]]:
         first, second, found = one.delay_s
         add("mean emission delay, s", number(first), number(second), _difference(found, 1))
     rows.append(["real-time factor", *(number(value, 4) for value in one.rtf), ""])
+    rows.append(["GFLOP a second of audio", *map(number, one.gflop_per_s), ""])
+    rows.append(["  weight reads", *map(number, one.weight_reads_per_s), ""])
     return ["", "first", "second", "difference (95 %)"], rows
 
 

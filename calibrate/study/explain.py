@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from ...evaluate.intervals import paired_difference
@@ -16,7 +17,7 @@ from ..scoring import Score
 from .space import SEARCHED, Space
 from .trials import completed
 
-_OBJECTIVES = ("wer", "delay_s")
+_OBJECTIVES = ("wer", "delay_s", "gflop_per_s")
 _MOST_COUNTS = 24  # of heads, all up to there; above, spread by their logarithm
 
 
@@ -42,7 +43,10 @@ def explain(
     scores = {count: score({**chosen, "head_count": count}) for count in counts}
     best = min(counts, key=lambda count: (scores[count].wer, scores[count].delay_s, count))
     return Explanation(
-        importance={name: _importance(study, space, i) for i, name in enumerate(_OBJECTIVES)},
+        importance={
+            name: _importance(study, space, index)
+            for index, name in enumerate(_OBJECTIVES[: len(study.directions)])
+        },
         by_head_count=[
             HeadCountPoint(
                 head_count=count, wer=scores[count].wer, delay_s=scores[count].delays.rate
@@ -91,7 +95,7 @@ def _importance(study: optuna.Study, space: Space, objective: int) -> dict[str, 
 
 
 def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
-    study = optuna.create_study(directions=["minimize", "minimize"])
+    study = optuna.create_study(directions=[StudyDirection.MINIMIZE for _ in trials[0].values])
     study.add_trials(trials)
     return study
 
@@ -99,8 +103,8 @@ def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
 def lines(found: Explanation, rate: ErrorName = "WER") -> list[str]:
     """For a person, who knows the rate of errors by the name `rate`."""
     texts = []
-    for objective, title in (("wer", rate), ("delay_s", "delay")):
-        shares = sorted(found.importance[objective].items(), key=lambda item: -item[1])
+    for objective, title in zip(_OBJECTIVES, (rate, "delay", "compute"), strict=True):
+        shares = sorted(found.importance.get(objective, {}).items(), key=lambda item: -item[1])
         if shares:
             listed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
             texts.append(f"what matters for the {title}: {listed}")

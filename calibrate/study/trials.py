@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ...errors import InputError
@@ -117,6 +119,7 @@ def open_study(
     fingerprint: Mapping[str, str],
     seed: int,
     first: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+    objectives: int = 2,
 ) -> optuna.Study:
     """The study `name`, made if there is none, whose first trials are those of `first`.
 
@@ -127,11 +130,12 @@ def open_study(
         seed: of the search.
         first: by name, the parameters and the attributes of trials to begin with. Each of them is
             run, however often its process ends.
+        objectives: how many there are, all to be low.
 
     Raises:
         InputError: there is a study of that name with another fingerprint.
     """
-    study, is_ours = _found_or_made(storage, name, SeededByPlace(seed))
+    study, is_ours = _found_or_made(storage, name, SeededByPlace(seed), objectives)
     is_ours = is_ours or _was_left_unready(study)
     if is_ours:
         study.set_user_attr(FINGERPRINT, dict(fingerprint))
@@ -159,14 +163,17 @@ def _enqueue_first(study: optuna.Study) -> None:
 
 
 def _found_or_made(
-    storage: BaseStorage, name: str, sampler: BaseSampler
+    storage: BaseStorage, name: str, sampler: BaseSampler, objectives: int
 ) -> tuple[optuna.Study, bool]:
     """The study, and whether this process made it."""
     with contextlib.suppress(KeyError):
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
     try:
         made = optuna.create_study(
-            storage=storage, study_name=name, sampler=sampler, directions=["minimize", "minimize"]
+            storage=storage,
+            study_name=name,
+            sampler=sampler,
+            directions=list(repeat(StudyDirection.MINIMIZE, objectives)),
         )
     except DuplicatedStudyError:  # another process was faster
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
@@ -297,7 +304,7 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 def run_trials(
     study: optuna.Study,
     wanted: int,
-    objective: Callable[[optuna.Trial], tuple[float, float]],
+    objective: Callable[[optuna.Trial], tuple[float, ...]],
     after: Callable[[FrozenTrial], object],
     waiting: Callable[[int], object] = lambda running: None,
 ) -> None:
@@ -310,7 +317,7 @@ def run_trials(
     Args:
         study: the study.
         wanted: complete trials in all.
-        objective: gives word error rate and delay of a trial.
+        objective: gives word error rate and delay of a trial, and compute where that is searched.
         after: called after each trial of this process, complete or failed.
         waiting: called with the number of others' trials while there is nothing to do but wait.
 
@@ -347,7 +354,7 @@ def run_trials(
 def _run_one(
     study: optuna.Study,
     wanted: int,
-    objective: Callable[[optuna.Trial], tuple[float, float]],
+    objective: Callable[[optuna.Trial], tuple[float, ...]],
 ) -> FrozenTrial | None:
     """One trial, complete or failed; None where it was not ours to run in the end."""
     trial = study.ask()

@@ -113,4 +113,6 @@ def calibration_figures(file: CalibrationFile) -> list[Drawing]:
         return []
     alt = f"{front.rate.capitalize()} against emission delay of {len(front.trials)} trials, "
     alt += f"a front of {len(front.front)} of them, and {len(front.baselines)} baselines."
+    if front.costs is not None:
+        alt += " Compute is shown by colour and size, and in two panels below against each."
     return [Drawing("calibration_front", front, calibration.pareto, alt)]
