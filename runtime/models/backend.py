@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.metadata import version
 
 import mlx.core as mx
 
@@ -47,7 +48,7 @@ def on_gpu() -> bool:
     return mx.default_device() == mx.Device(mx.gpu, 0)
 
 
-if not on_gpu() and not place_kernels(mx.__version__):
+if not on_gpu() and not place_kernels(version("mlx")):
     mx.disable_compile()  # one operation after another, as it was before there were kernels
 
 
