@@ -464,11 +464,16 @@ def start_command(*arguments, **options):
     )
 
 
+def heed_signals():
+    """A shell has what it runs in the background ignore Ctrl-C, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_commits_what_is_left(config_file, clip, told, code):
     process = start_command(
         "-", "--config", config_file, "--format", "jsonl",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=heed_signals,
     )  # fmt: skip
     raw = (np.clip(clip, -1, 1) * 32_767).astype("<i2").tobytes()
     process.stdin.buffer.write(raw)
