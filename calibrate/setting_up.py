@@ -76,7 +76,7 @@ def set_up(
     if len(options.objectives) > 2 and not hasattr(model, "open_meter"):
         raise InputError(
             f"{model.name} does not count what it computes, so compute is no objective; leave out "
-            "cost and min-cost",
+            "cost, as well as a choice by it",
             arguments=("cost",),
         )
     with failing_as_input(options.storage_name):

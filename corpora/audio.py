@@ -55,7 +55,7 @@ def read_audio(path: Path, offset_s: float = 0.0, duration_s: float | None = Non
         raise InputError(f"{path} is cut off: nothing can be read from {offset_s:.2f} s on")
     samples = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     mono = as_mono_16k(samples, file.sample_rate, name=str(path))
-    warn_of_sound(mono, str(path))
+    warn_of_sound(mono, SAMPLE_RATE, str(path))
     return mono
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-_BITRATES = {  # kbit/s of layer III, by index
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG 1
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG 2 and 2.5
+_BYTE_RATES = {  # thousands of bytes a second in layer III, by index
+    True: (0, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40),  # MPEG 1
+    False: (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20),  # MPEG 2 and 2.5
 }
 _RATES = (44_100, 48_000, 32_000)  # Hz of MPEG 1; halves and quarters of the others
 _FLAC = b"fLaC\x00\x00\x00\x22"  # with the head of the block that must come first
@@ -187,8 +187,8 @@ def frame_bytes(content: mmap.mmap | bytes, at: int) -> int:
     if version == 1 or bitrate in (0, 15) or rate == 3:
         return 0
     hertz = _RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
-    per_frame = 144 if version == 3 else 72
-    return per_frame * 1000 * _BITRATES[version == 3][bitrate] // hertz + (third >> 1 & 1)
+    samples = 1152 if version == 3 else 576
+    return samples * 1000 * _BYTE_RATES[version == 3][bitrate] // hertz + (third >> 1 & 1)
 
 
 def _tag_bytes(content: mmap.mmap, at: int) -> int:

@@ -28,13 +28,14 @@ _LOWEST_HZ, _HIGHEST_HZ = 25, 500
 _LOWEST_VOICE_HZ = 60.0  # medians of LibriSpeech's speakers: 87 to 246 Hz
 _TOP_HZ = 3_000.0  # 48 and 44.1 kHz taken for 16 have nothing above, where that was all they had
 _TOP_SHARE = 1e-6  # LibriSpeech: 6e-4 and more; as if 48 kHz: 1e-7 and less
+_HALF_HZ = 22_050  # of audio at half of the rate, or more, this says nothing
 _LEAST_SPREAD = 1.1  # of a voice's pitch: a tone or a hum is no voice
 
 
 class SoundCheck:
     """Listens to a recording, mono, block by block, and tells what is wrong with it."""
 
-    def __init__(self, sample_rate: float = 16_000) -> None:
+    def __init__(self, sample_rate: float) -> None:
         self._rate = sample_rate
         self._samples = self._clipped = 0
         self._peak = 0.0
@@ -69,7 +70,7 @@ class SoundCheck:
 class RateCheck:
     """Whether speech sounds as if 44.1 or 48 kHz were taken for less: a voice far too low."""
 
-    def __init__(self, sample_rate: float = 16_000) -> None:
+    def __init__(self, sample_rate: float) -> None:
         self._rate = sample_rate
         self._rest = np.zeros(0, np.float32)
         self._pitches_hz: list[float] = []
@@ -109,7 +110,7 @@ class RateCheck:
         if high > _LEAST_SPREAD * low:
             if median < _LOWEST_VOICE_HZ:
                 self.fault = f"the voice's pitch is {median:.0f} Hz"
-            elif top < _TOP_SHARE and self._rate <= 16_000:
+            elif top < _TOP_SHARE and self._rate < _HALF_HZ:
                 self.fault = f"there is nothing above {_TOP_HZ / 1000:g} kHz"
 
 
@@ -135,11 +136,11 @@ _heard = 0
 _RATE_FILES = 8  # whose rate is looked at: a corpus has one
 
 
-def warn_of_sound(samples: np.ndarray, name: str) -> None:
-    """Log what is wrong with the samples [n], 16 kHz, of a file: each kind once in a process."""
+def warn_of_sound(samples: np.ndarray, sample_rate: int, name: str) -> None:
+    """Log what is wrong with the samples [n] of a file: each kind once in a process."""
     global _heard
     _heard += 1
-    check = SoundCheck()
+    check = SoundCheck(sample_rate)
     if _heard <= _RATE_FILES:
         check.hear(samples)
     else:

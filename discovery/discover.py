@@ -22,7 +22,7 @@ from ..runtime.models.aligners import AlignerName, make_aligner
 from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
-from .batches import batches_in
+from .batches import Batch, batches_in
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, RankBy, rank_heads
 
@@ -210,10 +210,12 @@ def measure_corpus(
     if begun:
         clips = sum(len(batch.utterances) for batch in begun)
         _log.info("going on: %d of %d clips are done", clips, of_this["clips"])
-    return measure(
-        model, prepared.part, subject, language, top, progress, begun,
-        lambda batch: journal.add(batch.as_line()),
-    )  # fmt: skip
+
+    def keep(batch: Batch) -> None:
+        if batch.clips:  # what could not be scored may be, once it is mended
+            journal.add(batch.as_line())
+
+    return measure(model, prepared.part, subject, language, top, progress, begun, keep)
 
 
 def _name(model: AlignmentModel, language: str) -> str | None:

@@ -222,7 +222,7 @@ def test_unknown_aligner_and_gold_without_corpus():
 
 def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    with pytest.raises(InputError, match=r"pip install 'alignheads\[pocketsphinx\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[pocketsphinx\]'"):
         make_aligner("pocketsphinx")
 
 

@@ -245,7 +245,7 @@ def test_faults_of_sound_are_told_once(
 
 
 def test_clipped_sound_is_told_of():
-    check = SoundCheck()
+    check = SoundCheck(RATE)
     check.hear(np.clip(noise(1.0) * 30, -1, 1).astype(np.float32))
     assert [kind for kind, _ in check.faults()] == ["clipped"]
 
@@ -256,13 +256,13 @@ def test_speech_of_48_khz_taken_for_16_sounds_too_slow():
     clips = [one.read() for one in load_corpus("demo:dev").utterances]
     said = max(clips, key=len)
     for samples, is_slow in ((said, False), (soxr.resample(said, RATE, 3 * RATE), True)):
-        check = RateCheck()
+        check = RateCheck(RATE)
         for start in range(0, len(samples), 4_000):
             check.hear(samples[start : start + 4_000])
         assert bool(check.fault) is is_slow
 
 
 def test_a_tone_is_no_voice_that_is_too_low():
-    check = RateCheck()
+    check = RateCheck(RATE)
     check.hear(0.5 * np.sin(2 * np.pi * 50 * np.arange(10 * RATE) / RATE))
     assert not check.fault

@@ -182,7 +182,7 @@ def test_a_folder_as_model_names_the_files(discover_command, tmp_path):
         (("--rank-by", "border_auc", "--cuts", 0), "needs --cuts of 1 or more"),
         (("--text", "both"), "--text is 'both', expected hypothesis or reference"),
         (("--language", "klingon"), "does not know the language 'klingon'; it knows English"),
-        (("--language", ""), "language is an empty string"),
+        (("--language", ""), "--language is empty"),
         (("--dtype", "int4"), "unknown dtype 'int4'; known: float32"),
         (("--aligner", "magic"), "no aligner 'magic'; known are gold, qwen3"),
         (("--corpus", "dmeo"), "no corpus 'dmeo'"),

@@ -66,7 +66,7 @@ def test_every_option_that_a_document_types_is_one(path):
 
 def test_calls_are_found_behind_comments_and_over_lines():
     found = [words for name, words in calls(ROOT / "README.md") if name == "decode-stream"]
-    assert ["--config", "decoder_config.json", "talk.wav"] in found
+    assert any(words[:2] == ["--config", "decoder_config.json"] for words in found)
     assert len(list(calls(TUTORIALS[1]))) >= 8
 
 

@@ -549,7 +549,7 @@ def test_a_buffer_of_one_window_still_works(tiny, config, clips, max_audio_s):
     assert starts[-1] > len(samples) / 16_000 - 4
 
 
-@pytest.mark.parametrize("step_s", [1e-5, 0.25, 3.0])
+@pytest.mark.parametrize("step_s", [0.05, 0.25, 3.0])
 def test_other_steps(tiny, config, clips, step_s):
     samples = clips[1][: 12_000 if step_s < 0.1 else None]
     stream = StreamDecoder(tiny, config.changed(step_s=step_s, min_audio_s=0.5))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-from ...heads.schema import HeadsFile
+    from ...heads.schema import HeadsFile
 
 STABLE = 0.9
 """The share of the top that a new sample of clips should keep: the goal of `clips_needed`."""
