@@ -20,3 +20,10 @@ class InputError(ValueError):
     def __init__(self, message: str, *, arguments: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.arguments = tuple(arguments)
+
+
+class OutputError(InputError):
+    """A file that could not be written, though its place was good: a full disk, for one.
+
+    Nothing is wrong with the input, so commands exit with code 1.
+    """

@@ -6,11 +6,12 @@ import contextlib
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from .errors import InputError
+from .errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -143,7 +144,12 @@ def json_text(value: Any, indent: int = 0) -> str:
 
 
 def _scalar(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # Of a file's name that is not UTF-8: no JSON reader but Python's takes half a character.
+    return _HALF.sub(lambda found: rf"\\x{ord(found[0]) & 0xFF:02x}", text)
+
+
+_HALF = re.compile("[\udc80-\udcff]")
 
 
 def printable(text: str) -> str:
@@ -151,28 +157,89 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def output_path(path: Path, force: bool) -> Path:
-    """`path`, if a file can be written there.
+def output_path(path: Path, force: bool, reads: Iterable[str | Path | None] = ()) -> Path:
+    """`path`, if a file can be written there. A device or a pipe is written to as it is.
+
+    Args:
+        path: the file.
+        force: one that is there may be overwritten, unless it keeps what was computed: a journal,
+            a database, word times.
+        reads: the files and folders that the same command reads, which are not written. What is
+            no path here, such as the name of a model, is nothing to look after.
 
     Raises:
-        InputError: a file is in the way and `force` is off, or the folder cannot be written.
+        InputError: why not.
     """
+    try:
+        return _output_path(path, force, reads)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _output_path(path: Path, force: bool, reads: Iterable[str | Path | None]) -> Path:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write")
-    if path.exists() and not force:
+    there = path.exists()
+    for one in reads:
+        if one and _is_part_of(path, Path(one)):
+            raise InputError(
+                f"{path} is read by this command, so that it is not written; give another name"
+            )
+    if there and not path.is_file():
+        if not os.access(path, os.W_OK):
+            raise InputError(f"cannot write {path}: no permission")
+        return path
+    if there and not force:
         raise InputError(
             f"{path} exists; give force=True to overwrite it, or another name",
             arguments=("force",),
         )
+    if there and (kept := _kept_in(path)):
+        raise InputError(
+            f"{path} is {kept}: it is not overwritten; delete it, or give another name"
+        )
     folder = path.resolve().parent
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if not os.access(folder, os.W_OK) or (there and not os.access(path, os.W_OK)):
         raise InputError(f"cannot write {path}: no permission")
     return path
 
 
-def output_folder(folder: Path, names: Iterable[str], force: bool) -> None:
+_KEPT = {
+    b'{"op_code":': "the journal of a study",
+    b'{"journal_version":': "the journal of a run that was stopped",
+    b'{"key":': "a file of word times",
+    b"SQLite format 3\0": "a database",
+}
+"""How files begin that keep what was computed."""
+_DRAWN = (".png", ".svg", ".pdf", ".html")
+
+
+def _kept_in(path: Path) -> str | None:
+    with path.open("rb") as file:
+        start = file.read(max(map(len, _KEPT)))
+    return next((what for head, what in _KEPT.items() if start.startswith(head)), None)
+
+
+def _is_part_of(path: Path, read: Path) -> bool:
+    """Whether writing `path` would change `read`: a file, or a folder of files that are read."""
+    ours, theirs = path.resolve(), read.resolve()
+    if not read.is_dir():
+        return ours == theirs or (path.exists() and read.exists() and path.samefile(read))
+    # What was drawn, or written by this package, may well lie in the folder of a corpus or model.
+    if not (path.is_file() and ours.is_relative_to(theirs)) or path.suffix.lower() in _DRAWN:
+        return False
+    with path.open("rb") as file:
+        return b'"schema_version"' not in file.read(_SCHEMA_WITHIN_BYTES)
+
+
+_SCHEMA_WITHIN_BYTES = 4096
+
+
+def output_folder(
+    folder: Path, names: Iterable[str], force: bool, reads: Iterable[str | Path | None] = ()
+) -> None:
     """Make `folder`, if files of these names can be written there.
 
     Raises:
@@ -182,24 +249,102 @@ def output_folder(folder: Path, names: Iterable[str], force: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be a folder for figures: {error.strerror}") from error
+    reads = list(reads)
     for name in names:
-        output_path(folder / name, force)
+        output_path(folder / name, force, reads)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends without an error.
 
-    A reader never sees half a file, and a failure leaves the old one.
+    A reader never sees half a file, and a failure leaves the old one. A device or a pipe is
+    yielded itself.
+
+    Args:
+        path: the file; of a link, what it leads to is replaced.
+        overwrite: False: a file that has come in the way is left, and this one gets a name
+            beside it.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: a file has come in the way.
+        OutputError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    target = Path(os.path.realpath(path))
+    is_file = not target.exists() or target.is_file()
+    name = f".{target.name[:_LONGEST_NAME]}.{os.getpid()}.tmp{target.suffix}"
+    temporary = target.with_name(name) if is_file else target
     try:
         yield temporary
-        temporary.replace(path)
+        if is_file and overwrite:
+            temporary.replace(target)
+        elif is_file:
+            _put_where_none_is(temporary, target)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if is_file:
+            temporary.unlink(missing_ok=True)
+
+
+_LONGEST_NAME = 50
+
+
+def _put_where_none_is(temporary: Path, target: Path) -> None:
+    if _is_put(temporary, target):
+        return
+    number = 2
+    while not _is_put(temporary, beside := target.with_stem(f"{target.stem}-{number}")):
+        number += 1
+    raise InputError(
+        f"{target} was written by another process in the meantime; this result is in {beside}"
+    )
+
+
+def _is_put(temporary: Path, target: Path) -> bool:
+    """Give a finished file the name `target`, unless there is one already."""
+    try:
+        os.link(temporary, target)
+        return True
+    except FileExistsError:
+        return False
+    except OSError:  # no hard links on this disk
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            return False
+        temporary.replace(target)
+        return True
+
+
+def write_text(path: str | Path, text: str, *, overwrite: bool = True) -> None:
+    """Write a whole UTF-8 file; see `replacing`.
+
+    A file's name that is not UTF-8 may be part of the text: JSON's escape for it is written.
+    """
+    with replacing(Path(path), overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def open_growing(path: Path, *, overwrite: bool) -> TextIO:
+    """`path`, to be written line by line, from its start.
+
+    Where two processes write one file, each has its own, and the later one gets the name.
+
+    Raises:
+        InputError: it is there and `overwrite` is off, or it cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            return path.open("w", encoding="utf-8", errors="backslashreplace")
+        target = Path(os.path.realpath(path))
+        if overwrite:
+            target.unlink(missing_ok=True)
+        return target.open("x", encoding="utf-8", errors="backslashreplace")
+    except FileExistsError as error:
+        raise InputError(
+            f"{path} exists; give force=True to overwrite it, or another name",
+            arguments=("force",),
+        ) from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

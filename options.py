@@ -47,7 +47,8 @@ HeadsOption = Annotated[
 
 _CORPUS_FORMS = (
     "demo[:dev|:test|:all], librispeech:dev-clean|dev-other|test-clean|test-other, a JSONL "
-    "manifest, a .ctm file, or a folder (LibriSpeech, TextGrid, CTM)"
+    "manifest (ours or Lhotse's cuts), a .ctm or .parquet file, or a folder (LibriSpeech, "
+    "TextGrid, CTM, audiofolder, Parquet)"
 )
 CorpusArgument = Annotated[str, typer.Argument(help=_CORPUS_FORMS)]
 CorpusOption = Annotated[str, typer.Option(metavar="CORPUS", help=_CORPUS_FORMS)]

@@ -50,12 +50,16 @@ def calibrate_decoder(
     max_heads: int | None = None,
     select: str = DEFAULT_RULE,
     realtime: bool = False,
+    max_rtf: float | None = None,
+    max_gflops: float | None = None,
+    cost: bool = False,
     explain: bool = False,
     seed: int = 0,
     storage: str | None = None,
     study: str | None = None,
     store: Path | str | None = None,
     aligner: AlignerName | None = None,
+    strict: bool = False,
     out: Path | str | None = None,
     report: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -75,17 +79,22 @@ def calibrate_decoder(
         phases: how often each utterance is streamed, see `SpeechOptions`.
         language: given to the model; None: the utterances' own.
         border: what a border is measured in, "seconds" or "fraction" of the buffer.
-        tune: what else to search: "step_s", "aggregate".
+        tune: what else to search: "step_s", "max_audio_s", "aggregate".
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: "within=1" or "max-wer-increase=0.3" (percentage points), "max-delay=0.8"
-            (seconds), or "knee"; see `study.pareto.Rule`.
+            (seconds), "min-cost=0.5" (the least compute, percentage points), or "knee"; see
+            `study.pareto.Rule`.
         realtime: choose only among trials that keep up with the audio.
+        max_rtf: choose only among trials with at most this real-time factor.
+        max_gflops: choose only among those that compute at most so many GFLOP a second of audio.
+        cost: search compute as a third objective.
         explain: have what the study teaches in the report.
         seed: of the search, of the parts and of the clips.
         storage: an Optuna URL or the name of a journal file; None: memory.
         study: its name there; None: that of the model.
         store: folder for what was decoded, or "memory"; None: the user's cache folder.
         aligner: gold, qwen3 or pocketsphinx; None: gold where the corpus has it.
+        strict: fail where an utterance would be skipped.
         out: decoder_config.json, written after every improvement and at the end.
         report: calibration.json, written at the end.
         progress: called with complete trials and trials in all.
@@ -94,7 +103,7 @@ def calibrate_decoder(
         InputError: bad input of any kind, or a study of something else.
         TrialsFailed: three trials in a row failed.
     """
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases)
+    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases, strict)
     options = SweepOptions(
         trials=trials,
         border=border,
@@ -102,6 +111,9 @@ def calibrate_decoder(
         max_heads=max_heads,
         select=select,
         realtime=realtime,
+        max_rtf=max_rtf,
+        max_gflops=max_gflops,
+        cost=cost,
         explain=explain,
         language=language,
         seed=seed,

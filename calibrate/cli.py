@@ -22,7 +22,9 @@ from ..options import (
     ModelOption,
     ModelsCorpusOption,
     SeedOption,
+    StrictOption,
 )
+from ..wording import counted
 from .study.pareto import DEFAULT_RULE
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def calibrate_command(
         str, typer.Option(help="what a border is measured in: seconds, or fraction (of the buffer)")
     ] = "seconds",
     tune: Annotated[
-        str, typer.Option(help="what else to search, by commas: step_s, aggregate")
+        str, typer.Option(help="what else to search, by commas: step_s, max_audio_s, aggregate")
     ] = "",
     max_heads: Annotated[
         int | None, typer.Option(help="the most heads a trial may use; default: all ranked ones")
@@ -69,11 +71,22 @@ def calibrate_command(
         typer.Option(
             help="how to choose: within=POINTS (the least delay with a WER that is known to be so "
             "near that of the better published setting, in percentage points), "
-            "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, or knee"
+            "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, min-cost=POINTS "
+            "(the least compute with at most so many more errors), or knee"
         ),
     ] = DEFAULT_RULE,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="choose only what keeps up with the audio")
+    ] = False,
+    max_rtf: Annotated[
+        float | None, typer.Option(help="choose only what has at most this real-time factor")
+    ] = None,
+    max_gflops: Annotated[
+        float | None,
+        typer.Option(help="choose only what computes at most so many GFLOP a second of audio"),
+    ] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="search compute too, as a third objective")
     ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="print what the study teaches")
@@ -105,9 +118,10 @@ def calibrate_command(
     figure: Annotated[
         Path | None, typer.Option(help="the front; default: pareto.png beside it")
     ] = None,
+    strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Tune the streaming decoder: word error rate against delay.
+    """Tune the streaming decoder: word error rate against delay, and compute.
 
     Streams a corpus with many settings and writes the best one as decoder_config.json, every
     trial as calibration.json, and the front as pareto.png. Each state of the decoder is decoded
@@ -115,9 +129,12 @@ def calibrate_command(
     are used, unless --clips says otherwise. Without options: the bundled tiny model on the
     bundled speech.
     """
-    report = report or out.with_name("calibration.json")
-    figure = figure or out.with_name("pareto.png")
+    report = report or out.parent / "calibration.json"
+    figure = figure or out.parent / "pareto.png"
+    journal = out.parent / "calibration.journal"
     _check_names(out, report, figure)
+    reads = [model, heads, corpus, test_corpus, alignments, storage or journal]
+    reads += [f"{storage or journal}.lock"]
 
     from .calibration import conclude
     from .outputs import Outputs, check_paths
@@ -129,12 +146,15 @@ def calibrate_command(
     options = SweepOptions(
         trials=trials, border=border, tune=tuple(filter(None, map(str.strip, tune.split(",")))),
         max_heads=max_heads, select=select, realtime=realtime, explain=explain, language=language,
-        seed=seed, storage=storage, journal=out.with_name("calibration.journal"), study=study,
+        max_rtf=max_rtf, max_gflops=max_gflops, cost=cost,
+        seed=seed, storage=storage, journal=journal, study=study,
         store=store,
     )  # fmt: skip
     options.check()
-    check_paths(out, report, figure, force=force)
-    speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases)
+    check_paths(out, report, figure, force=force, reads=reads)
+    speech = SpeechOptions(
+        corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases, strict
+    )
     with progress_bar("word times") as progress:
         sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
     outputs = Outputs(sweep, out, report, figure, force=force)
@@ -174,7 +194,13 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
     with progress_bar("trials") as progress:
         progress(done, wanted)
 
+        def streamed(share: float) -> None:
+            # Of the last one at most: a trial that fails is run again.
+            progress(min(done + share, wanted), wanted)
+
         def after(trial, standing) -> None:
+            nonlocal done
+            done = standing.complete
             outputs.improved(standing)
             shown = standing.trial(trial.number)
             say(trial_line(standing.complete, wanted, shown, sweep.dev.error_name))
@@ -183,9 +209,10 @@ def _run(sweep: Sweep, outputs: Outputs) -> None:
         def waiting(running: int) -> None:
             nonlocal told
             if not told:
-                say(f"waiting for {running} trials that other processes are running")
+                say(f"waiting for {counted(running, 'trial')} that other processes are running")
             told = True
 
+        sweep.streamed = streamed
         sweep.run(after, waiting)
 
 
@@ -216,9 +243,10 @@ def _draw(found: Calibration, figure: Path) -> None:
 
 
 def _report(sweep: Sweep, found: Calibration) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
+    from ..tables import print_table
     from .held_out import verdicts
     from .report import described
     from .study.explain import lines
@@ -229,16 +257,19 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     assert file.replay is not None
     shown = {*sweep.space.ranges, *BORDERS.values()}
     rate = file.held_out.corpus.error_name
-    table = Table("held-out speech", f"{rate} %", "delay s", "settings")
+    rows = []
     for point in file.held_out.points:
         searched = {k: v for k, v in point.config.items() if k in shown}
-        table.add_row(
+        row = [
             point.name,
-            _cell(point.wer, 100),
+            _rate_cell(point.wer, file.held_out.wer_bounds(point)),
             _cell(point.delay_s, 1),
-            ", ".join(described(searched)),
-        )
-    Console().print(table)
+            "-" if point.measures.gflop_per_s is None else f"{point.measures.gflop_per_s:.3g}",
+            "\n".join(described(searched)),
+        ]
+        rows.append(row)
+    columns = ["held-out speech", f"{rate} %", "delay s", "GFLOP/s", "settings"]
+    print_table(Console(), columns, rows, box=SIMPLE_HEAD)
     for line in [*sweep.reasons(sweep.standing()), *verdicts(file.held_out)]:
         say(line)
     if file.explanation is not None:
@@ -248,8 +279,16 @@ def _report(sweep: Sweep, found: Calibration) -> None:
     say(
         f"{replay.decoded} states decoded, {replay.replayed} answers replayed; live, the chosen "
         f"configuration gives the same words and times in {replay.live_identical} of "
-        f"{replay.live_utterances} utterances"
+        f"{counted(replay.live_utterances, 'utterance')}"
     )
+
+
+def _rate_cell(wer, bounds: tuple[float, float] | None) -> str:
+    if wer is None or bounds is None:
+        return "-"
+    if not wer.value:
+        return f"0.00 (below {100 * bounds[1]:.2f})"
+    return f"{100 * wer.value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
 
 
 def _cell(estimate, scale: float) -> str:

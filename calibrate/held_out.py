@@ -13,7 +13,7 @@ from .speech import Recording, Speech
 
 _SHOWN = (
     "border_fraction", "border_s", "rewind_fraction", "unsure_s", "head_count", "step_s",
-    "aggregate",
+    "max_audio_s", "aggregate",
 )  # fmt: skip
 
 
@@ -86,6 +86,9 @@ def verdicts(held_out: HeldOut) -> list[str]:
         for name, unit, scale in (("wer", points, 100), ("delay_s", "s of delay", 1)):
             found = getattr(comparison, name)
             if found is None:
+                continue
+            if found.value == found.low == found.high == 0:
+                parts.append(f"no difference in {unit.removeprefix('s of ')}")
                 continue
             sure = "" if found.is_significant else ", not significant"
             parts.append(

@@ -25,7 +25,8 @@ from .result import (
     UtteranceSums,
 )
 from .study.choice import Candidate, choose
-from .study.pareto import Point, Rule, front, hypervolumes, select
+from .study.limits import Limits
+from .study.pareto import MIN_COST, Point, Rule, front, hypervolumes, select
 from .study.space import BASELINE, BORDERS, SEARCHED
 from .study.trials import REASON, completed
 
@@ -78,17 +79,25 @@ class Standing:
         return self.trial(self.selected.number)
 
 
-def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = False) -> Standing:
+def standing(
+    study: optuna.Study,
+    border: Border,
+    rule: Rule,
+    limits: Limits | None = None,
+    *,
+    strict: bool = False,
+) -> Standing:
     """How `study` stands, and what `rule` chooses of its front.
 
-    On the front are trials with a border of the kind searched that were fast enough, if that was
-    asked for. A published setting that was fast enough can be chosen whatever its border.
+    On the front are trials with a border of the kind searched that keep to the limits. A published
+    setting that does can be chosen whatever its border.
 
     Raises:
-        InputError: `strict`, and no trial meets the rule.
+        InputError: `strict`, and no trial meets the rule or the limits.
     """
+    limits = limits or Limits()
     frozen = study.get_trials(deepcopy=False)
-    can = [trial for trial in frozen if _is_fast_enough(trial)]
+    can = [trial for trial in completed(study) if _keeps(trial, limits)]
     of_kind = [trial for trial in can if _border(trial, border) == border]
     numbers = [of_kind[index].number for index in front([_point(trial) for trial in of_kind])]
     selected = None
@@ -97,10 +106,10 @@ def standing(study: optuna.Study, border: Border, rule: Rule, *, strict: bool = 
         selected = _selected(rivals, rule)
     except InputError:
         if strict and completed(study) and not can:
-            raise _too_slow(study) from None
+            raise limits.missed([_named(trial, border) for trial in completed(study)]) from None
         if strict:
             raise
-    trials = [_info(trial, border, trial.number in numbers) for trial in frozen]
+    trials = [_info(trial, border, trial.number in numbers, limits) for trial in frozen]
     return Standing(trials, numbers, selected)
 
 
@@ -111,7 +120,8 @@ def _selected(trials: Sequence[FrozenTrial], rule: Rule) -> Selected:
         InputError: none meets it.
     """
     if rule.name != "within":
-        index = select([_point(trial) for trial in trials], rule, _ceiling(trials))
+        point = _point_with_cost if rule.name == MIN_COST else _point
+        index = select([point(trial) for trial in trials], rule, _ceiling(trials))
         return Selected(number=trials[index].number, how=str(rule))
     assert rule.limit is not None
     found = choose([_candidate(trial) for trial in trials], rule.limit / 100)
@@ -150,28 +160,16 @@ def _ceiling(trials: Sequence[FrozenTrial]) -> Point:
     """
     baselines = [trial for trial in trials if BASELINE in trial.user_attrs]
     if not baselines:
-        return math.inf, math.inf
+        return ()
     wer, delay_s, words = min(
-        (*_point(trial), trial.user_attrs[RESULT]["measures"]["reference_words"])
+        (*_point(trial)[:2], trial.user_attrs[RESULT]["measures"]["reference_words"])
         for trial in baselines
     )
     return wer + 2 * math.sqrt(max(wer * words, 1)) / words, delay_s
 
 
-def _too_slow(study: optuna.Study) -> InputError:
-    factors = [trial.user_attrs[RESULT]["measures"]["rtf"] for trial in completed(study)]
-    return InputError(
-        f"realtime=True: no trial kept up with the audio, the fastest had a real-time factor of "
-        f"{min(factors):.2f}; search longer steps too (add step_s to tune), or take a smaller "
-        "model",
-        arguments=("realtime", "tune"),
-    )
-
-
-def _is_fast_enough(trial: FrozenTrial) -> bool:
-    return trial.state is TrialState.COMPLETE and all(
-        value <= 0 for value in trial.constraints.values()
-    )
+def _keeps(trial: FrozenTrial, limits: Limits) -> bool:
+    return limits.excess(_measures(trial)) <= 0
 
 
 def _border(trial: FrozenTrial, searched: Border) -> Border:
@@ -179,7 +177,27 @@ def _border(trial: FrozenTrial, searched: Border) -> Border:
 
 
 def _point(trial: FrozenTrial) -> Point:
-    return trial.values[0], trial.values[1]
+    return tuple(trial.values)
+
+
+def _point_with_cost(trial: FrozenTrial) -> Point:
+    """Where compute was no objective it was measured all the same."""
+    cost = _measures(trial).gflop_per_s
+    if cost is None:
+        raise InputError(
+            "select is 'min-cost=…', and these trials say nothing of their compute: give another "
+            "name as study, or take another rule",
+            arguments=("select", "study"),
+        )
+    return *trial.values[:2], cost
+
+
+def _measures(trial: FrozenTrial) -> Measures:
+    return Measures(**trial.user_attrs[RESULT]["measures"])
+
+
+def _named(trial: FrozenTrial, border: Border) -> tuple[str, Measures]:
+    return described_trial(_info(trial, border, False, Limits())), _measures(trial)
 
 
 def trial_params(trial: FrozenTrial) -> dict[str, Setting]:
@@ -188,7 +206,7 @@ def trial_params(trial: FrozenTrial) -> dict[str, Setting]:
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in drawn.items()}
 
 
-def _info(trial: FrozenTrial, border: Border, on_front: bool) -> TrialInfo:
+def _info(trial: FrozenTrial, border: Border, on_front: bool, limits: Limits) -> TrialInfo:
     is_complete = trial.state is TrialState.COMPLETE
     result = trial.user_attrs.get(RESULT, {}) if is_complete else {}
     return TrialInfo(
@@ -202,19 +220,25 @@ def _info(trial: FrozenTrial, border: Border, on_front: bool) -> TrialInfo:
         sums=UtteranceSums(**result["sums"]) if "sums" in result else None,
         seconds=result.get("seconds"),
         on_front=on_front,
-        feasible=all(value <= 0 for value in trial.constraints.values()),
+        feasible=not is_complete or _keeps(trial, limits),
         baseline=trial.user_attrs.get(BASELINE),
         reason=trial.user_attrs.get(REASON) if trial.state is TrialState.FAIL else None,
     )
 
 
-def volumes(trials: Sequence[TrialInfo]) -> tuple[Point | None, list[float]]:
+def volumes(
+    trials: Sequence[TrialInfo], *, with_cost: bool = False
+) -> tuple[Point | None, list[float]]:
     """The reference of the hypervolume, beyond the worst seen, and its value after each trial."""
-    points = [(t.wer, t.delay_s) for t in trials if t.wer is not None and t.delay_s is not None]
+    known = [t for t in trials if t.wer is not None and t.delay_s is not None]
+    points: list[Point] = [(trial.wer or 0.0, trial.delay_s or 0.0) for trial in known]
+    costs = [trial.measures and trial.measures.gflop_per_s for trial in known]
+    if with_cost:
+        points = [(*point, cost or 0.0) for point, cost in zip(points, costs, strict=True)]
     if not points:
         return None, []
-    worst_wer, worst_delay_s = (max(axis) for axis in zip(*points, strict=True))
-    reference = (_MARGIN * max(worst_wer, _LEAST_WER), _MARGIN * worst_delay_s)
+    worst_wer, *worst = (max(axis) for axis in zip(*points, strict=True))
+    reference = (_MARGIN * max(worst_wer, _LEAST_WER), *(_MARGIN * value for value in worst))
     return reference, [round(volume, 9) for volume in hypervolumes(points, reference)]
 
 
@@ -222,7 +246,12 @@ def other_front(study: optuna.Study, border: Border) -> OtherFront:
     """The front of a study of the other kind of border, for the report of this one."""
     found = standing(study, border, Rule("knee"))
     points = [
-        FrontPoint(wer=trial.wer or 0.0, delay_s=trial.delay_s or 0.0, params=trial.params)
+        FrontPoint(
+            wer=trial.wer or 0.0,
+            delay_s=trial.delay_s or 0.0,
+            gflop_per_s=trial.measures and trial.measures.gflop_per_s,
+            params=trial.params,
+        )
         for trial in map(found.trial, found.front)
     ]
     return OtherFront(border=border, trials=len(completed(study)), points=points)
@@ -279,9 +308,11 @@ def trial_line(done: int, wanted: int, trial: TrialInfo, rate: ErrorName = "WER"
     if trial.wer is None or trial.delay_s is None:
         return f"{done}/{wanted}  trial {trial.number} failed: {trial.reason}"
     cells = [f"{done}/{wanted}", f"{rate} {100 * trial.wer:.2f} %", f"delay {trial.delay_s:.2f} s"]
+    cost = trial.measures and trial.measures.gflop_per_s
+    cells += [] if cost is None else [f"{cost:.3g} GFLOP/s"]
     cells += described(trial.params)
     cells += [trial.baseline] if trial.baseline else []
-    cells += [] if trial.feasible else ["too slow"]
+    cells += [] if trial.feasible else ["beyond the limits"]
     cells += ["*front*"] if trial.on_front else []
     return "  ".join(cells)
 
@@ -295,8 +326,12 @@ def described(params: dict[str, Setting]) -> list[str]:
         "unsure_s": "unsure",
         "head_count": "heads",
         "step_s": "step",
+        "max_audio_s": "buffer",
     }
-    order = (*BORDERS.values(), "rewind_fraction", "unsure_s", "head_count", "step_s", "aggregate")
+    order = (
+        *BORDERS.values(), "rewind_fraction", "unsure_s", "head_count", "step_s", "max_audio_s",
+        "aggregate",
+    )  # fmt: skip
     cells = []
     for key in order:
         if params.get(key) is None:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..evaluate.intervals import Difference, Increase, Interval, Sums
 from ..evaluate.normalise import ErrorName
 from ..evaluate.record import Count, Fraction, Rate, Record
-from ..files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from ..files import check_version, first_fault, json_text, parse_json, read_text, shown, write_text
 
 SCHEMA_VERSION = 2
 CHOSEN = "chosen"
@@ -23,6 +23,9 @@ CHOSEN = "chosen"
 
 _KIND = "calibration"
 
+Objective = Literal["wer", "delay_s", "gflop_per_s"]
+OBJECTIVES: tuple[Objective, ...] = ("wer", "delay_s", "gflop_per_s")
+Limited = Literal["rtf", "gflop_per_s"]
 Border = Literal["fraction", "seconds"]
 Setting = float | int | str | None
 
@@ -41,7 +44,8 @@ class SpeechInfo(Record):
     `aligner`: where its word times come from. `phases`: how often each utterance was streamed,
     each time with more silence before it, so that steps fall at other places of the speech.
     `error_name`: what the rate of errors is called, which is the `wer` of this file all the same:
-    of words, of characters where no spaces stand between them, of both in mixed text.
+    of words, of characters where no spaces stand between them, of both in mixed text. `skipped`:
+    utterances that could not be used.
     """
 
     name: str
@@ -51,6 +55,7 @@ class SpeechInfo(Record):
     aligner: str
     phases: Annotated[int, Field(ge=1)] = 1
     error_name: ErrorName = "WER"
+    skipped: Count = 0
 
 
 class Range(Record):
@@ -70,7 +75,9 @@ class Measures(Record):
     """What else was measured in a trial; None where it is not defined.
 
     Counts and errors are of words (or characters). `_aware` has the time to compute in it. Under
-    replay, times to compute are those of the decoding when it was done, added up.
+    replay, times to compute are those of the decoding when it was done, added up; `gflop_per_s` and
+    `weight_reads_per_s`, of a second of audio, are what a live stream would compute, and None in
+    files of earlier versions.
     """
 
     reference_words: Count
@@ -88,6 +95,8 @@ class Measures(Record):
     laal_s: float | None
     start_error_p50_ms: float | None
     rtf: float | None
+    gflop_per_s: Rate | None = None
+    weight_reads_per_s: Rate | None = None
 
 
 class UtteranceSums(Record):
@@ -132,8 +141,8 @@ class TrialInfo(Record):
         measures: what else.
         sums: of each utterance, from which the choice is made; None too in files of schema 1.
         seconds: of wall time for the trial.
-        on_front: nothing else of the study has both lower or equal, and one lower.
-        feasible: it met what was asked for (real time).
+        on_front: nothing else of the study has all objectives lower or equal, and one lower.
+        feasible: it met what was asked for (real time, compute).
         baseline: its name, of a trial that was not searched but set.
         reason: why it failed.
     """
@@ -210,6 +219,18 @@ class HeldOut(Record):
     points: list[Point]
     comparisons: list[Comparison]
 
+    def wer_bounds(self, point: Point) -> tuple[float, float] | None:
+        """The 95 % interval of a point's error rate; without errors by the rule of three, 3 / n.
+
+        n is words of reference, each once: a phase is the same speech again.
+        """
+        if point.wer is None:
+            return None
+        words = sum(point.sums.reference_words) / self.corpus.phases
+        if sum(point.sums.errors) or not words:
+            return point.wer.low, point.wer.high
+        return 0.0, min(1.0, 3 / words)
+
     @model_validator(mode="after")
     def _check(self) -> HeldOut:
         names = [point.name for point in self.points]
@@ -227,10 +248,11 @@ class HeldOut(Record):
 
 
 class FrontPoint(Record):
-    """One point of a front."""
+    """One point of a front; `gflop_per_s` where compute was an objective."""
 
     wer: Rate
     delay_s: float
+    gflop_per_s: Rate | None = None
     params: dict[str, Setting]
 
 
@@ -248,7 +270,8 @@ class ReplayInfo(Record):
     `states`: decodings in the store; `decoded` of them in this run; `replayed`: answers that came
     from the store; `hit_rate`: their share of all answers. `live_utterances` of the held-out
     speech were decoded live too with the chosen configuration, `live_identical` of them gave the
-    same words at the same times, at a real-time factor of `live_rtf`.
+    same words at the same times, at a real-time factor of `live_rtf`, and computed
+    `live_gflop_per_s`.
     """
 
     states: Count
@@ -258,6 +281,7 @@ class ReplayInfo(Record):
     live_utterances: Count = 0
     live_identical: Count = 0
     live_rtf: Rate | None = None
+    live_gflop_per_s: Rate | None = None
 
 
 class HeadCountPoint(Record):
@@ -272,7 +296,7 @@ class Explanation(Record):
     """What the study teaches.
 
     Attributes:
-        importance: {"wer" or "delay_s": {parameter: share}}, 0 to 1.
+        importance: {"wer", "delay_s" or "gflop_per_s": {parameter: share}}, 0 to 1.
         by_head_count: the development corpus by head count, all else at the chosen values.
         best_head_count: the one with the lowest word error rate, then delay.
         fewest_heads: the smallest count not significantly worse than that in either.
@@ -309,7 +333,9 @@ class CalibrationFile(Record):
         trials_wanted: complete trials asked for.
         trials: all, by number.
         front: numbers of the trials on the front, by rising delay.
-        hypervolume_reference: (wer, delay_s) from which it is measured: the worst seen.
+        objectives: what was searched for: errors, delay, and compute where that was asked for.
+        limits: what a trial must keep to be chosen: {"rtf" or "gflop_per_s": the most}.
+        hypervolume_reference: the point from which it is measured: the worst seen.
         hypervolume: after each complete trial, by number.
         selected: None while no trial could be chosen.
         held_out: None until the sweep is done.
@@ -333,7 +359,9 @@ class CalibrationFile(Record):
     trials_wanted: Count
     trials: list[TrialInfo]
     front: list[Count]
-    hypervolume_reference: tuple[float, float] | None = None
+    objectives: list[Objective] = Field(default_factory=lambda: list(OBJECTIVES[:2]))
+    limits: dict[Limited, Rate] = Field(default_factory=dict)
+    hypervolume_reference: list[float] | None = None
     hypervolume: list[Rate] = Field(default_factory=list)
     selected: Selected | None = None
     held_out: HeldOut | None = None
@@ -380,15 +408,13 @@ class CalibrationFile(Record):
         except ValidationError as error:
             raise InputError(f"{path}: {first_fault(error, cls.model_fields)}") from error
 
-    def save(self, path: Path | str) -> None:
-        """Write JSON to `path`; a failure leaves what was there.
+    def save(self, path: Path | str, *, overwrite: bool = True) -> None:
+        """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
         """
-        with replacing(Path(path)) as temporary:
-            text = json_text(self.model_dump(mode="json"))
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(path, json_text(self.model_dump(mode="json")) + "\n", overwrite=overwrite)
 
     def trial(self, number: int) -> TrialInfo:
         """The trial of that number.

@@ -18,6 +18,7 @@ from ..evaluate.error_rates import ErrorRate, word_errors
 from ..evaluate.intervals import Sums
 from ..evaluate.latency import Times, stream_times, summary
 from ..evaluate.normalise import units
+from ..evaluate.scores import per_second
 from ..evaluate.timed import TimedStream
 from .result import Measures, UtteranceSums
 from .speech import Recording
@@ -101,6 +102,7 @@ class Score:
         times = summary([one.times for one in self.outcomes])
         audio_s = sum(one.stream.audio_s for one in self.outcomes)
         wall_s = sum(one.stream.wall_s for one in self.outcomes)
+        works = [one.stream.work for one in self.outcomes]
 
         def total(name: str) -> int:
             return sum(getattr(one.errors, name) for one in self.outcomes)
@@ -121,6 +123,10 @@ class Score:
             laal_s=times.laal_s.mean,
             start_error_p50_ms=times.start_error_ms.p50,
             rtf=wall_s / audio_s if audio_s else None,
+            gflop_per_s=per_second([work and work.flop / 1e9 for work in works], audio_s),
+            weight_reads_per_s=per_second(
+                [work and work.forward_passes for work in works], audio_s
+            ),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import InputError
 from ..heads import HeadsFile, load_heads
 from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
@@ -17,7 +18,7 @@ from .study.pareto import parse_rule
 from .study.space import BASELINE, SEARCHED, Space, make_space
 from .study.storage import failing_as_input, open_storage
 from .study.trials import open_study
-from .sweep import MEMORY, RANGE, Sweep, SweepOptions, study_name
+from .sweep import MEMORY, RANGE, SEED, Sweep, SweepOptions, study_name
 
 
 def set_up(
@@ -54,7 +55,10 @@ def set_up(
     file.check_checkpoint(model.name, lambda: model.fingerprint)
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
-    dev, test = load_speech(model.label, speech, space.base.step_s, progress)
+    dev, test = load_speech(
+        model.label, speech, space.base.step_s, progress,
+        (lambda given: None) if language is not None else model.language_name,
+    )  # fmt: skip
     notes = []
     if language is None:
         language = _common_language(model, dev, notes)
@@ -63,15 +67,23 @@ def set_up(
         )
     source_name = str(heads) if isinstance(heads, str | Path) else file.model
     storage = open_storage(options.storage, options.journal)
-    fingerprint = _fingerprint(model, file, space, dev)
+    fingerprint = _fingerprint(model, file, space, dev, options.seed)
     baselines = {
         name: (params, {BASELINE: name, SEARCHED: space.border_of(params)})
         for name, params in space.baselines().items()
     }
-    name = study_name(options.study or model.label, space.border)
+    name = study_name(options.study or model.label, space.border, options.objectives)
+    if len(options.objectives) > 2 and not hasattr(model, "open_meter"):
+        raise InputError(
+            f"{model.name} does not count what it computes, so compute is no objective; leave out "
+            "cost, as well as a choice by it",
+            arguments=("cost",),
+        )
     with failing_as_input(options.storage_name):
-        study = open_study(storage, name, fingerprint, options.seed, baselines)
-    store = DecodeStore(_store_path(options.store, model, space))
+        study = open_study(
+            storage, name, fingerprint, options.seed, baselines, len(options.objectives)
+        )
+    store = _store(options.store, _store_path(options.store, model, space), notes)
     means = "aggregate" in space.ranges or space.base.aggregate == "mean"
     replay = Replay(model, space.base.pairs, store, with_means=means)
     return Sweep(
@@ -94,7 +106,7 @@ def _common_language(model: AlignmentModel, dev: Speech, notes: list[str]) -> st
 
 
 def _fingerprint(
-    model: AlignmentModel, heads: HeadsFile, space: Space, dev: Speech
+    model: AlignmentModel, heads: HeadsFile, space: Space, dev: Speech, seed: int
 ) -> dict[str, str]:
     """What the results of a study depend on, by name."""
     settings = ", ".join(f"{name} {value}" for name, value in space.fixed.items())
@@ -104,6 +116,7 @@ def _fingerprint(
         "corpus": f"{dev.corpus.name} ({dev.corpus.fingerprint}), {dev.phases} phases",
         **{RANGE + name: _shown(values) for name, values in space.ranges.items()},
         "settings": settings,
+        SEED: str(seed),
         "code": code_version(),
     }
 
@@ -112,6 +125,17 @@ def _shown(values: Range) -> str:
     if values.choices is not None:
         return " or ".join(map(str, values.choices))
     return f"{values.low:g} to {values.high:g}"
+
+
+def _store(given: Path | str | None, path: Path | None, notes: list[str]) -> DecodeStore:
+    """The store at `path`; memory where that is the user's cache and cannot be used."""
+    try:
+        return DecodeStore(path)
+    except InputError:
+        if given is not None:
+            raise
+    notes.append(f"{path} cannot be written: what is decoded is not kept for the next study")
+    return DecodeStore()
 
 
 def _store_path(store: Path | str | None, model: AlignmentModel, space: Space) -> Path | None:

@@ -6,6 +6,7 @@ Knows corpora, and that no recording may be in both; nothing of models' internal
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,13 +17,18 @@ import numpy as np
 from ..corpora import Corpus, Utterance, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..corpora.audio import SAMPLE_RATE
+from ..corpora.corpus import Skipped
 from ..errors import InputError
 from ..evaluate.normalise import ErrorName, error_name, unit_of
 from ..runtime.models.aligners import make_aligner
 from .result import SpeechInfo
 
+_log = logging.getLogger(__name__)
+
 DEFAULT_CLIPS = 200
 """Of each part, where no number is asked for: about half an hour, held in memory."""
+LARGEST_PHASES = 64
+"""Of a step; more of them are nearer to each other than a frame."""
 LEAST_UTTERANCES = 2
 MOST_PHASES = 4
 _ENOUGH_S = 600.0  # of speech, for which one phase will do
@@ -79,6 +85,7 @@ class Speech:
             aligner=self.corpus.aligner,
             phases=self.phases,
             error_name=self.error_name,
+            skipped=len(self.corpus.skipped),
         )
 
     @property
@@ -108,6 +115,7 @@ class SpeechOptions:
         phases: how often each utterance is streamed. Where the steps of a stream fall in the
             speech is chance; with silence of 0, 1/n, 2/n … of a step before it, it counts less,
             and a small corpus says more. None: 4 for little speech, down to 1 for ten minutes.
+        strict: fail where an utterance would be skipped.
     """
 
     corpus: Corpus | str | Path | None = None
@@ -118,14 +126,20 @@ class SpeechOptions:
     alignments: Path | None = None
     seed: int = 0
     phases: int | None = None
+    strict: bool = False
 
 
 def load_speech(
-    label: str, options: SpeechOptions, step_s: float, progress: Progress | None = None
+    label: str,
+    options: SpeechOptions,
+    step_s: float,
+    progress: Progress | None = None,
+    check_language: Callable[[str | None], object] = lambda language: None,
 ) -> tuple[Speech, Speech]:
     """What to tune on, and what to score the result on, for the model `label`.
 
-    `step_s` is that of the streams.
+    `step_s` is that of the streams; `check_language` raises an InputError for a language that an
+    utterance may not have.
 
     Raises:
         InputError: no such corpus, too little in it, no way to word times, or a recording that
@@ -136,16 +150,18 @@ def load_speech(
             f"holdout is {options.holdout}, expected more than 0 and less than 1",
             arguments=("holdout",),
         )
-    if options.phases is not None and options.phases < 1:
-        raise InputError(f"phases is {options.phases}, expected 1 or more", arguments=("phases",))
+    if options.phases is not None and not 1 <= options.phases <= LARGEST_PHASES:
+        raise InputError(
+            f"phases is {options.phases}, expected 1 to {LARGEST_PHASES}", arguments=("phases",)
+        )
     spec = options.corpus
     if spec is None:
         spec = "demo:dev" if label == "tiny" else "librispeech:dev-clean"
-    whole = spec if isinstance(spec, Corpus) else load_corpus(spec)
+    whole = spec if isinstance(spec, Corpus) else load_corpus(spec, strict=options.strict)
     _check_size(whole, LEAST_UTTERANCES)
     if options.test_corpus is not None:
         other = options.test_corpus
-        test = other if isinstance(other, Corpus) else load_corpus(other)
+        test = other if isinstance(other, Corpus) else load_corpus(other, strict=options.strict)
         dev = whole
     elif whole.name == "demo:dev":
         dev, test = whole, load_corpus("demo:test")
@@ -155,8 +171,8 @@ def load_speech(
     dev, test = dev.sample(clips, options.seed), test.sample(clips, options.seed)
     _check_size(dev, LEAST_UTTERANCES)
     found = (
-        read_speech(dev, options, step_s, progress),
-        read_speech(test, options, step_s, progress),
+        read_speech(dev, options, step_s, progress, check_language),
+        read_speech(test, options, step_s, progress, check_language),
     )
     check_apart(*found)
     return found
@@ -208,12 +224,19 @@ def split(corpus: Corpus, holdout: float, seed: int) -> tuple[Corpus, Corpus]:
 
 
 def read_speech(
-    corpus: Corpus, options: SpeechOptions, step_s: float, progress: Progress | None = None
+    corpus: Corpus,
+    options: SpeechOptions,
+    step_s: float,
+    progress: Progress | None = None,
+    check_language: Callable[[str | None], object] = lambda language: None,
 ) -> Speech:
     """A corpus in memory, with word times, at the phases that `options` ask for.
 
+    An utterance that cannot be read, or whose language `check_language` refuses, is skipped.
+
     Raises:
-        InputError: an utterance cannot be read, there is no way to word times, or no word is said.
+        InputError: no utterance can be read, there is no way to word times, or no word is said;
+            or `options.strict`, and an utterance is skipped.
     """
     done = 0
 
@@ -227,13 +250,41 @@ def read_speech(
     aligned = align_utterances(corpus, aligner, options.alignments, count)
     if not any(utterance.words for utterance in aligned.utterances):
         raise InputError(f"nothing is said in {corpus.name}: none of it has a word")
-    first = [_recording(index, one) for index, one in enumerate(aligned.utterances)]
+    first: list[Recording] = []
+    damaged: list[Skipped] = []
+    for utterance in aligned.utterances:
+        try:
+            check_language(utterance.language)
+            first.append(_recording(len(first), utterance))
+        except InputError as error:
+            damaged.append(Skipped(utterance.id, str(error)))
+    aligned = aligned.without(damaged)
+    _tell_skipped(aligned, options.strict)
     phases = options.phases
     if phases is None:
         phases = int(_ENOUGH_S / sum(one.audio_s for one in first))
         phases = min(max(phases, 1), MOST_PHASES)
     later = [_delayed(one, step_s * k / phases) for k in range(1, phases) for one in first]
     return Speech(aligned, (*first, *later), phases)
+
+
+def _tell_skipped(corpus: Corpus, strict: bool) -> None:
+    """Log what was left out, by name.
+
+    Raises:
+        InputError: `strict`, and something was.
+    """
+    if strict and corpus.skipped:
+        first = corpus.skipped[0]
+        raise InputError(
+            f"{corpus.name}: {first.id}: {first.reason}; mend it, or load without strict",
+            arguments=("strict",),
+        )
+    for one in corpus.skipped:
+        _log.warning("skipped %s: %s", one.id, one.reason)
+    if corpus.skipped:
+        whole = len(corpus) + len(corpus.skipped)
+        _log.warning("%s: %d of %d utterances skipped", corpus.name, len(corpus.skipped), whole)
 
 
 def _recording(index: int, utterance: Utterance) -> Recording:

@@ -6,9 +6,8 @@ Puts the rooms' parts together; each of them is in a module of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from ..errors import InputError
+from ..evaluate.scores import per_second
 from ..evaluate.timed import TimedStream, timed_stream
 from ..heads import HeadsFile
 from ..runtime.models.protocol import AlignmentModel
@@ -27,11 +27,22 @@ from .held_out import score_held_out
 from .replay.identity import digest
 from .replay.source import Replay
 from .replay.store import DecodeStore
-from .result import CHOSEN, CalibrationFile, HeadsInfo, HeldOut, OtherFront, ReplayInfo, StudyInfo
+from .result import (
+    CHOSEN,
+    OBJECTIVES,
+    CalibrationFile,
+    HeadsInfo,
+    HeldOut,
+    Objective,
+    OtherFront,
+    ReplayInfo,
+    StudyInfo,
+)
 from .scoring import Score, score
 from .speech import Progress, Recording, Speech
 from .study.explain import explain
-from .study.pareto import DEFAULT_RULE, Rule, parse_rule
+from .study.limits import Limits
+from .study.pareto import DEFAULT_RULE, MIN_COST, Rule, parse_rule
 from .study.space import BORDERS, DEFAULT_BORDER, Space, check_searched
 from .study.storage import failing_as_input, redacted
 from .study.trials import FINGERPRINT, completed, run_trials
@@ -43,6 +54,7 @@ if TYPE_CHECKING:
 
 MEMORY = "memory"
 RANGE = "range of "  # a part of the fingerprint for each parameter
+SEED = "seed"  # another part
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,9 @@ class SweepOptions:
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: the rule by which a point of the front is chosen.
         realtime: trials that do not keep up with the audio cannot be chosen.
+        max_rtf, max_gflops: nor can those with a larger real-time factor, or that compute more
+            GFLOP a second of audio.
+        cost: compute is an objective, too; so it is for the rule min-cost.
         explain: say what the study teaches.
         language: given to the model; None: the utterances' own.
         seed: of the search.
@@ -71,6 +86,9 @@ class SweepOptions:
     max_heads: int | None = None
     select: str = DEFAULT_RULE
     realtime: bool = False
+    max_rtf: float | None = None
+    max_gflops: float | None = None
+    cost: bool = False
     explain: bool = False
     language: str | None = None
     seed: int = 0
@@ -84,6 +102,18 @@ class SweepOptions:
         """Where the study is, for people: its password is in it."""
         return str(self.storage or self.journal or MEMORY)
 
+    @property
+    def limits(self) -> Limits:
+        """What a trial must keep to."""
+        return Limits(self.max_rtf, self.max_gflops, self.realtime)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is searched for."""
+        return (
+            OBJECTIVES if self.cost or parse_rule(self.select).name == MIN_COST else OBJECTIVES[:2]
+        )
+
     def check(self) -> None:
         """Refuse what cannot work, before anything is loaded.
 
@@ -95,6 +125,7 @@ class SweepOptions:
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, expected 0 or more", arguments=("seed",))
         parse_rule(self.select)
+        self.limits.check()
         check_searched(self.border, self.tune)
 
 
@@ -115,6 +146,7 @@ class Sweep:
     replay: Replay
     rule: Rule
     notes: list[str] = field(default_factory=list)
+    streamed: Callable[[float], object] | None = None  # told the share of a trial that is done
 
     # Streams
 
@@ -144,18 +176,29 @@ class Sweep:
 
     def score(self, config: DecoderConfig) -> Score:
         """A configuration on the development speech, replayed."""
-        return score(self.dev.recordings, partial(self.replayed, config))
+        done, total = 0, len(self.dev.recordings)
+
+        def stream(recording: Recording) -> TimedStream:
+            nonlocal done
+            found = self.replayed(config, recording)
+            done += 1
+            # The first trial decodes what the others replay: it takes minutes.
+            if self.streamed is not None:
+                self.streamed(done / total)
+            return found
+
+        return score(self.dev.recordings, stream)
 
     # Trials
 
-    def objective(self, trial: optuna.Trial) -> tuple[float, float]:
-        """Word error rate and mean emission delay of a trial."""
+    def objective(self, trial: optuna.Trial) -> tuple[float, ...]:
+        """Word error rate and mean emission delay of a trial, and compute where it is searched."""
         begin = time.perf_counter()
         config = self.space.config(_rounded(self.space.draw(trial)))
         found = self.score(config)
         measures = found.measures
         seconds = round(time.perf_counter() - begin, 4)
-        values = found.wer, found.delay_s
+        values = (found.wer, found.delay_s, measures.gflop_per_s or 0.0)
         trial.set_user_attr(
             report.RESULT,
             {
@@ -164,10 +207,9 @@ class Sweep:
                 "seconds": seconds,
             },
         )
-        if self.options.realtime and measures.rtf is not None:
-            # Below 0 is met; as fast as the audio is not below 1.
-            trial.set_constraint("rtf", max(measures.rtf - 1, 1e-9) if measures.rtf >= 1 else -1)
-        return values
+        if self.options.limits.most:
+            trial.set_constraint("limits", self.options.limits.excess(measures))
+        return values[: len(self.options.objectives)]
 
     def run(
         self,
@@ -195,7 +237,8 @@ class Sweep:
 
     def standing(self, *, strict: bool = False) -> Standing:
         """How the study stands; see `report.standing`."""
-        return report.standing(self.study, self.space.border, self.rule, strict=strict)
+        limits = self.options.limits
+        return report.standing(self.study, self.space.border, self.rule, limits, strict=strict)
 
     def reasons(self, found: Standing) -> list[str]:
         """Why that trial was chosen, for people."""
@@ -255,6 +298,7 @@ class Sweep:
                 identical += said(live[-1]) == said(self.replayed(config, recording))
         audio_s = sum(stream.audio_s for stream in live)
         answers = self.replay.decoded + self.replay.replayed
+        gflop = [stream.work and stream.work.flop / 1e9 for stream in live]
         return ReplayInfo(
             states=len(self.store),
             decoded=self.replay.decoded,
@@ -263,6 +307,7 @@ class Sweep:
             live_utterances=len(live),
             live_identical=identical,
             live_rtf=sum(stream.wall_s for stream in live) / audio_s if live else None,
+            live_gflop_per_s=per_second(gflop, audio_s) if live else None,
         )
 
     def file(
@@ -272,7 +317,8 @@ class Sweep:
         replay: ReplayInfo | None = None,
     ) -> CalibrationFile:
         """calibration.json as the study stands."""
-        reference, volumes = report.volumes(found.trials)
+        objectives = self.options.objectives
+        reference, volumes = report.volumes(found.trials, with_cost=len(objectives) > 2)
         explanation = None
         if self.options.explain and found.selected is not None:
             params = found.chosen.params
@@ -301,7 +347,9 @@ class Sweep:
             trials_wanted=self.options.trials,
             trials=found.trials,
             front=found.front,
-            hypervolume_reference=reference,
+            objectives=list(objectives),
+            limits=self.options.limits.most,
+            hypervolume_reference=None if reference is None else list(reference),
             hypervolume=volumes,
             selected=found.selected,
             held_out=held_out,
@@ -314,13 +362,13 @@ class Sweep:
     def _other_front(self) -> OtherFront | None:
         """That of the study of the other kind of border, if the storage has it."""
         border = "seconds" if self.space.border == "fraction" else "fraction"
-        name = study_name(self.options.study or self.model.label, border)
+        name = study_name(self.options.study or self.model.label, border, self.options.objectives)
         try:
             other = optuna.load_study(study_name=name, storage=self.storage)
         except KeyError:
             return None
         ours, theirs = self.study.user_attrs[FINGERPRINT], other.user_attrs.get(FINGERPRINT, {})
-        kinds = {RANGE + name for name in BORDERS.values()}
+        kinds = {SEED, *(RANGE + name for name in BORDERS.values())}
         if _without(ours, kinds) != _without(theirs, kinds) or not completed(other):
             return None
         return report.other_front(other, border)
@@ -335,9 +383,9 @@ def _rounded(params: dict) -> dict:
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in params.items()}
 
 
-def study_name(name: str, border: str) -> str:
-    """The name of a study: one for each kind of border."""
-    return f"{name}-{border}"
+def study_name(name: str, border: str, objectives: Sequence[str]) -> str:
+    """The name of a study: one for each kind of border, and with compute as an objective."""
+    return f"{name}-{border}" + ("-cost" if len(objectives) > 2 else "")
 
 
 def _without(parts: dict[str, str], names: set[str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
+from ..wording import counted
 from .aligners import Aligner, AlignmentFailed
 from .audio import part_duration_s
 from .corpus import Corpus, Skipped, file_hash
@@ -45,7 +46,8 @@ class AlignmentCounts:
             (self.repairs.past_end_dropped, "words past the end of the audio were dropped"),
         ]
         cached = f", {self.from_cache} of them from the cache" if self.from_cache else ""
-        first = f"{self.words} words of {self.utterances} utterances have times{cached}"
+        words, utterances = counted(self.words, "word"), counted(self.utterances, "utterance")
+        first = f"{words} of {utterances} with times{cached}"
         return [first, *(f"{count} {what}" for count, what in found if count)]
 
 
@@ -117,7 +119,7 @@ def _align(
     found = cache.get(utterance) if cache else None
     entry = found or _ask(utterance, aligner)
     if cache and not found:
-        cache.put(utterance, entry)
+        entry = cache.put(utterance, entry)
     words, repairs = repair(entry.words, duration_s)
     wanted = sum(bool(bare(word)) for word in utterance.text.split())
     if wanted and not words:
@@ -194,7 +196,8 @@ class _Cache:
     def get(self, utterance: Utterance) -> _Entry | None:
         return self._entries.get(self._key(utterance))
 
-    def put(self, utterance: Utterance, entry: _Entry) -> None:
+    def put(self, utterance: Utterance, entry: _Entry) -> _Entry:
+        """Keep an entry, and give it as it will be read, so that going on gives the same."""
         row = {
             "key": self._key(utterance),
             "aligner": self._aligner.name,
@@ -205,10 +208,11 @@ class _Cache:
             "words": [[w.text, round(w.start_s, 4), round(w.end_s, 4)] for w in entry.words],
         }
         try:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         except OSError as error:
-            raise InputError(f"cannot write {self._path}: {error.strerror or error}") from error
+            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+        return _Entry(tuple(WordTime(*word) for word in row["words"]), entry.by_rule)
 
     def _key(self, utterance: Utterance) -> str:
         path = utterance.audio_path

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..commandline import run, say
+from ..errors import InputError
 from ..options import (
     AlignerOption,
     ClipsOption,
@@ -16,6 +17,7 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..wording import counted
 
 
 def align_corpus(
@@ -39,31 +41,51 @@ def align_corpus(
     Writes one TextGrid for each utterance (tier "words"), in the same folders as the audio, and
     manifest.jsonl, which can be used as a corpus: discover-heads --corpus OUT/manifest.jsonl.
     """
+    from importlib.metadata import version
+
     from rich.console import Console
     from rich.progress import Progress
 
+    from ..journal import Journal, has_lines, journal_path
     from ..runtime.models.aligners import make_aligner
     from .alignment import align_utterances, default_aligner
     from .export import export_plan, write_alignment
     from .load import load_corpus
 
+    if seed < 0:
+        raise InputError(f"--seed is {seed}, expected 0 or more")
     loaded = load_corpus(corpus, strict=strict, language=language)
     if clips is not None:
         loaded = loaded.sample(clips, seed)
     name = aligner or default_aligner(loaded)
     worker = make_aligner(name)
-    plan = export_plan(loaded, out, root=Path(corpus), force=force)
-    say(f"aligning {len(loaded)} utterances of {loaded.name} with {name}")
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("aligning", total=len(loaded))
-        aligned = align_utterances(
-            loaded, worker, cache or out / "alignments.jsonl", lambda: bar.advance(task)
-        )
-    manifest = write_alignment(aligned, plan, out, strict=strict)
+    journal_file = journal_path(out / "manifest.jsonl")
+    # Of a run that was stopped, the files that are there are its own.
+    is_begun = not force and has_lines(journal_file)
+    plan = export_plan(loaded, out, Path(corpus), force or is_begun, [corpus, cache])
+    subject = {
+        "corpus": loaded.fingerprint,
+        "aligner": f"{worker.name} ({worker.version})",
+        "version": version("alignheads"),
+    }
+    with Journal(journal_file) as journal:
+        if is_begun:
+            list(journal.go_on(subject))
+        else:
+            journal.start(subject)
+        say(f"aligning {counted(len(loaded), 'utterance')} of {loaded.name} with {name}")
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("aligning", total=len(loaded))
+            aligned = align_utterances(
+                loaded, worker, cache or out / "alignments.jsonl", lambda: bar.advance(task)
+            )
+        journal.add({"files": len(plan)})
+        manifest = write_alignment(aligned, plan, out, strict=strict)
+        journal.remove()
     for line in aligned.counts.lines():
         say(line)
     if aligned.skipped:
-        say(f"{len(aligned.skipped)} utterances were skipped:")
+        say(f"{counted(len(aligned.skipped), 'utterance')} skipped:")
         for one in aligned.skipped:
             say(f"  {one.id}: {one.reason}")
     print(manifest)

@@ -4,40 +4,63 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import output_path, shown, write_text
 from .alignment import AlignedCorpus
 from .audio import part_duration_s
 from .corpus import Corpus
-from .textgrids import write_words
+from .textgrids import textgrid_beside, write_words
 from .utterance import Utterance
 
+_LONGEST_NAME_BYTES = 255 - len(".TextGrid")
 
-def export_plan(corpus: Corpus, out: Path, root: Path, force: bool = False) -> dict[str, Path]:
+
+def export_plan(
+    corpus: Corpus,
+    out: Path,
+    root: Path,
+    force: bool = False,
+    reads: Sequence[str | Path | None] = (),
+) -> dict[str, Path]:
     """The path of each utterance's TextGrid, by utterance id. Their folders are created.
 
     Audio below `root` keeps its relative path, so with `out` = `root` each TextGrid is written
     beside its audio. For other audio, and for parts of a file, the id is the file name.
 
+    `reads`: see `files.output_path`.
+
     Raises:
-        InputError: a TextGrid or manifest exists and `force` is off, `out` cannot be written, or
-            an id is not a valid file name.
+        InputError: a TextGrid or manifest exists and `force` is off, or is what the word times of
+            the corpus are from, `out` cannot be written, or an id is not a valid file name.
     """
     plan = {u.id: out / _relative(u, root).with_suffix(".TextGrid") for u in corpus.utterances}
-    for path in [*plan.values(), out / "manifest.jsonl"]:
-        if path.exists() and not force:
-            raise InputError(
-                f"{path} exists; give force=True to overwrite it, or another folder as out",
-                arguments=("force", "out"),
-            )
+    for utterance in corpus.utterances:
+        gold = None if utterance.words is None else textgrid_beside(utterance.audio_path)
+        _check(plan[utterance.id], force, [gold])
+    _check(out / "manifest.jsonl", force, reads)
     try:
         for folder in {out, *(path.parent for path in plan.values())}:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
     return plan
+
+
+def _check(path: Path, force: bool, reads: Sequence[str | Path | None]) -> None:
+    try:
+        if not path.exists():
+            return
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    if not force:
+        raise InputError(
+            f"{path} exists; give force=True to overwrite it, or another folder as out",
+            arguments=("force", "out"),
+        )
+    output_path(path, force, [one for one in reads if one and not Path(one).is_dir()])
 
 
 def write_alignment(
@@ -61,9 +84,8 @@ def write_alignment(
         duration_s = part_duration_s(utterance.audio_path, utterance.offset_s, utterance.duration_s)
         write_words(plan[utterance.id], utterance.words or (), duration_s)
         rows.append(_row(utterance, out, duration_s))
-    with replacing(manifest) as temporary:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        temporary.write_text(lines, encoding="utf-8")
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text(manifest, lines)
     return manifest
 
 
@@ -91,4 +113,8 @@ def _relative(utterance: Utterance, root: Path) -> PurePosixPath:
     name = PurePosixPath(utterance.id + ".x")
     if name.is_absolute() or ".." in name.parts or "\\" in utterance.id or "\0" in utterance.id:
         raise InputError(f"the id {utterance.id!r} is no file name; give the utterance another")
+    if max(len(os.fsencode(part)) for part in name.parts) > _LONGEST_NAME_BYTES:
+        raise InputError(
+            f"the id {shown(utterance.id)} is too long for a file name; give the utterance another"
+        )
     return name

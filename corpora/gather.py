@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,11 +114,17 @@ def audio_files(folder: Path) -> Iterator[Path]:
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 text file that are not blank, with line numbers from 1.
 
+    A file whose name ends in `.gz` is unpacked.
+
     Raises:
         InputError: the file cannot be read, or a line is not UTF-8.
     """
     try:
         content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is cut off or no gzip file ({error}); fetch it again") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):

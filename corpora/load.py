@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from pathlib import Path
 
@@ -29,11 +30,14 @@ def load_corpus(
 
     Args:
         spec: `demo` (the same as `demo:discover`), `demo:dev`, `demo:test`, `demo:all`;
-            `librispeech:dev-clean` and its siblings, which are downloaded once; a .jsonl manifest;
-            a .ctm file; or a folder, recognised by its files: *.trans.txt (LibriSpeech layout),
-            *.ctm, or *.TextGrid beside the audio. For a folder called `demo`, write `./demo`.
+            `librispeech:dev-clean` and its siblings, which are downloaded once; a .jsonl manifest,
+            of ours or of Lhotse's cuts (.jsonl.gz, too); a .ctm or .parquet file; or a folder,
+            recognised by its files: *.trans.txt (LibriSpeech layout), *.ctm, *.TextGrid beside the
+            audio, metadata.csv or metadata.jsonl (`audiofolder` of `datasets`), or *.parquet. For a
+            folder called `demo`, write `./demo`.
         strict: raise an error where an utterance would be skipped.
-        cache_dir: where downloaded corpora are kept (default: the user's cache folder).
+        cache_dir: where downloaded corpora and audio out of Parquet are kept (default: the user's
+            cache folder).
         language: of utterances for which the corpus gives none, in the model's spelling
             ("English"). The LibriSpeech layout is English if this is None.
 
@@ -46,9 +50,9 @@ def load_corpus(
         return _load_known(name, strict, cache_dir)
     path = Path(name).expanduser()
     if name and path.is_dir():
-        return _load_folder(path, strict, language)
+        return _load_folder(path, strict, language, cache_dir)
     if name and path.is_file():
-        return _load_file(path, strict, language)
+        return _load_file(path, strict, language, cache_dir)
     nearest = sorted(
         KNOWN, key=lambda known: -difflib.SequenceMatcher(None, known, name.lower()).ratio()
     )
@@ -69,8 +73,10 @@ def _load_known(name: str, strict: bool, cache_dir: Path | None) -> Corpus:
     return load_librispeech(fetch_librispeech(split, cache_dir), name, strict=strict)
 
 
-def _load_folder(folder: Path, strict: bool, language: str | None) -> Corpus:
-    from . import ctm, librispeech, textgrids
+def _load_folder(
+    folder: Path, strict: bool, language: str | None, cache_dir: Path | None
+) -> Corpus:
+    from . import audiofolder, ctm, librispeech, parquet, textgrids
     from .gather import files_with
 
     name = folder.resolve().name
@@ -82,22 +88,59 @@ def _load_folder(folder: Path, strict: bool, language: str | None) -> Corpus:
         return ctm.load_ctm(folder, name, language=language, strict=strict)
     if any(files_with(folder, ".textgrid")):
         return textgrids.load_textgrids(folder, name, language=language, strict=strict)
-    manifests = list(files_with(folder, ".jsonl"))
+    if audiofolder.metadata_files(folder):
+        return audiofolder.load_audiofolder(folder, name, language=language, strict=strict)
+    if any(files_with(folder, *parquet.SUFFIXES)):
+        return parquet.load_parquet(
+            folder, name, language=language, strict=strict, cache_dir=cache_dir
+        )
+    manifests = list(files_with(folder, ".jsonl", ".jsonl.gz"))
     if manifests:
         raise InputError(f"{folder} is a folder with a manifest in it; give {manifests[0]}")
     raise InputError(
         f"no corpus in {folder}: looked for *.trans.txt (LibriSpeech), *.ctm and *.TextGrid "
-        "beside audio files; for a JSONL manifest give the file"
+        "beside audio files, metadata.csv or metadata.jsonl (audiofolder), and *.parquet; for a "
+        "JSONL manifest give the file"
     )
 
 
-def _load_file(path: Path, strict: bool, language: str | None) -> Corpus:
-    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
+def _load_file(path: Path, strict: bool, language: str | None, cache_dir: Path | None) -> Corpus:
+    from . import audiofolder, parquet
+
+    suffix = path.suffix.lower()
+    if path.name.lower() in audiofolder.NAMES:
+        return audiofolder.load_audiofolder(
+            path, path.resolve().parent.name, language=language, strict=strict
+        )
+    if suffix in (".jsonl", ".json", ".ndjson") or path.name.lower().endswith(".jsonl.gz"):
+        from .lhotse import load_lhotse
         from .manifest import load_manifest
 
-        return load_manifest(path, path.stem, language=language, strict=strict)
-    if path.suffix.lower() == ".ctm":
+        name = path.name.partition(".")[0] if suffix == ".gz" else path.stem
+        load = load_lhotse if suffix == ".gz" or _is_of_cuts(path) else load_manifest
+        return load(path, name, language=language, strict=strict)
+    if suffix == ".ctm":
         from .ctm import load_ctm
 
         return load_ctm(path, path.stem, language=language, strict=strict)
-    raise InputError(f"{path} is not a corpus; expected a .jsonl manifest, a .ctm or a folder")
+    if suffix in parquet.SUFFIXES:
+        return parquet.load_parquet(
+            path, path.stem, language=language, strict=strict, cache_dir=cache_dir
+        )
+    raise InputError(
+        f"{path} is not a corpus; expected a .jsonl manifest, a .ctm or .parquet file, or a folder"
+    )
+
+
+def _is_of_cuts(path: Path) -> bool:
+    """Whether the first line of a manifest is one of Lhotse's."""
+    from .gather import numbered_lines
+    from .lhotse import is_cut
+
+    for _, line in numbered_lines(path):
+        try:
+            first = json.loads(line)
+        except ValueError:
+            return False
+        return isinstance(first, dict) and is_cut(first)
+    return False

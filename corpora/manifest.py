@@ -32,7 +32,9 @@ from .utterance import Utterance, WordTime
 LOOKED_FOR = "JSON lines with audio_filepath, text and duration"
 
 
-class _Word(BaseModel):
+class TimedWord(BaseModel):
+    """A word and its times, in seconds from the start of the utterance."""
+
     text: str = Field(validation_alias=AliasChoices("text", "word"))
     start: Annotated[FiniteFloat, Field(ge=0)]
     end: FiniteFloat
@@ -47,23 +49,47 @@ class _Word(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _in_order(self) -> _Word:
+    def _in_order(self) -> TimedWord:
         if self.end < self.start:
             raise ValueError(f"the word {self.text!r} ends before it starts")
         return self
 
 
-class _Line(BaseModel):
+class Row(BaseModel):
+    """An utterance of a manifest, as other kinds of tables have it as well."""
+
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    audio_filepath: str = Field(min_length=1)
+    audio_filepath: str = Field(min_length=1, strict=True)
     text: str
     duration: Annotated[FiniteFloat, Field(gt=0)] | None = None
     offset: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     language: str | None = None
     speaker: str | None = None
     id: Annotated[str, Field(min_length=1)] | None = None
-    words: list[_Word] | None = None
+    words: list[TimedWord] | None = None
+
+    def utterance(self, id: str, folder: Path, language: str | None) -> Utterance:
+        """It as an utterance.
+
+        Args:
+            id: of the utterance.
+            folder: where the path of its audio starts.
+            language: where the row has none.
+        """
+        words = None
+        if self.words is not None:
+            words = tuple(WordTime(word.text, word.start, word.end) for word in self.words)
+        return Utterance(
+            id=id,
+            audio_path=folder / self.audio_filepath,
+            text=self.text,
+            language=self.language or language,
+            words=words,
+            speaker=self.speaker,
+            offset_s=self.offset,
+            duration_s=self.duration,
+        )
 
 
 def load_manifest(
@@ -88,31 +114,20 @@ def load_manifest(
         if id in seen:
             raise InputError(f"{path}:{number}: the id {id!r} was already used on line {seen[id]}")
         seen[id] = number
-        words = None
-        if line.words is not None:
-            words = tuple(WordTime(word.text, word.start, word.end) for word in line.words)
-        gathering.add(
-            Utterance(
-                id=id,
-                audio_path=path.parent / line.audio_filepath,
-                text=line.text,
-                language=line.language or language,
-                words=words,
-                speaker=line.speaker,
-                offset_s=line.offset,
-                duration_s=line.duration,
-            ),
-            partial=True,
-        )
+        gathering.add(line.utterance(id, path.parent, language), partial=True)
     return gathering.corpus(path, LOOKED_FOR)
 
 
-def _parse(text: str, place: str) -> _Line:
+def _parse(text: str, place: str) -> Row:
     try:
-        return _Line.model_validate_json(text)
+        return Row.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        what = f"{key}: {message}" if key else message
-        raise InputError(f"{place}: {what}; expected {LOOKED_FOR}") from error
+        raise InputError(f"{place}: {fault(error)}; expected {LOOKED_FOR}") from error
+
+
+def fault(error: ValidationError) -> str:
+    """The first fault of a row, with the key."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message

@@ -35,7 +35,8 @@ class PocketsphinxAligner:
             import pocketsphinx
         except ImportError as error:
             raise InputError(
-                "the pocketsphinx aligner is not installed: pip install 'alignheads[pocketsphinx]'"
+                "the pocketsphinx aligner is not installed: pip install '.[pocketsphinx]', "
+                "in the checkout"
             ) from error
         from importlib.metadata import version
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from ..commandline import progress_bar, run, say
 from ..errors import InputError
 from ..files import output_folder, output_path
+from ..journal import Journal, journal_path
 from ..options import (
     AlignerOption,
     AlignmentsOption,
@@ -23,6 +25,8 @@ from ..options import (
     SeedOption,
     StrictOption,
 )
+from ..tables import print_table
+from ..wording import counted
 
 if TYPE_CHECKING:
     from ..corpora import Utterance
@@ -87,7 +91,7 @@ def discover_heads_command(
     """
     from . import discover, shards
 
-    discover.check_options(text, rank_by, top, cuts)
+    discover.check_options(text, rank_by, top, cuts, seed)
     part = shards.parse_shard(shard) if shard else None
     if part and merge:
         raise InputError("--merge pools shards that were scored before; leave --shard out")
@@ -99,25 +103,32 @@ def discover_heads_command(
         label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")
     else:
         loaded, label = None, found.subject.label
-    out = output_path(out or Path(f"alignment_heads_{label}.json"), force)
-    figure = _figure_path(figure or out.with_suffix(".png"), out, force)
+    reads = [model, corpus, alignments, *(merge or ()), *map(shards.sums_path, merge or ())]
+    out = output_path(out or Path(f"alignment_heads_{label}.json"), force, reads)
+    figure = _figure_path(figure or out.with_suffix(".png"), out, force, reads)
     if figures is not None:
-        output_folder(figures, (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES), force)
+        names = (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES)
+        output_folder(figures, names, force, reads)
     if part:
-        output_path(shards.sums_path(out), force)
-    if found is None:
-        assert loaded is not None
-        with progress_bar("word times") as progress:
-            prepared = discover.prepare_corpus(
-                loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
-                shard=part, strict=strict, progress=progress,
-            )  # fmt: skip
-        found = _score(loaded, prepared, language, text, cuts, top, strict)
-        example = prepared.part.utterances[0]
-    heads = discover.heads_file(found, rank_by, top)
-    heads.save(out)
-    if part:
-        shards.save_sums(found, part, shards.sums_path(out))
+        output_path(shards.sums_path(out), force, reads)
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if found is None:
+            assert loaded is not None
+            journal = stack.enter_context(Journal(journal_path(out)))
+            with progress_bar("word times") as progress:
+                prepared = discover.prepare_corpus(
+                    loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
+                    shard=part, strict=strict, progress=progress,
+                )  # fmt: skip
+            found = _score(loaded, prepared, language, text, cuts, top, strict, journal, force)
+            example = prepared.part.utterances[0]
+        heads = discover.heads_file(found, rank_by, top)
+        heads.save(out, overwrite=force)
+        if part:
+            shards.save_sums(found, part, shards.sums_path(out), overwrite=force)
+        if journal is not None:
+            journal.remove()
     _draw(heads, figure, figures)
     if loaded is not None and example is not None and figures is not None:
         _draw_attention(heads, loaded, example, language, figures)
@@ -133,6 +144,8 @@ def _score(
     cuts: int,
     top: int,
     strict: bool,
+    journal: Journal,
+    anew: bool,
 ) -> Measurement:
     """Score every head, with progress; with `strict`, a skipped utterance is an InputError."""
     from .discover import measure_corpus
@@ -140,20 +153,28 @@ def _score(
     for line in prepared.part.counts.lines():
         say(line)
     with progress_bar("discovering heads") as progress:
-        found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
+        try:
+            found = measure_corpus(
+                model, prepared, language, text, cuts, top=top, progress=progress,
+                journal=journal, anew=anew,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if journal.count > 0:
+                say(f"stopped; what is done is kept in {journal.path}: run the same command again")
+            raise
     if strict and found.skipped:
         name, reason = next(iter(found.skipped.items()))
         raise InputError(f"{found.subject.corpus}: {name}: {reason}; mend it, or drop --strict")
     return found
 
 
-def _figure_path(figure: Path, out: Path, force: bool) -> Path:
+def _figure_path(figure: Path, out: Path, force: bool, reads: list[str | Path | None]) -> Path:
     """`figure`, if it can be drawn there: checked before the work, not after it."""
     if figure.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"cannot write the figure {figure}: its name must end in .png, .svg, .pdf")
     if figure.resolve() == out.resolve():
         raise InputError(f"{out} would be both heads file and figure; give --figure another name")
-    return output_path(figure, force)
+    return output_path(figure, force, reads)
 
 
 def _draw(heads: HeadsFile, figure: Path, folder: Path | None) -> None:
@@ -208,7 +229,8 @@ def _say_if_apart(heads: HeadsFile) -> None:
     metric = heads.ranking.metric if heads.ranking else "hit_rate"
     count = min(20, len(heads.compact), len(known.compact))
     found = compare_heads(heads, known, [count])
-    shared = f"{found.overlaps[count]} of the best {count} heads are those of the bundled file"
+    best = counted(count, "head")
+    shared = f"{found.overlaps[count]} of the best {best} are those of the bundled file"
     apart = found.apart.get(metric)
     if apart is None:
         say(f"{shared} {name}, which has no intervals to compare")
@@ -221,18 +243,17 @@ def _say_if_apart(heads: HeadsFile) -> None:
 
 def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     columns = {
-        "hit_rate": ("hit rate", "{:.3f}"),
-        "commit_accuracy": ("commits right", "{:.3f}"),
-        "monotonicity": ("monotone", "{:.3f}"),
-        "time_error_p50_ms": ("error p50, ms", "{:.0f}"),
-        "time_bias_ms": ("bias, ms", "{:+.0f}"),
+        "hit_rate": ("hit\nrate", "{:.3f}"),
+        "commit_accuracy": ("commits\nright", "{:.3f}"),
+        "monotonicity": ("mono-\ntone", "{:.3f}"),
+        "time_error_p50_ms": ("error\np50, ms", "{:.0f}"),
+        "time_bias_ms": ("bias\nms", "{:+.0f}"),
         "mass": ("mass", "{:.2f}"),
     }
     present = [metric for metric in columns if metric in heads.scores]
-    table = Table("rank", "layer", "head", *(columns[metric][0] for metric in present), "in top")
+    rows = []
     for rank, (layer, head) in enumerate(heads.compact[:top], start=1):
         scores = (heads.scores[metric][layer][head] for metric in present)
         cells = [
@@ -240,15 +261,16 @@ def _report(heads: HeadsFile, found: Measurement, top: int) -> None:
             for metric, score in zip(present, scores, strict=True)
         ]
         sure = heads.ranking.top_probability[layer][head]  # type: ignore[union-attr, index]
-        table.add_row(str(rank), str(layer), str(head), *cells, f"{100 * sure:.0f} %")
-    Console().print(table)
+        rows.append([str(rank), str(layer), str(head), *cells, f"{100 * sure:.0f} %"])
+    heads_of = ["rank", "layer", "head", *(columns[metric][0] for metric in present), "in top"]
+    print_table(Console(), heads_of, rows, keys=3)
     for clip_id, reason in found.skipped.items():
         say(f"skipped {clip_id}: {reason}")
     ranking = heads.ranking
     assert ranking is not None
     assert ranking.top_stability is not None
     say(
-        f"{heads.num_samples} clips scored, {len(found.skipped)} skipped, "
+        f"{counted(heads.num_samples, 'clip')} scored, {len(found.skipped)} skipped, "
         f"{heads.total_alignable_tokens} tokens; another sample of clips would keep "
         f"{100 * ranking.top_stability:.0f} % of the best {ranking.top}"
     )

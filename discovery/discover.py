@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+import logging
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -16,11 +17,16 @@ from ..errors import InputError
 from ..heads import AlignmentHead, CorpusInfo, HeadsFile, Interval, Ranking
 from ..heads.compare import score_correlation
 from ..heads.schema import ScoredText
+from ..journal import Journal
 from ..runtime.models.aligners import AlignerName, make_aligner
+from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
+from .batches import Batch, batches_in
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, RankBy, rank_heads
+
+_log = logging.getLogger(__name__)
 
 TS_THRESHOLD = 0.1
 """Hit rate above which a head is listed, as in the published files. Only the order means much."""
@@ -61,7 +67,7 @@ def discover_heads(
     Raises:
         InputError: bad input of any kind, or nothing that could be scored.
     """
-    check_options(text, rank_by, top, cuts)
+    check_options(text, rank_by, top, cuts, seed)
     if isinstance(model, str | Path):
         model = SpeechModel.load(model)
     prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
@@ -69,7 +75,7 @@ def discover_heads(
     return heads_file(found, rank_by, top)
 
 
-def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
+def check_options(text: str, rank_by: str, top: int, cuts: int, seed: int = 0) -> None:
     """Refuse options that cannot work, before anything is loaded.
 
     Raises:
@@ -86,8 +92,9 @@ def check_options(text: str, rank_by: str, top: int, cuts: int) -> None:
         )
     if top < 1:
         raise InputError(f"top is {top}, expected 1 or more", arguments=("top",))
-    if cuts < 0:
-        raise InputError(f"cuts is {cuts}, expected 0 or more", arguments=("cuts",))
+    for name, value in (("cuts", cuts), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{name} is {value}, expected 0 or more", arguments=(name,))
     if rank_by in ("commit_accuracy", "border_auc") and cuts == 0:
         raise InputError(
             f"rank_by is {rank_by!r}, which needs cuts of 1 or more", arguments=("rank_by", "cuts")
@@ -154,11 +161,20 @@ def measure_corpus(
     *,
     top: int = 20,
     progress: Progress | None = None,
+    journal: Journal | None = None,
+    anew: bool = False,
 ) -> Measurement:
     """Measure `model` on a prepared corpus.
 
+    Args:
+        model, language, text, cuts, top, progress: see `discover_heads`.
+        prepared: what `prepare_corpus` gave.
+        journal: what it holds is not measured again, and each batch is added to it.
+        anew: but nothing is taken from it.
+
     Raises:
-        InputError: nothing could be scored, or a language the model does not know.
+        InputError: nothing could be scored, a language the model does not know, or a journal of
+            something else.
     """
     whole = prepared.whole
     languages = {_name(model, u.language) for u in whole.utterances if u.language}
@@ -179,7 +195,27 @@ def measure_corpus(
         attention=model.attention_kind,
         checkpoint=model.fingerprint,
     )
-    return measure(model, prepared.part, subject, language, top, progress)
+    if journal is None:
+        return measure(model, prepared.part, subject, language, top, progress)
+    of_this = {
+        **asdict(subject),
+        "clips": len(prepared.part.utterances),
+        "first clip": prepared.part.utterances[0].id,
+        "given language": language,
+        "top": top,
+        "backend": backend_name(),
+        "version": version("alignheads"),
+    }
+    begun = list(batches_in(journal, of_this, anew=anew))
+    if begun:
+        clips = sum(len(batch.utterances) for batch in begun)
+        _log.info("going on: %d of %d clips are done", clips, of_this["clips"])
+
+    def keep(batch: Batch) -> None:
+        if batch.clips:  # what could not be scored may be, once it is mended
+            journal.add(batch.as_line())
+
+    return measure(model, prepared.part, subject, language, top, progress, begun, keep)
 
 
 def _name(model: AlignmentModel, language: str) -> str | None:
@@ -256,11 +292,18 @@ def _ranking(ranking: HeadRanking, found: Measurement) -> Ranking:
         top_probability=_rows(ranking.top_probability),  # type: ignore[arg-type]
         top_stability=ranking.top_stability,
         clips_needed=ranking.clips_needed,
-        stability_curve=found.stability_curve,
+        stability_curve=_stability_curve(ranking, found),
         groups=ranking.groups,
         set_error_curve=ranking.set_error_curve,
         validation=validation,
     )
+
+
+def _stability_curve(ranking: HeadRanking, found: Measurement) -> list[tuple[int, float]]:
+    """Of the ranking's own metric, up to its own figure."""
+    clips = found.totals.clips
+    before = found.stability_curves.get(ranking.metric, ())
+    return [*(point for point in before if point[0] < clips), (clips, ranking.top_stability)]
 
 
 def _rows(matrix: np.ndarray) -> list[list[float | None]]:

@@ -7,7 +7,7 @@ same way, for the border scores. Audio is read as streams read it: the heads are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +18,12 @@ from ..errors import InputError
 from ..heads.schema import AttentionKind
 from ..runtime.models.protocol import AlignmentModel, Prefix
 from ..runtime.policy.words import TokenWord, split_words
+from .batches import Batch, ScoredClip, ScoredCut
 from .borders import cut_points_s, heard_tokens
 from .groups import FrameSample
 from .mapping import TokenTargets, token_targets
-from .ranking import top_stability
+from .ranking import RANKINGS, stability_by
 from .statistics import (
-    REPLICATES,
     FrameTimes,
     LayerStatistics,
     border_counts,
@@ -36,7 +36,7 @@ MAX_BATCH = 16
 CACHE_BUDGET_BYTES = 96_000_000
 _ANSWER_POSITIONS = 200
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, int], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Measurement:
     """What was measured, all of it additive.
 
     `totals` are over the tokens of the subject's text; `other_hits` over those of the other
-    text, for the comparison of the two. `skipped` is {utterance: reason}.
+    text, for the comparison of the two. `skipped` is {utterance: reason}. `stability_curves` are by
+    the metric that the heads may be ranked by.
     """
 
     subject: Subject
@@ -76,7 +77,24 @@ class Measurement:
     other_hits: HitCounts
     sample: FrameSample = field(default_factory=FrameSample)
     skipped: dict[str, str] = field(default_factory=dict)
-    stability_curve: list[tuple[int, float]] = field(default_factory=list)
+    stability_curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+    def add(self, batch: Batch, top: int) -> None:
+        """Add a finished batch; `top`: see `measure`."""
+        for clip in batch.clips:
+            self.totals.add(clip.id, clip.targets, clip.layers)
+            frames = np.concatenate([layer.frames for layer in clip.layers])
+            self.sample.add(clip.id, clip.centres_s[frames], clip.targets.centre_s)
+            if clip.other is not None:
+                self.other_hits = self.other_hits + HitCounts(*clip.other)
+        _record_stability(self, top)
+        bins = distance_bins(self.subject.frames_per_s)
+        for cut in batch.cuts:
+            for layer, frames in enumerate(cut.frames):
+                counts = border_counts(cut.length - frames, cut.heard, bins)
+                self.totals.add_border(cut.id, layer, counts)
+            self.sample.add_cut(cut.id, np.concatenate(cut.frames), cut.length, cut.heard)
+        self.skipped.update(batch.skipped)
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,8 @@ def measure(
     language: str | None = None,
     top: int = 20,
     progress: Progress | None = None,
+    begun: Iterable[Batch] = (),
+    keep: Callable[[Batch], object] = lambda batch: None,
 ) -> Measurement:
     """Measure all heads of `model` on `corpus`, whose utterances need word times.
 
@@ -115,8 +135,10 @@ def measure(
         corpus: utterances; one that cannot be read or matches nothing is skipped by name.
         subject: says what is measured; its `text` and `cuts` decide how.
         language: given to the model; None: the utterance's own, or detected.
-        top: how many best heads by hit rate the stability curve is about.
-        progress: called with clips done and clips in all.
+        top: how many best heads the stability curves are about.
+        progress: called with clips done, also parts of one, and clips in all.
+        begun: batches that an earlier run over the same has finished, from the first on.
+        keep: called with each batch that is finished.
 
     Raises:
         InputError: nothing could be scored, or a language the model does not know.
@@ -126,17 +148,39 @@ def measure(
     found = Measurement(subject, totals, HitCounts(np.zeros(shape), 0))
     found.skipped.update({skip.id: skip.reason for skip in corpus.skipped})
     model.language_name(language)
-    done, total = 0, len(corpus.utterances)
-    for batch in _batches(model, _read(model, corpus.utterances, found)):
-        answers = _decode(model, batch, language)
-        scored = [answer for answer in answers if _score(model, answer, found)]
-        _record_stability(found, top)
-        cut = [clip for answer in scored for clip in _cut_versions(answer.clip, subject.cuts)]
-        del answers, scored  # and with them the keys and values of every clip
-        _score_cuts(model, cut, language, found)
-        done += len(batch)
+    decoded: set[str] = set()
+    total = len(corpus.utterances)
+
+    def tell(more: float = 0.0) -> None:
         if progress is not None:
-            progress(min(total, done + len(found.skipped)), total)
+            progress(min(total, len(decoded | found.skipped.keys()) + more), total)
+
+    def add(batch: Batch) -> None:
+        found.add(batch, top)
+        decoded.update(batch.utterances)
+        tell()
+
+    for batch in begun:
+        add(batch)
+    left = [u for u in corpus.utterances if u.id not in decoded and u.id not in found.skipped]
+    skipped: dict[str, str] = {}
+    for clips in _batches(model, _read(model, left, skipped)):
+        batch = Batch([clip.utterance.id for clip in clips])
+        answers = _decode(model, clips, language)
+        for number in range(len(answers)):
+            # Decoding, scoring and the cut versions take about as long as one another.
+            tell((len(clips) + number) / 3)
+            if one := _scored(model, answers[number], subject, skipped):
+                batch.clips.append(one)
+        names = {clip.id for clip in batch.clips}
+        whole = [answer.clip for answer in answers if answer.clip.utterance.id in names]
+        cut = [one for clip in whole for one in _cut_versions(clip, subject.cuts)]
+        del answers  # and with them the keys and values of every clip
+        batch.cuts = list(_scored_cuts(model, cut, language))
+        batch.skipped = {id: why for id, why in skipped.items() if id not in found.skipped}
+        keep(batch)
+        add(batch)
+    found.skipped.update(skipped)
     if not found.totals.clips:
         reasons = "; ".join(f"{i}: {reason}" for i, reason in list(found.skipped.items())[:3])
         raise InputError(
@@ -147,17 +191,17 @@ def measure(
 
 
 def _read(
-    model: AlignmentModel, utterances: Sequence[Utterance], found: Measurement
+    model: AlignmentModel, utterances: Sequence[Utterance], skipped: dict[str, str]
 ) -> Iterator[_Clip]:
     for utterance in utterances:
         if not utterance.words:
-            found.skipped[utterance.id] = "no word times"
+            skipped[utterance.id] = "no word times"
             continue
         try:
             model.language_name(utterance.language)
             yield _Clip(utterance, utterance.words, utterance.read())
         except InputError as error:
-            found.skipped[utterance.id] = str(error)
+            skipped[utterance.id] = str(error)
 
 
 def _batches(
@@ -206,24 +250,23 @@ def _forced(model: AlignmentModel, answer: _Answer) -> _Answer:
     return _answer(model, answer.clip, answer.prefix, model.encode_text(text), answer.language)
 
 
-def _score(model: AlignmentModel, answer: _Answer, found: Measurement) -> bool:
-    """Add one clip to the totals; False, and a reason in `skipped`, if nothing matches."""
-    clip_id, text = answer.clip.utterance.id, found.subject.text
+def _scored(
+    model: AlignmentModel, answer: _Answer, subject: Subject, skipped: dict[str, str]
+) -> ScoredClip | None:
+    """One clip; None, and a reason in `skipped`, if nothing matches."""
+    clip_id = answer.clip.utterance.id
     forced = _forced(model, answer)
-    ours, other = (answer, forced) if text == "hypothesis" else (forced, answer)
+    ours, other = (answer, forced) if subject.text == "hypothesis" else (forced, answer)
     scored = _layers(model, ours)
     if scored is None:
-        found.skipped[clip_id] = "no word of the transcript is recognised"
-        return False
-    targets, layers = scored
-    found.totals.add(clip_id, targets, layers)
-    frames = np.concatenate([layer.frames for layer in layers])
-    times = FrameTimes.of(model.clock, answer.prefix.frames)
-    found.sample.add(clip_id, times.centres_s[frames], targets.centre_s)
+        skipped[clip_id] = "no word of the transcript is recognised"
+        return None
     again = scored if other.ids == ours.ids else _layers(model, other)
+    compared = None
     if again is not None:
-        found.other_hits.add(*again)
-    return True
+        compared = np.stack([layer.hits for layer in again[1]]), len(again[0])
+    centres_s = FrameTimes.of(model.clock, answer.prefix.frames).centres_s
+    return ScoredClip(clip_id, *scored, centres_s, compared)
 
 
 def _layers(
@@ -244,14 +287,16 @@ def _layers(
 
 
 def _record_stability(found: Measurement, top: int) -> None:
-    """A point of the stability curve, each time the clips have doubled."""
+    """A point of each stability curve, each time the clips have doubled."""
     clips = found.totals.clips
-    if clips < 2 * (found.stability_curve[-1][0] if found.stability_curve else 1):
+    told = [curve[-1][0] for curve in found.stability_curves.values()]
+    if clips < 2 * max(told, default=1):
         return
-    goodness = found.totals.scores()["hit_rate"].reshape(1 + REPLICATES, -1)
-    goodness = np.nan_to_num(goodness, nan=-np.inf)
-    _, stability = top_stability(goodness, min(top, goodness.shape[1]))
-    found.stability_curve.append((clips, stability))
+    scores = found.totals.scores()
+    for metric in sorted(set(RANKINGS.values()) & set(scores)):
+        stability = stability_by(scores, metric, top)
+        if stability is not None:
+            found.stability_curves.setdefault(metric, []).append((clips, stability))
 
 
 def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:
@@ -261,10 +306,9 @@ def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:
     ]
 
 
-def _score_cuts(
-    model: AlignmentModel, clips: Sequence[_Clip], language: str | None, found: Measurement
-) -> None:
-    bins = distance_bins(found.subject.frames_per_s)
+def _scored_cuts(
+    model: AlignmentModel, clips: Sequence[_Clip], language: str | None
+) -> Iterator[ScoredCut]:
     for batch in _batches(model, sorted(clips, key=lambda clip: len(clip.samples))):
         for answer in _decode(model, batch, language):
             clip = answer.clip
@@ -274,13 +318,10 @@ def _score_cuts(
                 continue
             layers: list[np.ndarray] = []
 
-            def on_layer(layer: int, weights: np.ndarray, answer=answer, tokens=tokens,
-                         heard=heard, layers=layers, clip_id=clip.utterance.id):  # fmt: skip
-                frames = weights[:, tokens].argmax(-1)
-                distances = weights.shape[-1] - frames
-                found.totals.add_border(clip_id, layer, border_counts(distances, heard, bins))
-                layers.append(frames)
+            def on_layer(_: int, weights: np.ndarray, tokens=tokens, layers=layers):
+                layers.append(weights[:, tokens].argmax(-1))
 
             model.attention(answer.prefix, answer.ids, on_layer)
-            found.sample.add_cut(clip.utterance.id, np.concatenate(layers),
-                                 answer.prefix.frames, heard)  # fmt: skip
+            yield ScoredCut(
+                clip.utterance.id, np.stack(layers), answer.prefix.frames, np.asarray(heard)
+            )

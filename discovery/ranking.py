@@ -130,6 +130,14 @@ def top_stability(goodness: np.ndarray, top: int) -> tuple[np.ndarray, float]:
     return inside[1:].mean(0), float(shared.mean())
 
 
+def stability_by(scores: dict[str, np.ndarray], metric: str, top: int) -> float | None:
+    """The share of the `top` heads by `metric` that the replicates keep; None: no head has one."""
+    goodness = _goodness(scores[metric], metric)
+    if not np.isfinite(goodness[0]).any():
+        return None
+    return top_stability(goodness, min(top, goodness.shape[1]))[1]
+
+
 def _clips_needed(stability: float, clips: int) -> int | None:
     """Clips for a stability of `STABLE`: the unstable share falls as 1 / sqrt(clips)."""
     if stability >= STABLE:

@@ -48,8 +48,10 @@ def parse_shard(shard: str) -> tuple[int, int]:
     return int(left), int(right)
 
 
-def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
-    """Write the sums of a shard.
+def save_sums(
+    found: Measurement, shard: tuple[int, int], path: Path, *, overwrite: bool = True
+) -> None:
+    """Write the sums of a shard. `overwrite`: see `replacing`.
 
     Raises:
         InputError: the file cannot be written.
@@ -66,7 +68,7 @@ def save_sums(found: Measurement, shard: tuple[int, int], path: Path) -> None:
     arrays["other.hits"] = found.other_hits.hits
     for i, clip in enumerate(found.sample.clips.values()):
         arrays |= {f"clip.{i}.{f.name}": getattr(clip, f.name) for f in fields(clip)}
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays, header=np.array(json.dumps(header)))  # pyright: ignore[reportArgumentType]
 
 

@@ -6,23 +6,26 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora import Corpus, load_corpus
+from ..corpora import Corpus, Utterance, load_corpus
+from ..corpora.corpus import Skipped
+from ..corpora.readable import unreadable
 from ..errors import InputError
 from ..files import output_path
 from ..heads import HeadsFile, load_heads
+from ..journal import Journal, check_subject, has_lines, is_in_use, journal_path
 from ..runtime.models import machine
 from ..runtime.models.context import checked_context
 from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
-from ..runtime.stream.config import DecoderConfig, chosen_config
+from ..runtime.stream.config import LEAST_STEP_S, DecoderConfig, chosen_config
 from ..runtime.stream.voice import check_installed
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
-from .journal import Done, Journal, check_subject, journal_path, read_journal
+from .journal import Done, add_to, done_in
 from .load import load_benchmark
 from .measure import DETECT, Decoder, decoders, run_decoder
 from .normalise import ErrorName, Unit, error_name, normalise, unit_of
@@ -104,6 +107,7 @@ class Job:
         language: see `measure.observe`.
         seed: of the bootstrap.
         traces: how many utterances of each simul run are watched step by step.
+        skipped: utterances of the corpus that cannot be decoded.
     """
 
     model: AlignmentModel
@@ -114,10 +118,12 @@ class Job:
     language: str | None = None
     seed: int = 0
     traces: int = 3
+    skipped: tuple[Skipped, ...] = ()
 
     def items(self) -> list[Item]:
-        """See `make_items`."""
-        return make_items(self.corpus, self.group, self.limit)
+        """See `make_items`; of what can be decoded."""
+        asked = replace(self.corpus, utterances=self.corpus.utterances[: self.limit])
+        return make_items(asked.without(self.skipped), self.group)
 
 
 def benchmark_decoder(
@@ -172,7 +178,8 @@ def benchmark_decoder(
     check_options(modes, group, steps_s, max_utterances, traces, seed)
     path = None if out is None else Path(out)
     if path is not None:
-        check_output(path, resume=resume, force=force)
+        given = [one for one in (model, corpus, heads, *configs) if isinstance(one, str | Path)]
+        check_output(path, resume=resume, force=force, reads=given)
     elif resume:
         raise InputError("resume needs out, the file to go on with", arguments=("resume", "out"))
     # What is wrong in a small file is told before a large one is loaded.
@@ -191,9 +198,16 @@ def benchmark_decoder(
         model.language_name(language)
     context = checked_context(model, context)
     resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
+    skipped = unreadable(corpus.utterances[:max_utterances], strict=strict)
+    if language is None:
+        readable = corpus.utterances[:max_utterances]
+        skipped += _in_unknown_languages(model, readable, skipped, strict=strict)
+    for one in skipped:
+        _log.warning("skipped %s: %s", one.id, one.reason)
     job = Job(
         model=model,
         corpus=corpus,
+        skipped=skipped,
         decoders=decoders(modes, resolved, steps_s, context),
         group=group,
         limit=max_utterances,
@@ -201,7 +215,35 @@ def benchmark_decoder(
         seed=seed,
         traces=traces,
     )
-    return benchmark(job, path, resume=resume, progress=progress)
+    return benchmark(job, path, resume=resume, force=force, progress=progress)
+
+
+def _in_unknown_languages(
+    model: AlignmentModel,
+    utterances: Sequence[Utterance],
+    skipped: Sequence[Skipped],
+    *,
+    strict: bool,
+) -> tuple[Skipped, ...]:
+    """Those in a language that the model lacks, but for `skipped` ones.
+
+    Raises:
+        InputError: `strict`, and there is one.
+    """
+    found: list[Skipped] = []
+    known = {one.id for one in skipped}
+    for utterance in utterances:
+        try:
+            model.language_name(utterance.language)
+        except InputError as error:
+            if strict:
+                raise InputError(
+                    f"{utterance.id}: {error}; mend it, or load without strict",
+                    arguments=("strict",),
+                ) from error
+            if utterance.id not in known:
+                found.append(Skipped(utterance.id, str(error)))
+    return tuple(found)
 
 
 def _named_configs(
@@ -244,8 +286,8 @@ def check_options(
         message = f"group is {group!r}, expected one of {', '.join(GROUPS)}"
         raise InputError(message, arguments=("group",))
     for step_s in steps_s:
-        if not 0 < step_s < math.inf:
-            message = f"steps_s has {step_s}, expected more than 0 seconds"
+        if not LEAST_STEP_S <= step_s < math.inf:
+            message = f"steps_s has {step_s}, expected {LEAST_STEP_S} seconds or more"
             raise InputError(message, arguments=("steps_s",))
     if len(steps_s) and "simul" not in modes:
         message = "steps_s is for the mode simul: the others take all audio at once"
@@ -258,18 +300,20 @@ def check_options(
             raise InputError(f"{name} is {value}, expected 0 or more", arguments=(name,))
 
 
-def check_output(out: Path, *, resume: bool, force: bool) -> None:
+def check_output(out: Path, *, resume: bool, force: bool, reads: Sequence[str | Path] = ()) -> None:
     """Make sure that `out` may be written, and that no stopped run is lost.
 
     Raises:
         InputError: why not.
     """
-    journal = journal_path(out)
     if resume and force:
         message = "give resume=True to go on or force=True to start anew, not both"
         raise InputError(message, arguments=("resume", "force"))
-    output_path(out, resume or force)
-    if journal.exists() and not (resume or force):
+    output_path(out, resume or force, reads)
+    journal = journal_path(out)
+    if journal.exists() and is_in_use(journal):
+        raise InputError(f"another process is writing {out}; wait for it, or give another name")
+    if has_lines(journal) and not (resume or force):
         raise InputError(
             f"{journal} is of a benchmark that was stopped; give resume=True to go on with it, or "
             "force=True to start anew",
@@ -282,6 +326,7 @@ def benchmark(
     out: Path | None,
     *,
     resume: bool = False,
+    force: bool = False,
     progress: Callable[[Running], None] | None = None,
 ) -> BenchmarkFile:
     """Measure, and write the benchmark file `out` (None: nothing is written).
@@ -300,38 +345,37 @@ def benchmark(
     with contextlib.ExitStack() as stack:
         done, journal = Done(), None
         if out is not None:
-            done, journal = _begun(job, file, items, out, resume)
-            stack.enter_context(journal)
+            journal = stack.enter_context(Journal(journal_path(out)))
+            done = _begun(job, file, items, out, journal, resume)
         for decoder in job.decoders:
             runs.append(_run(job, decoder, items, done, journal, progress))
-    fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
-    finished = BenchmarkFile(**fields, runs=runs)
-    if out is not None:
-        finished.save(out)
-        journal_path(out).unlink(missing_ok=True)
+        fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
+        finished = BenchmarkFile(**fields, runs=runs)
+        if out is not None and journal is not None:
+            finished.save(out, overwrite=resume or force)
+            journal.remove()
     return finished
 
 
 def _begun(
-    job: Job, file: BenchmarkFile, items: Sequence[Item], out: Path, resume: bool
-) -> tuple[Done, Journal]:
-    """What was done before, if that is asked for, and the journal to go on with."""
-    subject, path = _subject(job, file), journal_path(out)
-    is_begun = resume and path.exists() and b"\n" in path.read_bytes()
+    job: Job, file: BenchmarkFile, items: Sequence[Item], out: Path, journal: Journal, resume: bool
+) -> Done:
+    """What was done before, if that is asked for; the journal is ready to be added to."""
+    subject = _subject(job, file)
+    is_begun = resume and journal.is_begun
     if is_begun:
-        done = read_journal(path, subject)
+        done = done_in(journal.go_on(subject), journal)
     elif resume and out.exists():
         done = _finished(out, subject)
     else:
         done = Done()
     _check_items(done, items, out)
-    if is_begun:
-        return done, Journal.resume(path)
-    journal = Journal.create(path, subject)
-    for run, observations in done.observations.items():
-        for id, one in observations.items():
-            journal.add(run, one, done.traces.get(run, {}).get(id))
-    return done, journal
+    if not is_begun:
+        journal.start(subject)
+        for run, observations in done.observations.items():
+            for id, one in observations.items():
+                add_to(journal, run, one, done.traces.get(run, {}).get(id))
+    return done
 
 
 def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
@@ -346,6 +390,7 @@ def _frame(job: Job, items: Sequence[Item]) -> BenchmarkFile:
             name=job.corpus.name,
             fingerprint=job.corpus.fingerprint,
             utterances=sum(len(item.utterances) for item in items),
+            skipped=len(job.corpus.skipped) + len(job.skipped),
             group=job.group,
             language=job.language,
         ),
@@ -434,7 +479,7 @@ def _run(
     def keep(one: Observation, trace: Trace | None) -> None:
         done.add(decoder.name, one, trace)
         if journal is not None:
-            journal.add(decoder.name, one, trace)
+            add_to(journal, decoder.name, one, trace)
         running.add(one)
         if progress is not None:
             progress(running)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ import typer
 
 from ..commandline import run, say
 from ..errors import InputError
-from ..files import output_path, replacing
+from ..files import output_path
 from ..options import (
     ConfigsOption,
     ContextOption,
@@ -27,14 +27,19 @@ from ..options import (
     StrictOption,
     VadOption,
 )
+from ..tables import print_table
+from ..wording import counted
 
 if TYPE_CHECKING:
     from .benchmark import Running
+    from .interchange import Interchange
+    from .result import BenchmarkFile
 
 _MODES = ("simul", "single-shot", "offline")
 _GROUPS = ("utterance", "chapter")
 _LINE_EVERY_S = 20.0
 _OPTIONS = {"modes": "--mode", "steps_s": "--step-s", "configs": "--config", "out": "--json"}
+_FOR_OTHERS = "--simuleval-log, --ctm or --stm"
 
 
 def benchmark_decoder_command(
@@ -75,6 +80,20 @@ def benchmark_decoder_command(
         Path | None,
         typer.Option(help="print the totals of a file, ours or published, instead of measuring"),
     ] = None,
+    simuleval_log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="the stream for other scorers: instances.log for SimulEval, FILE.jsonl for "
+            "simulstream, with the files beside that it needs",
+        ),
+    ] = None,
+    ctm: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="words and their times, as NIST CTM")
+    ] = None,
+    stm: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="the references, as NIST STM")
+    ] = None,
     traces: Annotated[
         int, typer.Option(help="utterances of each simul run to keep step by step, for the report")
     ] = 3,
@@ -89,16 +108,27 @@ def benchmark_decoder_command(
     Writes a benchmark file (JSON) for render-report and prints its totals. A run that is stopped
     goes on with --resume.
     """
+    if seed < 0:
+        raise InputError(f"--seed is {seed}, expected 0 or more")
     if intersection and compare is None:
         raise InputError("--intersection is for --compare A B")
     if compare is not None and show is not None:
         raise InputError("give --compare or --show, not both")
+    from .interchange import Interchange
+
+    others = Interchange(simuleval_log, ctm, stm)
+    if others.is_asked and compare is not None:
+        raise InputError(f"{_FOR_OTHERS} goes with a measurement or with --show, not --compare")
+    others.check(force=force)
     if show is not None:
-        _show(show)
+        file = _show(show)
+        _write_others(others, file, corpus, max_utterances, strict)
         return
     if compare is not None:
         _compare(compare, json, intersection, seed, force)
         return
+    if others.is_asked:
+        _check_one_run(others, mode or ["simul"], config or (), step_s or ())
     out = json or Path(f"benchmark_{Path(model).name}.json")
 
     from ..runtime.models.context import read_context
@@ -122,24 +152,58 @@ def benchmark_decoder_command(
         raise
     from rich.console import Console
 
-    from .tables import totals_table
+    from .tables import totals_rows
 
-    Console().print(totals_table(file))
+    print_table(Console(), *totals_rows(file))
     for note in {one.totals.latency_note for one in file.runs} - {None}:
         say(f"latency: {note}")
+    if file.corpus.skipped:
+        whole = file.corpus.utterances + file.corpus.skipped
+        say(f"{file.corpus.skipped} of {counted(whole, 'utterance')} skipped, by name above")
     say(f"wrote {out}")
+    _write_others(others, file, corpus, max_utterances, strict)
 
 
-def _show(path: Path) -> None:
+def _check_one_run(
+    others: Interchange, modes: list[str], configs: Sequence[Path], steps_s: Sequence[float]
+) -> None:
+    several = [
+        name
+        for name, values in (("--mode", modes), ("--config", configs), ("--step-s", steps_s))
+        if len(set(values)) > 1
+    ]
+    if several:
+        raise InputError(f"{_FOR_OTHERS} is of one run; give {', '.join(several)} once")
+    if others.needs_stream and modes == ["offline"]:
+        raise InputError("--simuleval-log and --ctm are of a stream; give --mode simul")
+
+
+def _write_others(
+    others: Interchange, file: BenchmarkFile, corpus: str, limit: int | None, strict: bool
+) -> None:
+    if not others.is_asked:
+        return
+    items = None
+    if file.corpus.group == "chapter":
+        from ..corpora import load_corpus
+        from .items import make_items
+
+        items = make_items(load_corpus(corpus, strict=strict), "chapter", limit)
+    for path in others.write(file, items):
+        say(f"wrote {path}")
+
+
+def _show(path: Path) -> BenchmarkFile:
     from rich.console import Console
 
     from .load import load_benchmark
-    from .tables import stated_table, totals_table
+    from .tables import stated_table, totals_rows
 
     file = load_benchmark(path)
-    Console().print(totals_table(file))
+    print_table(Console(), *totals_rows(file))
     if file.stated:
         Console().print(stated_table(file))
+    return file
 
 
 def _compare(
@@ -147,22 +211,27 @@ def _compare(
 ) -> None:
     from rich.console import Console
 
-    from ..files import json_text
+    from ..files import json_text, write_text
     from .compare import compare_files
-    from .tables import comparison_table
+    from .tables import comparison_rows, comparison_title
 
     if out is not None:
-        output_path(out, force)
+        output_path(out, force, [_file_of(one) for one in sources])
     found = compare_files(*sources, intersection=intersection, seed=seed)
     for one in found:
-        Console().print(comparison_table(one))
+        print_table(Console(), *comparison_rows(one), title=comparison_title(one))
         if one.left_out:
-            say(f"{one.first} against {one.second}: {one.left_out} utterances are in one only")
+            left_out = counted(one.left_out, "utterance")
+            say(f"{one.first} against {one.second}: {left_out} in one only")
     if out is not None:
         content: Any = [one.as_dict() for one in found]
-        with replacing(out) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+        write_text(out, json_text(content) + "\n", overwrite=force)
         say(f"wrote {out}")
+
+
+def _file_of(source: str) -> str:
+    """The file of FILE or FILE:RUN."""
+    return source if Path(source).exists() else source.rpartition(":")[0]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from .load import load_benchmark
 from .normalise import NORMALISERS, ErrorName, Normaliser
 from .record import Record
 from .result import Run, Utterance
-from .scores import delay_sums, word_sums
+from .scores import delay_sums, per_second, word_sums
 
 
 class TextDifference(Record):
@@ -40,6 +40,7 @@ class Comparison(Record):
         texts: error rates, by normaliser.
         delay_s: mean emission delay of each, and their difference.
         rtf: real-time factors. They depend on the machine, so their difference has no interval.
+        gflop_per_s, weight_reads_per_s: see `Totals`.
     """
 
     first: str
@@ -50,6 +51,8 @@ class Comparison(Record):
     texts: dict[Normaliser, TextDifference]
     delay_s: tuple[float, float, Difference] | None
     rtf: tuple[float | None, float | None]
+    gflop_per_s: tuple[float | None, float | None]
+    weight_reads_per_s: tuple[float | None, float | None]
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as a JSON object."""
@@ -131,6 +134,11 @@ def compare_runs(
         texts=texts,
         delay_s=_delay_difference(ours, theirs, seed),
         rtf=(_rtf(ours), _rtf(theirs)),
+        gflop_per_s=(_per_second(ours, "gflop"), _per_second(theirs, "gflop")),
+        weight_reads_per_s=(
+            _per_second(ours, "forward_passes"),
+            _per_second(theirs, "forward_passes"),
+        ),
     )
 
 
@@ -190,3 +198,8 @@ def _rtf(utterances: Sequence[Utterance]) -> float | None:
     walls = [one.wall_s for one in utterances if one.wall_s is not None]
     audio_s = sum(one.duration_s for one in utterances)
     return sum(walls) / audio_s if len(walls) == len(utterances) and audio_s else None
+
+
+def _per_second(utterances: Sequence[Utterance], name: str) -> float | None:
+    counts = [getattr(one, name) for one in utterances]
+    return per_second(counts, sum(one.duration_s for one in utterances))

@@ -23,16 +23,15 @@ def report_environment(
 
     Paste it into an issue. It holds no path, and names a model only if it is a released one.
     """
-    from ..files import json_text, output_path, replacing
+    from ..files import json_text, output_path, write_text
     from .environment import report_environment as report
 
-    path = None if out is None else output_path(out, force)
+    path = None if out is None else output_path(out, force, [model])
     text = json_text(report(model, dtype))
     if path is None:
         print(text)
         return
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n", overwrite=force)
     say(f"wrote {path}")
 
 

@@ -39,10 +39,18 @@ class Item:
 
     def duration_s(self) -> float:
         """Length in seconds, from the headers of the audio files."""
-        parts = [
-            part_duration_s(one.audio_path, one.offset_s, one.duration_s) for one in self.utterances
-        ]
-        return sum(parts) + GAP_S * (len(parts) - 1)
+        start_s, length_s, _ = self.parts()[-1]
+        return start_s + length_s
+
+    def parts(self) -> list[tuple[float, float, Utterance]]:
+        """Each utterance with its start in what `read` gives and its length, in seconds."""
+        found: list[tuple[float, float, Utterance]] = []
+        start_s = 0.0
+        for one in self.utterances:
+            length_s = part_duration_s(one.audio_path, one.offset_s, one.duration_s)
+            found.append((start_s, length_s, one))
+            start_s += length_s + GAP_S
+        return found
 
     def read(self) -> tuple[np.ndarray, tuple[WordTime, ...] | None]:
         """Samples [n] float32, 16 kHz mono, and the gold words at their times in them.

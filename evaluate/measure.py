@@ -154,6 +154,8 @@ def observe(
         wall_s=found.wall_s,
         words=None if decoder.mode == "offline" else _committed(found),
         times=_times(found, gold) if decoder.mode != "offline" and gold is not None else None,
+        gflop=found.work and round(found.work.flop / 1e9, 6),
+        forward_passes=found.work and found.work.forward_passes,
     )
     if not (is_traced and steps and decoder.config is not None):
         return observation, None

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..files import json_text, replacing
+from ..files import json_text, write_text
 from .error_rates import ErrorRate, SpaceErrors
 from .latency import CommittedWord, Distribution, Latency, Times
 from .normalise import NORMALISERS, ErrorName, Normaliser, Unit, error_name
@@ -35,7 +35,9 @@ GROUPS: tuple[Group, ...] = ("utterance", "chapter")
 class Observation(Record):
     """One utterance (or chapter) as it was decoded, before anything is scored.
 
-    `words` is None for offline decoding; `times` where word times are not known.
+    `words` is None for offline decoding; `times` where word times are not known. `gflop` and
+    `forward_passes` are what it computed (see `runtime.models.work`); None where that is not
+    counted, as offline.
     """
 
     id: Name
@@ -46,6 +48,8 @@ class Observation(Record):
     wall_s: Seconds | None
     words: list[CommittedWord] | None = None
     times: Times | None = None
+    gflop: Rate | None = None
+    forward_passes: Count | None = None
 
 
 class Scored(Record):
@@ -85,6 +89,10 @@ class TextTotals(Record):
 class Totals(Record):
     """Over all utterances of a run. `latency_note` says why there is no latency, or of how few.
 
+    `gflop_per_s`: computed for a second of audio, in 10^9 operations; `weight_reads_per_s`: how
+    often all weights of the text decoder were read for it. Unlike `rtf` both are the same on every
+    machine.
+
     `reliability` is None where the probabilities of words are not known, as of offline decoding.
     """
 
@@ -97,6 +105,8 @@ class Totals(Record):
     latency: Latency | None
     latency_note: str | None
     reliability: Reliability | None = None
+    gflop_per_s: Rate | None = None
+    weight_reads_per_s: Rate | None = None
 
 
 class RunSettings(Record):
@@ -150,13 +160,15 @@ class ModelInfo(Record):
 
 
 class CorpusInfo(Record):
-    """What was decoded. `utterances` counts those that were taken, before they were grouped."""
+    """What was decoded. `utterances` counts those that were taken, before they were grouped;
+    `skipped` those that could not be."""
 
     name: Name
     fingerprint: str | None
     utterances: Count
     group: Group
     language: str | None = None
+    skipped: Count = 0
 
 
 class Machine(Record):
@@ -211,15 +223,14 @@ class BenchmarkFile(Record):
         names = ", ".join(repr(run.settings.name) for run in self.runs)
         raise InputError(f"there is no run {name!r}; the file has {names}")
 
-    def save(self, path: Path) -> None:
-        """Write JSON to `path`; a failure leaves what was there.
+    def save(self, path: Path, *, overwrite: bool = True) -> None:
+        """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
         """
         content = self.model_dump(mode="json")
-        with replacing(path) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+        write_text(path, json_text(content) + "\n", overwrite=overwrite)
 
 
 def _each_once(names: Sequence[str], what: str) -> None:

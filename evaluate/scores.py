@@ -72,7 +72,15 @@ def totals(utterances: Sequence[Utterance], mode: Mode, seed: int) -> Totals:
         latency=latency,
         latency_note=note,
         reliability=reliability(utterances),
+        gflop_per_s=per_second([one.gflop for one in utterances], audio_s),
+        weight_reads_per_s=per_second([one.forward_passes for one in utterances], audio_s),
     )
+
+
+def per_second(counts: Sequence[float | None], audio_s: float) -> float | None:
+    """What all utterances cost, for a second of audio; None where one of them is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) / audio_s if len(known) == len(counts) and audio_s else None
 
 
 def _text_totals(
@@ -97,7 +105,8 @@ def _text_totals(
         median_wer=float(np.median(rates)) if rates else None,
         p90_wer=rank_quantile(rates, 0.9),
         p95_wer=rank_quantile(rates, 0.95),
-        zero_wer_share=rates.count(0.0) / len(rates) if rates else None,
+        # Silence of which nothing was said to be heard is right, too.
+        zero_wer_share=sum(not pair.errors for pair in pairs) / len(pairs) if pairs else None,
         space_only=space_errors(references, hypotheses, words),
         worst=[one.id for one in ranked[:WORST]],
     )

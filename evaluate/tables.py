@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
+from ..wording import counted
 from .compare import Comparison
 from .error_rates import ErrorRate
 from .intervals import Difference
@@ -31,20 +34,16 @@ def with_interval(rate: ErrorRate) -> str:
     return f"{percent(rate.rate)} ({around})"
 
 
-def totals_table(file: BenchmarkFile) -> Table:
-    """A row for each figure, a column for each run.
+def totals_rows(file: BenchmarkFile) -> tuple[list[str], list[list[str]]]:
+    """A row for each figure, a column for each run: heads and rows.
 
     Intervals are at 95 %; three numbers in a row are p50 / p90 / p95. Indented lines belong to
     the figure above them (those of errors: under the basic normaliser).
     """
-    table = Table()
-    table.add_column("", no_wrap=True)
-    for run in file.runs:
-        table.add_column(run.settings.name)
     columns = [_figures(run.totals, run.error_name) for run in file.runs]
-    for name in dict.fromkeys(name for column in columns for name in column):
-        table.add_row(name, *(column.get(name, "–") for column in columns))
-    return table
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [[name, *(column.get(name, "–") for column in columns)] for name in names]
+    return ["", *(run.settings.name for run in file.runs)], rows
 
 
 def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
@@ -66,6 +65,8 @@ def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
     if rate != "CER":
         shown["CER %, basic"] = with_interval(text.characters)
     shown["real-time factor"] = number(totals.rtf, 4)
+    shown["GFLOP a second of audio"] = number(totals.gflop_per_s)
+    shown["  weight reads"] = number(totals.weight_reads_per_s)
     latency = totals.latency
     if latency is not None:
         interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"
@@ -112,30 +113,40 @@ def stated_table(file: BenchmarkFile) -> Table:
     return table
 
 
-def comparison_table(one: Comparison) -> Table:
-    """A row for each figure; differences are first minus second."""
-    title = f"{one.first} against {one.second}, {one.utterances} utterances"
-    table = Table("", "first", "second", "difference (95 %)", "p", "", title=title)
+def comparison_rows(one: Comparison) -> tuple[list[str], list[list[str]]]:
+    """A row for each figure; differences are first minus second, their verdict below them."""
+    rows: list[list[str]] = []
+
+    def add(name: str, first: str, second: str, difference: Sequence[str]) -> None:
+        shown, p, verdict = difference
+        rows.append([name, first, second, shown])
+        rows.append(["  p", "", "", verdict if p == "–" else f"{p}, {verdict}"])
+
     for name, text in one.texts.items():
         same = not (text.better or text.worse)
-        table.add_row(
-            f"{one.error_name} %, {name}", percent(text.first), percent(text.second),
-            *_difference(text.difference, 100, same),
-        )  # fmt: skip
-        table.add_row("  better / worse / same", f"{text.better} / {text.worse} / {text.same}")
+        difference = _difference(text.difference, 100, same)
+        add(f"{one.error_name} %, {name}", percent(text.first), percent(text.second), difference)
+        better = f"{text.better} / {text.worse} / {text.same}"
+        rows.append(["  better / worse / same", "", "", better])
     if one.delay_s is not None:
-        first, second, difference = one.delay_s
-        table.add_row(
-            "mean emission delay, s", number(first), number(second), *_difference(difference, 1)
-        )
-    table.add_row("real-time factor", *(number(value, 4) for value in one.rtf))
-    return table
+        first, second, found = one.delay_s
+        add("mean emission delay, s", number(first), number(second), _difference(found, 1))
+    rows.append(["real-time factor", *(number(value, 4) for value in one.rtf), ""])
+    rows.append(["GFLOP a second of audio", *map(number, one.gflop_per_s), ""])
+    rows.append(["  weight reads", *map(number, one.weight_reads_per_s), ""])
+    return ["", "first", "second", "difference (95 %)"], rows
+
+
+def comparison_title(one: Comparison) -> str:
+    """What is compared."""
+    return f"{one.first} against {one.second}, {counted(one.utterances, 'utterance')}"
 
 
 def _difference(difference: Difference | None, scale: float, same: bool = False):
     if difference is None:
         return "–", "–", "not defined"
     value, low, high = (scale * n for n in (difference.value, difference.low, difference.high))
+    same = same or value == low == high == 0
     verdict = "significant" if difference.is_significant else "may be chance"
     p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
     shown = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"

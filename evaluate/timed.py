@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..corpora.audio import SAMPLE_RATE
+from ..runtime.models.work import Work
 from ..runtime.stream.decoder import StreamDecoder
 from ..runtime.stream.word import Word, joined
 from .latency import CommittedWord, compute_lags
@@ -23,12 +24,14 @@ class TimedStream:
         text: all words, with spaces where the model wrote them.
         wall_s: seconds of computing.
         audio_s: the recording's length.
+        work: what was computed; None where it was not counted.
     """
 
     words: tuple[CommittedWord, ...]
     text: str
     wall_s: float
     audio_s: float
+    work: Work | None = None
 
 
 def pieces(samples: np.ndarray, step_s: float) -> Iterator[np.ndarray]:
@@ -91,5 +94,5 @@ def timed_stream(
     ]
     return TimedStream(
         tuple(words), joined([word for batch in batches for word in batch]), sum(compute_s),
-        received / SAMPLE_RATE,
+        received / SAMPLE_RATE, stream.work,
     )  # fmt: skip

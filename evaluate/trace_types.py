@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .record import Fraction, Name, Record, Seconds
+from .record import Count, Fraction, Name, Rate, Record, Seconds
 
 
 class GoldWord(Record):
@@ -34,13 +34,19 @@ class TokenStep(Record):
 
 
 class DecodingStep(Record):
-    """A traced step: audio decoded, where the buffer starts, the border, and the new tokens."""
+    """A traced step: audio decoded, where the buffer starts, the border, and the new tokens.
+
+    `gflop`, `forward_passes`: what it computed, see `Observation`; None in files of earlier
+    versions.
+    """
 
     audio_s: Seconds
     buffer_start_s: Seconds
     border_s: Seconds | None
     reason: str
     tokens: list[TokenStep]
+    gflop: Rate | None = None
+    forward_passes: Count | None = None
 
 
 class Mel(Record):

@@ -83,6 +83,8 @@ def _step(step: StepTrace) -> DecodingStep:
         border_s=None if step.reason == "final" else round(step.border_s, 3),
         reason=step.reason,
         tokens=tokens,
+        gflop=step.gflop and round(step.gflop, 6),
+        forward_passes=step.forward_passes,
     )
 
 

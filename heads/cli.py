@@ -11,6 +11,7 @@ from ..commandline import run, say
 from ..errors import InputError
 from ..files import output_path
 from ..options import ForceOption
+from ..wording import counted
 
 
 def heads_info(
@@ -82,15 +83,15 @@ def _print(source: str, compare: str | None, compact: bool, top: int | None) -> 
     from .show import shown_comparison, shown_heads
 
     console = Console(highlight=False)
-    in_terminal = console.is_terminal
-    if not in_terminal:
+    terminal = console if console.is_terminal else None
+    if terminal is None:
         # A pipe has no width: cut nothing.
         console = Console(highlight=False, width=10_000)
     if compare is not None:
         other = load_heads(compare)
-        parts = shown_comparison(heads, other, source, compare, top or 20, in_terminal=in_terminal)
+        parts = shown_comparison(heads, other, source, compare, top or 20, terminal)
     else:
-        parts = shown_heads(heads, top or 20, in_terminal=in_terminal)
+        parts = shown_heads(heads, top or 20, terminal)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
 
@@ -107,6 +108,7 @@ def _convert(
 
     if model is None or out is None:
         raise InputError("--from-compact needs --model NAME and --out FILE")
+    output_path(out, force, [path, model])
     layers, heads, kv_heads = sizes
     name = bundled_name(model)
     known = None if name is None else load_heads(name)
@@ -129,8 +131,8 @@ def _convert(
         attention=None if known is None else known.attention,
         source=f"compact list {path.name}",
     )
-    made.save(output_path(out, force))
-    say(f"wrote {out}: {len(made.compact)} heads of {model}, best first, without scores")
+    made.save(out, overwrite=force)
+    say(f"wrote {out}: {counted(len(made.compact), 'head')} of {model}, best first, without scores")
 
 
 def main() -> None:

@@ -26,7 +26,8 @@ from pydantic import (
 )
 
 from ..errors import InputError
-from ..files import json_text, replacing
+from ..files import json_text, write_text
+from ..wording import counted
 from .names import bundled_name, same_name
 from .upgrade import as_schema_1
 
@@ -123,7 +124,7 @@ class CorpusInfo(_Model):
 
 
 class HeadsFile(_Model):
-    """A heads file. Matrices are [layers][heads]; `alignment_heads` is best first.
+    """A heads file. Matrices are layers x heads; `alignment_heads` is best first.
 
     `ts` is the hit rate: the share of tokens whose attended frame lies near their word; it has
     the name "hit_rate" wherever a metric is named. `scores` and `intervals` are by metric name.
@@ -293,11 +294,11 @@ class HeadsFile(_Model):
         listed = len(self.alignment_heads)
         self._check_lists_any(self.model)
         if count < 1:
-            raise InputError(f"{count} heads asked for; ask for 1 or more")
+            raise InputError(f"{counted(count, 'head')} asked for; ask for 1 or more")
         if count > listed:
             raise InputError(
-                f"{count} heads asked for, but the heads file of {self.model} lists {listed}; "
-                f"ask for {listed} or fewer, or run: discover-heads --top {count}"
+                f"{counted(count, 'head')} asked for, but the heads file of {self.model} lists "
+                f"{listed}; ask for {listed} or fewer, or run: discover-heads --top {count}"
             )
         return self.compact[:count]
 
@@ -384,14 +385,15 @@ class HeadsFile(_Model):
                 f"discover-heads --model {model_name}"
             )
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, *, overwrite: bool = True) -> None:
         """Write JSON to `path`, one matrix row a line; a failure leaves what was there.
+
+        `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
         """
-        with replacing(Path(path)) as temporary:
-            temporary.write_text(json_text(self.model_dump(mode="json")) + "\n", encoding="utf-8")
+        write_text(path, json_text(self.model_dump(mode="json")) + "\n", overwrite=overwrite)
 
 
 def _not_given() -> Any:

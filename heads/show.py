@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..files import printable
+from ..tables import fitting
+from ..wording import counted
 from .compare import compare_heads
 from .schema import HIT_RATE, HeadsFile, Ranking
 
 
-def shown_heads(heads: HeadsFile, top: int, *, in_terminal: bool) -> list[Text | Table]:
+def shown_heads(heads: HeadsFile, top: int, terminal: Console | None) -> list[Text | Table]:
     """What the file says of itself, and its first `top` heads (or as many as it lists).
 
-    Lines and a table, to be printed in this order; `in_terminal`: the table is ruled and may wrap.
+    Lines and a table, to be printed in this order. For a `terminal` the table is ruled, and in
+    parts where it is too wide; for a pipe (None) it is one.
     """
     lines = [Text(f"{name:<13}{printable(value)}") for name, value in _summary(heads)]
-    return [*lines, Text(), _table(*head_rows(heads, top), in_terminal)]
+    keys = 3 if heads.is_measured else 2
+    return [*lines, Text(), *_tables(*head_rows(heads, top), keys, terminal)]
 
 
 def shown_comparison(
@@ -28,8 +33,7 @@ def shown_comparison(
     first_name: str,
     second_name: str,
     top: int,
-    *,
-    in_terminal: bool,
+    terminal: Console | None,
 ) -> list[Text | Table]:
     """How many of the best heads two files share, how alike their scores rank, and of how many
     of the best heads the intervals of a score do not meet.
@@ -53,7 +57,7 @@ def shown_comparison(
         rows.append(["intervals that do not meet", "not known: too few clips for intervals"])
     for metric, (apart, of) in known.items():
         rows.append([f"{printable(metric)} apart, of the best heads", f"{apart} of {of}"])
-    return [*lines, Text(), _table(["comparison", "value"], rows, in_terminal)]
+    return [*lines, Text(), *_tables(["comparison", "value"], rows, 1, terminal)]
 
 
 def head_rows(heads: HeadsFile, top: int) -> tuple[list[str], list[list[str]]]:
@@ -82,7 +86,9 @@ def head_rows(heads: HeadsFile, top: int) -> tuple[list[str], list[list[str]]]:
 
 def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
     total = heads.num_layers * heads.num_heads
-    shape = f"{heads.num_layers} layers x {heads.num_heads} heads, {heads.num_kv_heads} K/V heads"
+    shape = (
+        f"{heads.num_layers} layers x {counted(heads.num_heads, 'head')}, {heads.num_kv_heads} K/V"
+    )
     lines = [
         ("model", heads.model),
         ("shape", shape),
@@ -95,7 +101,7 @@ def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
         lines.append(("ranking", _ranking(heads.ranking)))
     if heads.corpus is not None:
         corpus = heads.corpus
-        counts = f"{corpus.utterances} utterances, {corpus.skipped} skipped"
+        counts = f"{counted(corpus.utterances, 'utterance')}, {corpus.skipped} skipped"
         lines.append(("corpus", f"{corpus.name}, {counts}, {corpus.fingerprint[:12]}"))
     for name in ("aligner", "query", "text", "created_with", "source"):
         value = getattr(heads, name)
@@ -108,7 +114,8 @@ def _measured_on(heads: HeadsFile) -> str:
     if heads.num_samples == 0:
         return "nothing: no scores"
     language = f"{heads.language}, " if heads.language else ""
-    return f"{language}{heads.num_samples} clips, {heads.total_alignable_tokens} tokens"
+    clips, tokens = counted(heads.num_samples, "clip"), heads.total_alignable_tokens
+    return f"{language}{clips}, {counted(tokens, 'token')}"
 
 
 def _listing(heads: HeadsFile) -> str:
@@ -145,10 +152,14 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
 
 
-def _table(columns: list[str], rows: list[list[str]], in_terminal: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if in_terminal else None, pad_edge=False)
+def _tables(
+    columns: list[str], rows: list[list[str]], keys: int, terminal: Console | None
+) -> list[Table]:
+    if terminal is not None:
+        return fitting(columns, rows, terminal, keys=keys, box=box.SIMPLE_HEAD)
+    table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column), justify="left", no_wrap=not in_terminal)
+        table.add_column(Text(column), no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    return table
+    return [table]

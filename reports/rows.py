@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..evaluate.error_rates import ErrorRate
 from ..evaluate.result import BenchmarkFile, Run, TextTotals, Totals
-from .figures.words import counted, model_name
+from ..wording import counted
+from .figures.words import model_name
 from .published import PublishedPoint, corpus_title
 
 _WHAT = {"WER": "words", "CER": "characters", "MER": "words and characters"}

@@ -25,7 +25,15 @@ def pytest_addoption(parser):
 def pytest_terminal_summary(terminalreporter):
     """Say loudly which marked tests, asked for with -m, were skipped: .ci/run looks for this."""
     reports = terminalreporter.stats.get("skipped", [])
-    for marker in ("postgres", "browser", "wheel", "whisperlivekit", "real_weights", "slow"):
+    for marker in (
+        "postgres",
+        "browser",
+        "wheel",
+        "whisperlivekit",
+        "real_weights",
+        "scorers",
+        "slow",
+    ):
         skipped = [report for report in reports if marker in getattr(report, "keywords", ())]
         reasons = sorted({str(report.longrepr[2]) for report in skipped})
         if skipped:

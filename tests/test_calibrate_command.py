@@ -16,6 +16,7 @@ import pytest
 
 import alignheads
 from alignheads import load_corpus
+from alignheads.calibrate import setting_up
 from alignheads.calibrate.cli import main
 from alignheads.calibrate.result import CalibrationFile
 from alignheads.calibrate.scoring import Score
@@ -228,7 +229,7 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--max-heads", 18], "--max-heads is 18, but the heads file of tiny lists 17"),
         (["--select", "best"], "--select is 'best', expected within=PERCENTAGE_POINTS"),
         (["--border", "frames"], "expected fraction or seconds"),
-        (["--tune", "heads"], "--tune has 'heads', expected step_s or aggregate"),
+        (["--tune", "heads"], "--tune has 'heads', expected step_s, aggregate or max_audio_s"),
         (["--phases", 0], "--phases is 0"),
         (["--holdout", 1], "--holdout is 1.0"),
         (["--clips", 0], "0 clips"),
@@ -286,6 +287,7 @@ def test_a_study_of_other_speech_is_refused_with_the_part_that_differs(command, 
     assert "another range of head_count: 1 to 17, not 1 to 3" in refused(command, "--max-heads", 3)
     line = refused(command, "--study", "mine", "--trials", 2)
     assert "decoder_config.json exists; give --force" in line
+    assert "another seed: 0, not 9" in refused(command, "--trials", 2, "--seed", 9)
 
 
 def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, monkeypatch):
@@ -297,10 +299,27 @@ def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, 
 
     monkeypatch.setattr(Path, "write_text", full)
     code, _, err = command("--trials", 3)
-    assert code == 2
+    assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
     assert Path("calibration.json").read_bytes() == before
     assert not list(Path().glob(".*tmp*"))
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(command, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    notes = []
+    store = setting_up._store(None, tmp_path / "file" / "x.sqlite", notes)
+    assert len(store) == 0
+    assert "is not kept for the next study" in notes[0]
+    with pytest.raises(InputError, match="give another folder"):
+        setting_up._store("given", tmp_path / "file" / "x.sqlite", notes)
+
+
+@pytest.mark.parametrize("name", ["calibration.journal", "calibration.json", "."])
+def test_the_study_is_not_overwritten_by_its_own_result(command, name):
+    line = refused(command, "--out", name, "--trials", 2, "--force")
+    assert "is read by this command" in line or "three files" in line or "is a folder" in line
 
 
 def test_a_full_disk_under_the_journal_is_one_line(command, monkeypatch):
@@ -312,7 +331,7 @@ def test_a_full_disk_under_the_journal_is_one_line(command, monkeypatch):
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", full)
     code, _, err = command("--trials", 3)
-    assert code == 2
+    assert code == 1
     last = err.splitlines()[-1]
     assert "No space left on device" in last
     assert "calibration.journal" in last
@@ -440,3 +459,20 @@ def test_little_speech_is_streamed_at_more_phases_than_much():
     dev, test = load_speech("tiny", SpeechOptions(), step_s=1.0)
     assert (dev.corpus.name, test.corpus.name) == ("demo:dev", "demo:test")
     assert dev.phases == 4
+
+
+def test_a_damaged_clip_is_skipped_by_name_and_counted(speech, tmp_path, caplog):
+    shutil.copytree(speech / "dev", tmp_path / "dev")
+    clip = next((tmp_path / "dev").rglob("*.flac"))
+    clip.write_bytes(clip.read_bytes()[:-2_000])
+    options = SpeechOptions(tmp_path / "dev", speech / "test", phases=1)
+    with caplog.at_level("INFO"):
+        dev, test = load_speech("tiny", options, step_s=1.0)
+    assert [one.id for one in dev.corpus.skipped] == [clip.stem]
+    assert f"skipped {clip.stem}: {clip} is cut off" in caplog.text
+    assert "1 of 3 utterances skipped" in caplog.text
+    assert (dev.info.utterances, dev.info.skipped) == (2, 1)
+    assert test.info.skipped == 0
+    strict = SpeechOptions(tmp_path / "dev", speech / "test", phases=1, strict=True)
+    with pytest.raises(InputError, match=f"{clip.stem}: .*cut off.*without strict"):
+        load_speech("tiny", strict, step_s=1.0)

@@ -91,6 +91,71 @@ def test_the_same_seed_gives_the_same_trials_interrupted_or_not(tmp_path):
     assert params_of(other) != params_of(whole)
 
 
+THREE = {name: ({"x": x, "y": x}, {"baseline": name}) for name, x in zip("abc", (0.1, 0.2, 0.3),
+                                                                         strict=True)}  # fmt: skip
+
+
+class _Killed(BaseException):
+    """Nothing more is written after it, as after a kill -9."""
+
+
+def stopped(journal, number, *, killed, at=0):
+    """A run that was stopped in the trial of that number, `at` parameters in."""
+
+    def objective_that_stops(trial):
+        if trial.number != number:
+            return objective(trial)
+        for name in ("x", "y")[:at]:
+            trial.suggest_float(name, 0, 1)
+        if killed:
+            trial.set_user_attr(WORKER, gone())
+            raise _Killed
+        raise KeyboardInterrupt
+
+    study = opened(journal, first=THREE)
+    with pytest.raises((KeyboardInterrupt, _Killed)):
+        run(study, 40, objective_that_stops)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_study_stopped_anywhere_is_the_same_in_the_end(tmp_path, killed):
+    whole = opened(first=THREE)
+    run(whole, 40)
+    # In each of the trials to begin with, among the random ones, and late; half drawn, too.
+    for number, at in ((0, 0), (1, 2), (3, 1), (7, 0), (9, 1), (17, 2), (36, 1), (37, 2)):
+        stopped(tmp_path / "j", number, killed=killed, at=at)
+    study = opened(tmp_path / "j", first=THREE)
+    run(study, 40)
+    assert len(study.trials) == 48
+    assert params_of(study) == params_of(whole)
+
+
+def test_a_trial_to_begin_with_is_run_however_often_it_is_stopped(tmp_path):
+    for stop in range(6):
+        left_running(tmp_path / "j", gone(), first=THREE)
+        study = opened(tmp_path / "j", first=THREE)
+        assert len(study.trials) == stop + 1
+        study_module.retry(study, study.trials[-1], "gone")
+    run(study, 4)
+    assert [trial.user_attrs.get("baseline") for trial in completed(study)] == [*"abc", None]
+
+
+def test_ctrl_c_uses_up_no_retries(tmp_path):
+    for number in range(3, 9):
+        stopped(tmp_path / "j", number, killed=False, at=2)
+    study = opened(tmp_path / "j", first=THREE)
+    assert study.trials[-1].user_attrs[RETRIES] == 0
+    assert study.trials[-1].state is TrialState.WAITING
+
+
+def test_a_trial_to_begin_with_that_two_processes_enqueue_is_run_once(tmp_path):
+    study = opened(tmp_path / "j")
+    study.enqueue_trial({"x": 0.25}, user_attrs={"baseline": "base", study_module.FIRST: "base"})
+    run(study, 3)
+    assert [trial.params["x"] for trial in completed(study)].count(0.25) == 1
+    assert study.trials[1].user_attrs[REASON] == TWIN
+
+
 def test_no_two_trials_start_from_the_same_point():
     study = opened()
     run(study, 10)
@@ -167,9 +232,9 @@ def test_ctrl_c_keeps_what_is_done_and_tries_the_trial_again(tmp_path):
 # Trials of processes that are gone
 
 
-def left_running(journal, worker):
+def left_running(journal, worker, first=FIRST):
     """A trial that has begun and is neither complete nor failed."""
-    study = opened(journal)
+    study = opened(journal, first=first)
     trial = study.ask()
     if worker is not None:
         trial.set_user_attr(WORKER, worker)
@@ -256,12 +321,12 @@ def test_a_trial_that_another_process_has_ended_costs_no_worker(tmp_path, is_twi
 def test_what_kills_its_process_is_not_tried_for_ever(tmp_path):
     journal = tmp_path / "j"
     for _ in range(1 + study_module.MOST_RETRIES):
-        left_running(journal, gone())
-        watch, study = Watch(), opened(journal)
+        left_running(journal, gone(), first={})
+        watch, study = Watch(), opened(journal, first={})
         for trial in study.trials:
             if trial.state is TrialState.RUNNING and watch.is_dead(trial):
                 study_module.retry(study, trial, "gone")
-    study = opened(journal)
+    study = opened(journal, first={})
     assert [trial.state.name for trial in study.trials] == ["FAIL"] * 4
 
 
@@ -442,9 +507,9 @@ def test_a_proxy_that_is_not_there_is_waited_for_only_so_long(monkeypatch):
 
 def test_what_is_not_installed_is_said_with_how_to_install_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"needs the package psycopg.*alignheads\[postgres\]"):
+    with pytest.raises(InputError, match=r"needs the package psycopg.*\[postgres\]"):
         open_storage("postgresql://host/db", None)
-    with pytest.raises(InputError, match=r"alignheads\[grpc\]"):
+    with pytest.raises(InputError, match=r"\[grpc\]"):
         open_storage("grpc://host:1", None)
 
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from alignheads.corpora import Corpus, Utterance, WordTime, load_corpus
+from alignheads.corpora import Corpus, Utterance, WordTime, export, load_corpus
 from alignheads.corpora.aligners import AlignmentFailed
 from alignheads.corpora.alignment import align_utterances, default_aligner
+from alignheads.corpora.cli import main
 from alignheads.corpora.pronunciation import english_spelling, pronounce
+from alignheads.corpora.textgrids import write_words
 from alignheads.corpora.words import repair
 from alignheads.errors import InputError
+from alignheads.journal import Journal, journal_path
 from alignheads.runtime.models.aligners import make_aligner
 
 
@@ -219,7 +222,7 @@ def test_unknown_aligner_and_gold_without_corpus():
 
 def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    with pytest.raises(InputError, match=r"pip install 'alignheads\[pocketsphinx\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[pocketsphinx\]'"):
         make_aligner("pocketsphinx")
 
 
@@ -345,7 +348,7 @@ def test_align_corpus_writes_a_corpus_again(manifest: Path, tmp_path: Path):
     done = align_corpus(manifest, "--out", out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "manifest.jsonl")
-    assert "3 words of 2 utterances have times" in done.stderr
+    assert "3 words of 2 utterances with times" in done.stderr
     assert "1 words of no length were widened" in done.stderr
     assert "gone: audio file not found" in done.stderr
     assert sorted(p.name for p in out.iterdir()) == ["manifest.jsonl", "u0.TextGrid", "u1.TextGrid"]
@@ -356,6 +359,62 @@ def test_align_corpus_writes_a_corpus_again(manifest: Path, tmp_path: Path):
     assert "--force" in done.stderr
     assert done.stderr.count("\n") == 1
     assert align_corpus(manifest, "--out", out, "--force").returncode == 0
+
+
+def test_align_corpus_goes_on_where_it_was_stopped(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["align-corpus", str(manifest), *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, capsys.readouterr().err
+
+    write, written = export.write_words, []
+
+    def stops(path, *given):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "write_words", stops)
+        assert call("--out", tmp_path / "out")[0] == 130
+    assert not (tmp_path / "out" / "manifest.jsonl").exists()
+    with Journal(journal_path(tmp_path / "out" / "manifest.jsonl")):
+        code, err = call("--out", tmp_path / "out")
+        assert (code, "another process is writing" in err) == (2, True)
+    assert call("--out", tmp_path / "out") == (0, call("--out", tmp_path / "whole")[1])
+    texts = [
+        {path.name: path.read_text() for path in (tmp_path / name).iterdir()}
+        for name in ("out", "whole")
+    ]
+    assert texts[0] == texts[1]
+    # What the word times are from is no place for word times.
+    manifest.rename(tmp_path / "manifest.jsonl")
+    manifest = tmp_path / "manifest.jsonl"
+    code, err = call("--out", tmp_path, "--force")
+    assert code == 2
+    assert "manifest.jsonl is read by this command" in err
+
+
+def test_word_times_are_the_same_from_the_cache_and_anew(corpus: Corpus, tmp_path: Path):
+    corpus = replace(corpus, utterances=tuple(replace(u, words=None) for u in corpus.utterances))
+    cache = tmp_path / "cache.jsonl"
+    first, again = (align_utterances(corpus, EvenAligner(), cache) for _ in range(2))
+    assert [u.words for u in first.utterances] == [u.words for u in again.utterances]
+
+
+def test_gold_textgrids_are_not_overwritten_and_long_ids_are_refused(tmp_path: Path):
+    soundfile.write(tmp_path / "a.flac", np.zeros(16_000), 16_000)
+    write_words(tmp_path / "a.TextGrid", [WordTime("one", 0.1, 0.5)], 1.0)
+    corpus = load_corpus(tmp_path)
+    with pytest.raises(InputError, match="is read by this command"):
+        export.export_plan(corpus, tmp_path, root=tmp_path, force=True)
+    long = replace(corpus, utterances=(replace(corpus.utterances[0], id="x" * 300),))
+    with pytest.raises(InputError, match="is too long for a file name"):
+        export.export_plan(long, tmp_path / "out", root=tmp_path / "elsewhere")
 
 
 def test_align_corpus_beside_the_audio(tmp_path: Path):

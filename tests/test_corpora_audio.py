@@ -32,7 +32,7 @@ def test_infinite_samples_are_refused(bad: float):
 def test_missing_file_and_folder(tmp_path: Path):
     with pytest.raises(InputError, match="not found"):
         read_audio(tmp_path / "none.flac")
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match="is a folder"):
         read_audio(tmp_path)
 
 

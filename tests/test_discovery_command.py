@@ -12,6 +12,8 @@ import pytest
 import soundfile
 
 from alignheads import load_heads
+from alignheads.discovery import measure
+from alignheads.journal import Journal, journal_path
 from alignheads.runtime.models.checkpoint import TINY_FOLDER
 
 QUICK = ("--clips", 2, "--cuts", 0)
@@ -116,6 +118,20 @@ def test_it_writes_a_heads_file_and_a_heatmap_and_prints_the_best(discover_comma
     assert "2 clips scored, 0 skipped" in err
 
 
+@pytest.mark.parametrize("metric", ["border_auc", "monotonicity"])
+def test_the_stability_curve_is_that_of_the_ranking_in_the_file(discover_command, tmp_path, metric):
+    from alignheads.reports.figures.registry import heads_figures
+
+    code, _, err = discover_command("--clips", 4, "--cuts", 1, "--top", 5, "--rank-by", metric)
+    assert code == 0, err
+    heads = load_heads(tmp_path / "alignment_heads_tiny.json")
+    assert heads.ranking.metric == metric
+    assert heads.ranking.stability_curve[-1] == (4, heads.ranking.top_stability)
+    (figure,) = [one for one in heads_figures(heads) if one.name == "heads_stability"]
+    assert figure.info.stability[-1] == heads.ranking.top_stability
+    assert metric.replace("border_auc", "border AUC") in figure.info.subtitle
+
+
 def test_what_is_there_is_left_alone_without_force(discover_command, tmp_path):
     for name in ("alignment_heads_tiny.json", "alignment_heads_tiny.png"):
         (tmp_path / name).write_text("mine")
@@ -166,7 +182,7 @@ def test_a_folder_as_model_names_the_files(discover_command, tmp_path):
         (("--rank-by", "border_auc", "--cuts", 0), "needs --cuts of 1 or more"),
         (("--text", "both"), "--text is 'both', expected hypothesis or reference"),
         (("--language", "klingon"), "does not know the language 'klingon'; it knows English"),
-        (("--language", ""), "language is an empty string"),
+        (("--language", ""), "--language is empty"),
         (("--dtype", "int4"), "unknown dtype 'int4'; known: float32"),
         (("--aligner", "magic"), "no aligner 'magic'; known are gold, qwen3"),
         (("--corpus", "dmeo"), "no corpus 'dmeo'"),
@@ -277,7 +293,7 @@ def test_audio_that_cannot_be_used_is_skipped_by_name_with_a_count(
     (line,) = [line for line in err.splitlines() if line.startswith("skipped ")]
     assert line.startswith(f"skipped {bad.stem}: ")
     assert reason in line
-    assert "1 clips scored, 1 skipped" in err
+    assert "1 clip scored, 1 skipped" in err
     assert load_heads(tmp_path / "alignment_heads_tiny.json").corpus.skipped == 1
     # and alone it leaves nothing to score
     for path in (tmp_path / "speech").glob(f"{good.stem}.*"):
@@ -321,7 +337,7 @@ def test_speech_at_8_khz_is_resampled(discover_command, demo, tmp_path):
     soundfile.write(path, soxr.resample(samples, rate, 8000), 8000)
     code, _, err = discover_command("--corpus", "speech", "--cuts", 0, "--text", "reference")
     assert code == 0, err
-    assert "1 clips scored, 0 skipped" in err
+    assert "1 clip scored, 0 skipped" in err
 
 
 def test_a_transcript_that_matches_nothing(refused, demo, tmp_path):
@@ -504,3 +520,74 @@ def test_it_is_said_when_rankings_differ_beyond_their_intervals(capsys):
     assert "17 of 17 do not meet: the rankings differ by more than chance" in said(apart)
     assert said(apart.model_copy(update={"model": "somebody/finetune"})) == ""
     assert said(apart.model_copy(update={"model": "Qwen/Qwen3-ASR-0.6B-4bit"})) == ""
+
+
+def test_progress_moves_inside_the_first_batch(tiny, demo):
+    from dataclasses import replace
+
+    from alignheads.discovery.discover import discover_heads
+
+    told = []
+    few = replace(demo, utterances=demo.utterances[:3])
+    discover_heads(tiny, few, cuts=0, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (3, 3)
+    assert len(told) == 4  # all three are one batch
+    assert 0 < told[0][0] < told[1][0] < told[2][0] < 3
+
+
+# Stopping and going on
+
+
+def test_stopped_and_started_again_it_is_one_run(discover_command, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "MAX_BATCH", 2)
+    given = ("--clips", 4, "--cuts", 1, "--top", 4)
+    assert discover_command(*given, "--out", "whole.json")[0] == 0
+    decode, calls = measure._decode, []
+
+    def stops(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:  # in the cut versions of the second batch
+            raise KeyboardInterrupt
+        return decode(*arguments)
+
+    monkeypatch.setattr(measure, "_decode", stops)
+    journal = journal_path(tmp_path / "x.json")
+    code, _, err = discover_command(*given, "--out", "x.json")
+    assert code == 130
+    assert "run the same command again" in err
+    assert not (tmp_path / "x.json").exists()
+    with journal.open("ab") as file:  # as a kill in the middle of a line leaves it
+        file.write(b'{"utterances": ["a')
+    code, _, err = discover_command(*given[:4], "--top", 5, "--out", "x.json")
+    assert code == 2
+    assert "top was 4, now it is 5" in err
+    with Journal(journal):
+        code, _, err = discover_command(*given, "--out", "x.json")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "another process is writing" in err
+    code, _, err = discover_command(*given, "--out", "x.json")
+    assert code == 0, err
+    assert "going on: 2 of 4 clips are done" in err
+    assert (tmp_path / "x.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert not journal.exists()
+
+
+def test_a_damaged_batch_is_named_and_force_starts_anew(discover_command, tmp_path, monkeypatch):
+    journal = journal_path(tmp_path / "x.json")
+    line = '{"utterances": [], "skipped": {}, "clips": [], "cuts": [], "arrays": "%%"}\n'
+    start = Journal.start
+
+    def damaged(self, subject):
+        start(self, subject)
+        self._file.write(line.encode())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "start", damaged)
+        patched.setattr(Journal, "__exit__", lambda self, *_: self._file.close())
+        assert discover_command("--clips", 2, "--cuts", 0, "--out", "x.json")[0] == 130
+    code, _, err = discover_command("--clips", 2, "--cuts", 0, "--out", "x.json")
+    assert code == 2
+    assert f"{journal.name}:2 is damaged" in err
+    assert discover_command("--clips", 2, "--cuts", 0, "--out", "x.json", "--force")[0] == 0
+    assert not journal.exists()

@@ -20,10 +20,10 @@ from alignheads.evaluate import benchmark as benchmarks
 from alignheads.evaluate import measure
 from alignheads.evaluate.cli import main
 from alignheads.evaluate.items import GAP_S, make_items, shown_items
-from alignheads.evaluate.journal import journal_path
 from alignheads.evaluate.load import load_benchmark
 from alignheads.evaluate.measure import Decoder, decoders
 from alignheads.evaluate.traces import packed_mel, unpacked_mel
+from alignheads.journal import Journal, journal_path
 from alignheads.runtime.models.spectrogram import Spectrogram
 from alignheads.runtime.stream.config import DecoderConfig
 
@@ -54,6 +54,20 @@ def spoken(tmp_path_factory):
         )  # fmt: skip
     (folder / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder / "m.jsonl"
+
+
+def damaged(manifest, folder):
+    """The corpus of `manifest` with FLAC files, one of which is cut off after its header."""
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for index, row in enumerate(rows):
+        samples, rate = soundfile.read(manifest.parent / row["audio_filepath"])
+        path = folder / f"{index}.flac"
+        soundfile.write(path, samples, rate)
+        row["audio_filepath"] = path.name
+    path = folder / "1.flac"
+    path.write_bytes(path.read_bytes()[:-2_000])
+    (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder / "m.jsonl", rows[1]["id"]
 
 
 def timeless(value):
@@ -259,21 +273,6 @@ def test_nothing_else_is_resumed(call, spoken, tmp_path, change, message):
     assert (tmp_path / "b.json").read_bytes() == before
 
 
-def test_a_fault_of_one_utterance_names_it_and_keeps_the_others(call, spoken, tmp_path):
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    for path in spoken.parent.iterdir():
-        (corpus / path.name).write_bytes(path.read_bytes())
-    whole = (corpus / "2.wav").read_bytes()
-    damaged = np.frombuffer(whole[44:], np.int16).astype(np.float32)
-    damaged[100] = np.nan
-    soundfile.write(corpus / "2.wav", damaged, 16_000, subtype="FLOAT")
-    code, _, err = call("--corpus", corpus / "m.jsonl", "--json", "b.json")
-    assert code == 2
-    assert "2.wav" in err
-    assert journal_path(tmp_path / "b.json").read_bytes().count(b"\n") == 3
-
-
 # Usage
 
 
@@ -282,8 +281,8 @@ def test_a_fault_of_one_utterance_names_it_and_keeps_the_others(call, spoken, tm
     [
         (["--mode", "sideways"], "expected simul, single-shot, offline"),
         (["--group", "book"], "expected one of utterance, chapter"),
-        (["--step-s", "0"], "more than 0"),
-        (["--step-s", "nan"], "more than 0"),
+        (["--step-s", "0.04"], "0.05 seconds or more"),
+        (["--step-s", "nan"], "0.05 seconds or more"),
         (["--mode", "offline", "--step-s", "1"], "--step-s is for the mode simul"),
         (["--max-utterances", "0"], "expected 1 or more"),
         (["--traces", "-1"], "--traces is -1"),
@@ -440,3 +439,65 @@ def test_help_is_on_stdout():
     done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0
     assert "--intersection" in done.stdout
+
+
+# Clips that cannot be read
+
+
+def test_a_damaged_clip_is_skipped_by_name_and_counted(call, spoken, tmp_path):
+    corpus, bad = damaged(spoken, tmp_path)
+    code, out, err = call("--corpus", corpus, "--mode", "offline", "--json", "b.json")
+    assert code == 0
+    assert f"skipped {bad}: " in err
+    assert "1.flac is cut off" in err
+    assert "1 of 4 utterances skipped" in err
+    file = load_benchmark(tmp_path / "b.json")
+    assert (file.corpus.utterances, file.corpus.skipped) == (3, 1)
+    code, out, err = call("--corpus", corpus, "--strict", "--json", "c.json")
+    assert (code, out) == (2, "")
+    assert f"benchmark-decoder: {bad}: " in err
+    assert "load without --strict" in err
+    assert not (tmp_path / "c.json").exists()
+
+
+# What is left behind
+
+
+def test_a_mistyped_option_leaves_nothing_in_the_way(call, spoken, tmp_path):
+    arguments = ["--corpus", spoken, "--max-utterances", 1, "--json", "b.json"]
+    code, _, err = call(*arguments, "--language", "Klingon")
+    assert (code, err.count("\n")) == (2, 1)
+    assert list(tmp_path.glob("b.json*")) == []
+    # Nor does a kill before the first utterance, which leaves the head of a journal.
+    with Journal(journal_path(tmp_path / "b.json")) as journal:
+        journal.start({})
+        journal.count = 1
+    assert call(*arguments)[0] == 0
+
+
+def test_an_utterance_in_an_unknown_language_is_skipped_by_name(call, spoken, tmp_path):
+    rows = [json.loads(line) for line in spoken.read_text().splitlines()][:2]
+    for row, language in zip(rows, ("Klingon", "English"), strict=True):
+        row["language"] = language
+        row["audio_filepath"] = str(spoken.parent / row["audio_filepath"])
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["--corpus", manifest, "--json", "b.json"]
+    code, _, err = call(*arguments)
+    assert code == 0, err
+    assert f"skipped {rows[0]['id']}: " in err
+    file = load_benchmark(tmp_path / "b.json")
+    assert [one.id for one in file.runs[0].utterances] == [rows[1]["id"]]
+    assert file.corpus.skipped == 1
+    code, _, err = call(*arguments, "--strict", "--force")
+    assert code == 2
+    assert "Klingon" in err
+
+
+def test_two_processes_do_not_write_one_benchmark(call, spoken, tmp_path):
+    with Journal(journal_path(tmp_path / "b.json")) as journal:
+        journal.start({})
+        for more in ((), ("--force",), ("--resume",)):
+            code, _, err = call("--corpus", spoken, "--json", "b.json", *more)
+            assert (code, err.count("\n")) == (2, 1)
+            assert "another process is writing" in err

@@ -58,7 +58,7 @@ def test_the_command_writes_one_json_to_stdout(tmp_path):
     ("arguments", "says"),
     [
         (["--model", "./jane"], "./jane"),
-        (["--model", ""], "lacks config.json"),
+        (["--model", ""], "--model is empty"),
         (["--model", "EMPTY"], "config.json"),
         (["--dtype", "float8"], "float8"),
         (["--out", "EMPTY"], "EMPTY"),

@@ -13,8 +13,8 @@ from rich.console import Console
 
 import alignheads
 from alignheads.errors import InputError
-from alignheads.evaluate.compare import compare_files
-from alignheads.evaluate.journal import Done, Journal, check_subject, read_journal
+from alignheads.evaluate.compare import compare_files, compare_runs
+from alignheads.evaluate.journal import Done, add_to, done_in
 from alignheads.evaluate.latency import CommittedWord, Times
 from alignheads.evaluate.load import load_benchmark
 from alignheads.evaluate.result import (
@@ -27,9 +27,11 @@ from alignheads.evaluate.result import (
     RunSettings,
 )
 from alignheads.evaluate.scores import rank_quantile, scored, totals
-from alignheads.evaluate.tables import totals_table
+from alignheads.evaluate.tables import comparison_rows, comparison_title, totals_rows
+from alignheads.journal import Journal, check_subject, has_lines, is_in_use
 from alignheads.reports.figures.registry import benchmark_figures
 from alignheads.reports.rows import headline, make_rows
+from alignheads.tables import print_table
 
 PAIRS = {  # id: (reference, hypothesis, what is wrong with it)
     "1-2-0000": ("AFTER EARLY NIGHTFALL", "After early night fall.", "one word cut in two"),
@@ -147,8 +149,16 @@ def test_an_empty_reference_has_no_rate_but_its_errors_count():
     found = run_of([observation("a", "", "so it"), observation("b")]).totals.texts["basic"]
     assert found.words.insertions == 2
     assert found.words.rate == pytest.approx(2 / 2)
-    assert found.zero_wer_share == 1.0
+    assert found.zero_wer_share == 0.5
     assert found.worst == ["a"]
+
+
+def test_silence_that_got_words_is_no_utterance_without_error():
+    silent = [observation("silent", "", "so it was said to have been the one of them all")]
+    right = [observation(name) for name in "abcd"]
+    assert run_of(silent + right).totals.texts["basic"].zero_wer_share == pytest.approx(4 / 5)
+    quiet = [observation("silent", "", "")]
+    assert run_of(quiet + right).totals.texts["basic"].zero_wer_share == 1.0
 
 
 def test_languages_without_spaces_are_scored_by_character():
@@ -173,7 +183,7 @@ def test_rates_are_named_for_what_they_count(references, name, title, tmp_path):
     pairs = {f"1-1-{i}": (text, text) for i, text in enumerate(references)}
     file = load_benchmark(published_file(tmp_path / "p.json", pairs))
     console = Console(record=True, width=200, file=io.StringIO())
-    console.print(totals_table(file))
+    print_table(console, *totals_rows(file))
     shown = console.export_text()
     assert f"{name} %, basic" in shown
     assert ("WER" in shown) == (name == "WER")
@@ -366,16 +376,28 @@ def test_runs_are_found_by_name(tmp_path):
 SUBJECT = {"model": "tiny", "corpus": "0", "runs": {"simul": {"config": "1"}}}
 
 
+def read_journal(path, subject):
+    with Journal(path) as journal:
+        return done_in(journal.go_on(subject), journal)
+
+
+def begun(path, *ids):
+    with Journal(path) as journal:
+        journal.start(SUBJECT)
+        for id in ids:
+            add_to(journal, "simul", observation(id), None)
+
+
 def test_a_torn_last_line_loses_one_utterance(tmp_path):
     path = tmp_path / "j.jsonl"
-    with Journal.create(path, SUBJECT) as journal:
-        for id in "abc":
-            journal.add("simul", observation(id), None)
+    begun(path, *"abc")
+    whole = path.read_bytes()
     for cut in range(1, 40):
-        path.write_bytes(path.read_bytes()[:-1])
+        path.write_bytes(whole[:-cut])
         assert list(read_journal(path, SUBJECT).of("simul")) == ["a", "b"], cut
-    with Journal.resume(path) as journal:
-        journal.add("simul", observation("d"), None)
+    with Journal(path) as journal:
+        list(journal.go_on(SUBJECT))
+        add_to(journal, "simul", observation("d"), None)
     assert list(read_journal(path, SUBJECT).of("simul")) == ["a", "b", "d"]
 
 
@@ -396,12 +418,29 @@ def test_what_is_no_journal(tmp_path, lines, message):
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "j.jsonl"
-    with Journal.create(path, SUBJECT) as journal:
-        journal.add("simul", observation("a"), None)
+    begun(path, "a")
     with path.open("a") as file:
         file.write('{"run": "simul", "observation": {"id": "b"}}\n{"x": 1}\n')
     with pytest.raises(InputError, match=r"j\.jsonl:3: the key reference is missing"):
         read_journal(path, SUBJECT)
+
+
+def test_a_journal_of_nothing_leaves_nothing_and_one_is_written_by_one_process(tmp_path):
+    path = tmp_path / "j.jsonl"
+    begun(path)
+    assert not path.exists()
+    begun(path, "a")
+    assert has_lines(path)
+    assert not is_in_use(path)
+    with Journal(path):
+        assert is_in_use(path)
+        with pytest.raises(InputError, match="another process is writing"):
+            Journal(path)
+    # One that was removed while another waited for it is no lock.
+    with Journal(path) as first:
+        first.remove()
+        begun(path, "b")
+    assert path.exists()
 
 
 @pytest.mark.parametrize(
@@ -427,3 +466,15 @@ def test_a_finished_file_is_taken_apart_into_what_was_observed():
     seen = observation("a", words=[], times=times([0.5]))
     done = Done.from_file(file_of(run_of([seen])))
     assert done.of("simul") == {"a": seen}
+
+
+def test_a_run_against_itself_has_no_difference_and_nothing_by_chance(tmp_path):
+    words = [CommittedWord(text="one", start_s=0, end_s=1, emitted_s=2, lag_s=0.1)]
+    seen = [observation(name, words=words, times=times([0.5])) for name in "abc"]
+    run = run_of(seen)
+    found = compare_runs(run, run, names=("x", "y"))
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_table(console, *comparison_rows(found), title=comparison_title(found))
+    text = console.export_text()
+    assert text.count("no difference") == 3
+    assert "chance" not in text

@@ -73,7 +73,7 @@ SHAPE = ("--num-layers", 4, "--num-heads", 8, "--num-kv-heads", 4)
         (("--from-compact", "list.json", "--out", "x.json"), "needs --model NAME and --out"),
         (("--from-compact", "list.json", "--model", "mine", "--out", "x.json"), "--num-layers"),
         (("--from-compact", "no.json", "--model", "0.6b", "--out", "x.json"), "no.json"),
-        (("--from-compact", "list.json", "--model", "0.6b", "--out", "list.json"), "--force"),
+        (("--from-compact", "list.json", "--model", "0.6b", "--out", "list.json"), "is read"),
         (("--from-compact", "list.json", "--model", "0.6b", "--out", "."), "folder"),
         (("list.json",), "--from-compact list.json"),
         (("whisper-base.de",), "whisper-tiny to whisper-large-v3-turbo"),

@@ -701,7 +701,7 @@ def test_heads_without_intervals_are_not_said_to_agree():
 
     def shown(*files):
         console = Console(width=200, file=io.StringIO(), record=True)
-        console.print(*shown_comparison(*files, "a.json", "b.json", 2, in_terminal=False))
+        console.print(*shown_comparison(*files, "a.json", "b.json", 2, None))
         return console.export_text()
 
     nulls = {"low": [[None] * 4] * 2, "high": [[None] * 4] * 2}

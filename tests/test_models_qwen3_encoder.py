@@ -163,15 +163,23 @@ def test_a_growing_buffer_is_encoded_as_in_one_piece(encoder, tiny, step):
     assert np.abs(whole(encoder, samples) - whole(fresh, samples)).max() < 1e-3
 
 
+def test_a_chunk_that_is_begun_with_anywhere_is_encoded_as_in_one_piece(encoder, tiny):
+    samples = noise(3 * RATE)
+    for length in (333, 1111, 2500, 2560, 9000, 15_990, 16_000, 16_030, 17_280, 31_999, 45_000):
+        fresh = StreamEncoder(tiny.engine.audio_tower, tiny.engine_dtype, caches=False)
+        found = whole(encoder, samples[:length])
+        assert np.abs(found - whole(fresh, samples[:length])).max() < 1e-3
+
+
 @pytest.fixture
 def embedded(monkeypatch):
-    """How many chunks went through the convolutions, and how many windows were transformed."""
-    counts = {"chunks": 0, "transforms": 0}
+    """How many mel frames went through the convolutions, and how many windows were transformed."""
+    counts = {"mel_frames": 0, "transforms": 0}
     embed, transform = stream_encoder.embed, stream_encoder.transform
 
-    def counting_embed(encoder, chunks):
-        counts["chunks"] += len(chunks[0])
-        return embed(encoder, chunks)
+    def counting_embed(encoder, chunks, **places):
+        counts["mel_frames"] += len(chunks[0]) * chunks[0].shape[2]
+        return embed(encoder, chunks, **places)
 
     def counting_transform(encoder, hidden):
         counts["transforms"] += 1
@@ -186,8 +194,8 @@ def test_each_finished_piece_is_computed_once(encoder, embedded):
     samples = noise(20 * RATE)
     for second in range(1, 21):
         encoder.encode(samples[: second * RATE], 0)
-    # Each second's chunk when it comes and once more when its last frames are final.
-    assert embedded["chunks"] <= 2 * 20
+    # Each frame once; that of the last mel frame once more, with what it sees, when that is final.
+    assert embedded["mel_frames"] <= 1.15 * 2000
     assert embedded["transforms"] == 20 + 2
 
 

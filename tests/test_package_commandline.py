@@ -224,3 +224,36 @@ def test_a_command_runs_under_the_package():
     done = alignheads_command("heads", "tiny")
     assert (done.returncode, done.stderr) == (0, "")
     assert "tiny" in done.stdout
+
+
+# Completion
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["calibrate", "--see"], ["--seed"]),
+        (["alignheads", "de"], ["decode"]),
+        (["alignheads", "decode", "--max-l"], ["--max-line-chars", "--max-lines"]),
+    ],
+)
+def test_the_tab_key_completes_commands_and_options(words, offered):
+    variable = f"_{words[0].upper()}_COMPLETE"
+    asked = {variable: "complete_bash", "COMP_WORDS": "\n".join(words),
+             "COMP_CWORD": str(len(words) - 1)}  # fmt: skip
+    program = Path(sys.executable).parent / words[0]
+    done = subprocess.run(
+        [program], env=os.environ | asked, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.split()) == (0, offered), done.stderr
+
+
+def test_completion_is_installed_for_a_shell(tmp_path):
+    program = Path(sys.executable).parent / "alignheads"
+    done = subprocess.run(
+        [program, "--install-completion", "bash"], capture_output=True, text=True, timeout=60,
+        env=os.environ | {"HOME": str(tmp_path), "SHELL": "/bin/bash",
+                          "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "_ALIGNHEADS_COMPLETE" in (tmp_path / ".bash_completions" / "alignheads.sh").read_text()

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignheads import InputError
-from alignheads.runtime.policy.policy import Decision, Policy, decide, whole_words, word_starts
+from alignheads.runtime.policy.policy import (
+    Decision,
+    Policy,
+    decide,
+    decides,
+    whole_words,
+    word_starts,
+)
+from alignheads.runtime.policy.spent import least_seconds
 from alignheads.runtime.policy.words import split_words
 
 BORDER = 5
@@ -541,3 +549,50 @@ def test_no_word_is_cut_in_two(tokens, keep, complete):
     assert "".join(tokens[:stop]).split() == [word.text for word in words[:count]]
     assert all(word.tokens.start >= stop for word in words[count:])
     assert count < len(words) or complete or not words
+
+
+# The start of a hypothesis
+
+TEXTS = (b" word", b" a", b"long", b"er", b"'s", b",", b" so")
+
+
+def decided_on(parts, rows, policy, state, *, has_end=False):
+    """The words of `parts` and the decision on them; `rows` are (frame, probability)."""
+    words = split_words(parts)
+    frames, probabilities = np.array(rows[: len(parts) + has_end], float).T
+    return words, decide(
+        frames, 40, policy, 13.0, **state, least_s=least_seconds(words, len(parts)),
+        starts=word_starts(words, len(parts)), probabilities=probabilities, has_end=has_end,
+    )  # fmt: skip
+
+
+def test_what_is_decided_on_the_start_is_decided_on_all():
+    """Whatever comes after: random hypotheses, most of them in the order of the audio."""
+    rng, stopped = np.random.default_rng(0), 0
+    for case in range(1200):
+        parts = [TEXTS[i] for i in rng.integers(0, len(TEXTS), rng.integers(2, 14))]
+        frames = np.sort(rng.integers(0, 40, len(parts)))
+        odd = rng.random(len(parts)) < 0.2
+        frames[odd] = rng.integers(0, 40, odd.sum())
+        rows = [*zip(frames, rng.uniform(0.05, 1, len(parts)), strict=True), (39.0, 0.9)]
+        policy = Policy(border_s=0.4, unsure_s=float(rng.choice([0.0, 0.6])), doubt_s=1.0)
+        state = {
+            "last_frame": rng.choice([None, 3.0, 20.0]),
+            "spent_frame": rng.choice([None, 4.0, 18.0]),
+            "waited_frame": rng.choice([None, 12.0]),
+            "can_ask_anew": bool(rng.integers(2)),
+            "leaving_frames": int(rng.choice([0, 12])),
+        }
+        words, whole = decided_on(parts, rows, policy, state, has_end=True)
+        for count in range(1, len(parts)):
+            known, start = decided_on(parts[:count], rows, policy, state)
+            if not decides(known, start, 0.6 * 13 + 1):
+                continue
+            stopped += 1
+            assert (start.keep, start.reason) == (whole.keep, whole.reason), case
+            assert (start.references, start.spent) == (whole.references, whole.spent), case
+            done = whole_words(known, start.keep, start.complete)
+            assert done == whole_words(words, whole.keep, whole.complete), case
+            assert known[done] == words[done], case  # the first that waits is known to its end
+            break
+    assert stopped > 100

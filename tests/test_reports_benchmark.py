@@ -349,6 +349,29 @@ def test_words_that_were_missed_or_made_up(tmp_path, heard, wanted):
     check_texts(timeline(info))
 
 
+def test_a_word_that_was_taken_for_another_is_wrong_and_has_no_delay(tmp_path):
+    trace, seen = a_trace(tmp_path)
+    heard = [word.model_copy(update={"text": text}) for word, text in
+             zip(seen.words, ("so", "at", "is"), strict=True)]  # fmt: skip
+    one = run_of([seen.model_copy(update={"words": heard, "hypothesis": "so at is"})])
+    info = timeline_info(trace, one.utterances[0], "simul")
+    assert [(w.text, w.said, w.is_wrong, w.delay_s is None) for w in info.words] == [
+        ("so", None, False, False), ("at", "IT", True, True), ("is", None, False, False),
+    ]  # fmt: skip
+    # As in the latencies of the page: of the words that were right, 0.5 and 0.6 s.
+    assert info.title.endswith("on average 0.55 s after each ends")
+    figure = timeline(info)
+    check_texts(figure)
+    assert any("(said: IT)" in text for text, _ in drawn_texts(figure))
+
+
+def test_a_timeline_has_no_delays_where_the_page_has_none(tmp_path):
+    trace, seen = a_trace(tmp_path)
+    bare = trace.model_copy(update={"gold": None})
+    info = timeline_info(bare, run_of([seen]).utterances[0], "simul")
+    assert info.title == "simul commits 3 words of a"
+
+
 def test_a_timeline_without_gold_words_spectrogram_or_words(tmp_path):
     trace, seen = a_trace(tmp_path)
     bare = trace.model_copy(update={"gold": None, "mel": None, "steps": []})

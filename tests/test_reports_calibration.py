@@ -34,6 +34,20 @@ def test_points_are_delay_and_percent(file):
     assert "border 0.2, 2 heads, rewind 0.12" in info.subtitle
 
 
+def test_without_an_error_the_interval_counts_words_once_and_not_in_each_phase():
+    from alignheads.calibrate.cli import _rate_cell
+
+    changed = content()
+    chosen = changed["held_out"]["points"][0]
+    chosen["wer"] = {"value": 0.0, "low": 0.0, "high": 0.0}
+    chosen["sums"]["errors"] = [0, 0]
+    file = CalibrationFile.model_validate(changed)
+    # 100 words in four phases are 25 words.
+    assert file.held_out.wer_bounds(file.held_out.points[0]) == pytest.approx((0, 3 / 25))
+    assert pareto_info(file).held_out[0].wer == pytest.approx((0, 0, 12))
+    assert _rate_cell(file.held_out.points[0].wer, (0, 0.12)) == "0.00 (below 12.00)"
+
+
 @pytest.mark.parametrize(
     ("name", "title"), [("CER", "character error rate"), ("MER", "mixed error rate")]
 )

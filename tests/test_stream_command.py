@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pysubs2
@@ -18,9 +19,11 @@ import soundfile
 from alignheads import DecoderConfig, InputError
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 from alignheads.runtime.stream import audio_input
+from alignheads.runtime.stream.channel_output import ChannelSubtitleWriter
 from alignheads.runtime.stream.cli import main
 from alignheads.runtime.stream.decoder import Word
-from alignheads.runtime.stream.output import TerminalWriter, cues, joined
+from alignheads.runtime.stream.output import StreamEnd, TerminalWriter, joined, make_writer
+from alignheads.runtime.stream.subtitles import SubtitleWriter
 
 COMMAND = [sys.executable, "-c", "from alignheads.runtime.stream.cli import main; main()"]
 
@@ -84,13 +87,19 @@ def events(text):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give audio files, - for raw samples on stdin, or --mic"),
+        ([], "give audio files, - for stdin, or --mic"),
+        (["-", "--sample-rate", "16"], "--sample-rate is 16, expected 4000 to 768000 Hz"),
+        ([str(Path.cwd())], "is a folder; expected an audio file"),
+        (["/dev/null"], "is a device; expected an audio file"),
         (["nowhere.wav"], "audio file not found: nowhere.wav"),
         (["-", "-"], "not both"),
         (["-", "--realtime"], "--realtime is for files"),
         (["--mic", "--realtime"], "--realtime is for files"),
         (["--mic", "a.wav"], "not both"),
-        (["-", "--format", "xml"], "'xml', expected one of text, jsonl, srt, vtt"),
+        (
+            ["-", "--format", "xml"],
+            "'xml', expected one of text, jsonl, json, srt, vtt, ctm, textgrid",
+        ),
         (["-", "--border-s", "-1"], "border_s is -1"),
         (["-", "--border-fraction", "1.5"], "border_fraction is 1.5"),
         (["-", "--border-fraction", ".1", "--border-s", ".5"], "both are"),
@@ -108,7 +117,7 @@ def test_wrong_usage_is_told_on_one_line(call, arguments, message, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: False, buffer=None))
     monkeypatch.setattr(
-        audio_input, "open_stdin", lambda _: audio_input.AudioSource("-", 16000, [])
+        audio_input, "open_stdin", lambda *_, **__: audio_input.AudioSource("-", 16000, [])
     )
     code, out, error = call(*arguments)
     assert (code, out) == (2, "")
@@ -189,7 +198,7 @@ def test_jsonl_events(call, files):
     *commits, end = events(out)
     assert len(commits) > 1
     for commit in commits:
-        assert list(commit) == ["type", "words", "audio_s", "emission_time", "draft"]
+        assert list(commit) == ["type", "version", "words", "audio_s", "emission_time", "draft"]
         assert commit["type"] == "commit"
         assert commit["words"]
         for word in commit["words"]:
@@ -201,6 +210,7 @@ def test_jsonl_events(call, files):
             assert 0 <= word["border_distance"] <= commit["audio_s"]
     assert [c["audio_s"] for c in commits] == sorted(c["audio_s"] for c in commits)
     assert end["type"] == "end"
+    assert end["version"] == 1
     assert end["reason"] == "end"
     assert end["language"] == "English"
     assert end["text"].split() == [w["text"] for c in commits for w in c["words"]]
@@ -222,15 +232,6 @@ def test_subtitles_can_be_read(call, files, output):
 
 def a_word(text, start_s, end_s, space=True):
     return Word(text, start_s, end_s, end_s, (1,), space)
-
-
-def test_cues_end_where_a_reader_would():
-    words = [a_word("One.", 0, 1), a_word("two", 1.1, 1.5), a_word("three", 3, 3.5)]
-    assert [joined(cue) for cue in cues(words)] == ["One.", "two", "three"]
-    long = [a_word("abcdefgh", i / 10, i / 10 + 0.1) for i in range(30)]
-    assert max(len(joined(cue)) for cue in cues(long)) <= 84
-    assert sum(map(len, cues(long))) == 30
-    assert cues([]) == []
 
 
 def test_words_of_languages_without_spaces_are_joined_as_their_tokens_are():
@@ -368,7 +369,8 @@ def test_raw_samples_in_pieces_of_odd_sizes(sizes):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"", "empty"), (b"x", "empty"), (b"RIFF1234WAVE", "with a header")]
+    ("data", "message"),
+    [(b"", "empty"), (b"x", "empty"), (b"RIFF1234WAVE", "stdin cannot be read as audio")],
 )
 def test_raw_samples_that_are_none(data, message):
     source = audio_input.open_stdin(1.0, io.BytesIO(data))
@@ -380,7 +382,7 @@ def test_the_microphone_needs_its_extra(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     code, out, error = call("--mic")
     assert (code, out) == (2, "")
-    assert "pip install 'alignheads[mic]'" in error
+    assert "pip install '.[mic]'" in error
     assert one_line(error)
 
 
@@ -462,18 +464,24 @@ def start_command(*arguments, **options):
     )
 
 
-def test_ctrl_c_commits_what_is_left(config_file, clip):
+def heed_signals():
+    """A shell has what it runs in the background ignore Ctrl-C, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_commits_what_is_left(config_file, clip, told, code):
     process = start_command(
         "-", "--config", config_file, "--format", "jsonl",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=heed_signals,
     )  # fmt: skip
     raw = (np.clip(clip, -1, 1) * 32_767).astype("<i2").tobytes()
     process.stdin.buffer.write(raw)
     process.stdin.flush()
     first = process.stdout.readline()  # it has begun, and waits for more
-    process.send_signal(signal.SIGINT)
+    process.send_signal(told)
     out, error = process.stdout.read(), process.stderr.read()
-    assert process.wait(30) == 130
+    assert process.wait(30) == code
     for pipe in (process.stdin, process.stdout, process.stderr):
         pipe.close()
     assert "interrupted" in error
@@ -513,3 +521,56 @@ def test_in_a_terminal(config_file, files):
     text = shown.decode().replace("\r\n", "\n")
     assert "\x1b[2m" in text  # a draft was there
     assert screen(text)
+
+
+# Subtitles as words come
+
+
+@pytest.mark.parametrize("output", ["srt", "vtt"])
+def test_a_cue_is_written_when_the_next_one_begins(output):
+    words = [a_word("One.", 0, 1), a_word("two", 1.1, 1.5), a_word("three", 3, 3.5)]
+    file = io.StringIO()
+    writer = make_writer(output, file)
+    seen = []
+    for word in words:
+        writer.update([word], word.end_s, "")
+        seen.append(
+            [event.plaintext for event in pysubs2.SSAFile.from_string(file.getvalue(), output)]
+        )
+    assert seen == [[], ["One."], ["One.", "two"]]
+    writer.end(StreamEnd("x", 4.0, None, "end"))
+    whole = pysubs2.SSAFile.from_string(file.getvalue(), output)
+    assert [(e.plaintext, e.start, e.end) for e in whole] == [
+        ("One.", 0, 1000), ("two", 1100, 2100), ("three", 3000, 4000),
+    ]  # fmt: skip
+    numbers = [line for line in file.getvalue().splitlines() if line.isdigit()]
+    assert numbers == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("output", "empty"), [("srt", ""), ("vtt", "WEBVTT\n\n")])
+def test_subtitles_without_words_are_valid_and_empty(output, empty):
+    for writer, end in (
+        (SubtitleWriter, StreamEnd("x", 0.0, None, "end")),
+        (ChannelSubtitleWriter, [StreamEnd("x", 0.0, None, "end")] * 2),
+    ):
+        file = io.StringIO()
+        made = writer(file, output) if writer is SubtitleWriter else writer(file, output, 2)
+        made.update([], 1.0, "")
+        made.end(end)
+        assert file.getvalue() == empty
+
+
+def test_cues_of_two_channels_come_by_their_starts_and_early():
+    file = io.StringIO()
+    writer = ChannelSubtitleWriter(file, "srt", 2)
+    spoken = [(1, a_word("Yes.", 0, 1)), (2, a_word("so", 0.5, 1.2)), (1, a_word("No.", 1.5, 2)),
+              (1, a_word("Ah.", 9, 10))]  # fmt: skip
+    seen = []
+    for one in spoken:
+        writer.update([one], one[1].end_s, ["", ""])
+        seen.append(file.getvalue().count("-->"))
+    writer.end([StreamEnd("x", 10.0, None, "end")] * 2)
+    # What channel 2 said is over at 9 s, though it says nothing more.
+    assert seen == [0, 0, 1, 3]
+    starts = [event.start for event in pysubs2.SSAFile.from_string(file.getvalue(), "srt")]
+    assert starts == [0, 500, 1500, 9000]

@@ -399,7 +399,7 @@ configs = st.builds(
     unseen_nats=seconds,
     no_speech_probability=fractions,
     max_audio_s=st.floats(20, 100),
-    step_s=seconds,
+    step_s=seconds.map(lambda value: max(value, 0.05)),
     max_context_tokens=st.integers(0, 10**6),
     calibration=st.none() | st.just({"trial": 3, "wer": {"low": 0.1, "high": None}}),
 )

@@ -457,13 +457,13 @@ def test_a_failure_in_the_model_loses_no_audio(tiny, config, clips, monkeypatch,
     """In each step once, before it or in its middle: the words are those of no failure."""
     samples = np.concatenate(clips[:2])
     expected = fed(StreamDecoder(tiny, config), samples)
-    works = getattr(owner, moment)
+    works, every = getattr(owner, moment), 2 if moment == "go_on" else 5  # it is called less often
     calls = 0
 
     def fails_at_times(*arguments, **options):
         nonlocal calls
         calls += 1
-        if calls % 5 == 0:
+        if calls % every == 0:
             raise MemoryError("no room")
         return works(*arguments, **options)
 
@@ -549,7 +549,7 @@ def test_a_buffer_of_one_window_still_works(tiny, config, clips, max_audio_s):
     assert starts[-1] > len(samples) / 16_000 - 4
 
 
-@pytest.mark.parametrize("step_s", [1e-5, 0.25, 3.0])
+@pytest.mark.parametrize("step_s", [0.05, 0.25, 3.0])
 def test_other_steps(tiny, config, clips, step_s):
     samples = clips[1][: 12_000 if step_s < 0.1 else None]
     stream = StreamDecoder(tiny, config.changed(step_s=step_s, min_audio_s=0.5))

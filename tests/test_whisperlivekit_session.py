@@ -80,7 +80,7 @@ def test_a_missing_server_is_one_line_with_the_command_to_install_it(installed, 
     assert error.count("\n") == 1
     assert error.startswith("wlk-alignheads: WhisperLiveKit is not installed; ")
     assert f"alignheads {OURS} works with 0.2.26" in error
-    assert "pip install 'alignheads[whisperlivekit]'" in error
+    assert "pip install '.[whisperlivekit]'" in error
 
 
 def test_a_server_without_what_it_needs_is_one_line(installed, command, monkeypatch):

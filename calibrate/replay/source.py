@@ -24,6 +24,7 @@ from ...runtime.models.protocol import (
     Hypothesis,
     HypothesisSource,
 )
+from ...runtime.models.work import Work
 from .store import Decoded, DecodeStore
 
 
@@ -107,16 +108,28 @@ class ReplaySource:
         self._recording = recording
         self._columns = list(columns)
         self._needs_mean = aggregate == "mean"
+        heads = [replay.heads[column] for column in columns]
+        can_count = hasattr(replay.model, "open_meter")
+        self._meter = replay.model.open_meter(heads) if can_count else None
         self.reset()
+
+    @property
+    def work(self) -> Work | None:
+        """What a live source would have computed; None where the model does not count."""
+        return None if self._meter is None else self._meter.work
 
     def reset(self) -> None:
         """See `HypothesisSource`; the live source follows when it is needed."""
+        if self._meter is not None:
+            self._meter.reset()
         self._dropped = 0
         self._stream = object()
 
     def drop(self, samples: int) -> None:
         """See `HypothesisSource`."""
         self._dropped += samples
+        if self._meter is not None:
+            self._meter.drop(samples)
         if self._replay.live_stream is self._stream:
             self._replay.live.drop(samples)
 
@@ -134,10 +147,14 @@ class ReplaySource:
         committed = tuple(committed_ids)
         found = replay.store.find(state, committed, needs_mean=self._needs_mean)
         if found is None:
-            return self._answer(*self._decoded(state, samples, lead, committed, language, context))
-        replay.replayed += 1
-        replay.owed_s += found[0].seconds
-        return self._answer(*found)
+            found = self._decoded(state, samples, lead, committed, language, context)
+        else:
+            replay.replayed += 1
+            replay.owed_s += found[0].seconds
+        answer = self._answer(*found)
+        if self._meter is not None:
+            self._meter.note(samples, lead, committed, language, context, answer)
+        return answer
 
     def _decoded(
         self,
@@ -191,6 +208,7 @@ class ReplaySource:
             ended=said.ended,
             no_speech=said.no_speech,
             seconds=seconds,
+            rows=said.decoded,
         )
 
     def _answer(self, record: Decoded, done: int) -> Hypothesis:
@@ -208,6 +226,7 @@ class ReplaySource:
             audio_frames=record.audio_frames,
             ended=record.ended,
             no_speech=0.0 if done else record.no_speech,
+            decoded=None if record.rows is None else record.rows - done,
         )
 
 

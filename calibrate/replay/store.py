@@ -29,13 +29,13 @@ create table if not exists continuation (
     state text not null, prefix blob not null, ids blob not null, language text,
     heads integer not null, frames blob not null, mean_frames blob, probabilities blob not null,
     audio_frames integer not null,
-    ended integer not null, no_speech real not null, seconds real not null,
+    ended integer not null, no_speech real not null, seconds real not null, rows integer,
     primary key (state, prefix)
 ) without rowid
 """
 _COLUMNS = (
     "prefix, ids, language, heads, frames, mean_frames, probabilities, audio_frames, ended, "
-    "no_speech, seconds"
+    "no_speech, seconds, rows"
 )
 _BUSY_S = 30.0  # how long another process may hold the file
 _RETRY_S = 0.01
@@ -58,6 +58,7 @@ class Decoded:
         ended: the end token came; else it was cut by the budget or for repeating itself.
         no_speech: see `Hypothesis`.
         seconds: what decoding it took.
+        rows: how many were decoded, see `Hypothesis.decoded`.
     """
 
     prefix: tuple[int, ...]
@@ -70,6 +71,7 @@ class Decoded:
     ended: bool
     no_speech: float
     seconds: float
+    rows: int | None = None
 
     def tail(self, committed: tuple[int, ...]) -> int | None:
         """How many of `ids` are in `committed` already; None if this is no answer for it.
@@ -172,12 +174,13 @@ class DecodeStore:
             record.frames.shape[1], _packed(record.frames), mean,
             np.ascontiguousarray(record.probabilities, np.float32).tobytes(),
             record.audio_frames, record.ended, record.no_speech, record.seconds,
+            record.rows,
         )  # fmt: skip
         try:
             with self._file:
                 self._file.execute(
                     f"insert or replace into continuation (state, {_COLUMNS}) "
-                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
         except sqlite3.Error as error:
@@ -191,7 +194,7 @@ class DecodeStore:
         query = f"select {_COLUMNS} from continuation where state = ?"
         for (
             prefix, ids, language, heads, frames, mean, probabilities, audio_frames, ended,
-            no_speech, seconds,
+            no_speech, seconds, rows,
         ) in self._file.execute(query, (state,)):  # fmt: skip
             yield Decoded(
                 prefix=tuple(np.frombuffer(prefix, np.int32).tolist()),
@@ -206,6 +209,7 @@ class DecodeStore:
                 ended=bool(ended),
                 no_speech=no_speech,
                 seconds=seconds,
+                rows=rows,
             )
 
 

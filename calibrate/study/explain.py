@@ -6,16 +6,18 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from ...evaluate.intervals import paired_difference
 from ...evaluate.normalise import ErrorName
+from ...wording import counted
 from ..result import Explanation, HeadCountPoint, Setting
 from ..scoring import Score
 from .space import SEARCHED, Space
 from .trials import completed
 
-_OBJECTIVES = ("wer", "delay_s")
+_OBJECTIVES = ("wer", "delay_s", "gflop_per_s")
 _MOST_COUNTS = 24  # of heads, all up to there; above, spread by their logarithm
 
 
@@ -41,7 +43,10 @@ def explain(
     scores = {count: score({**chosen, "head_count": count}) for count in counts}
     best = min(counts, key=lambda count: (scores[count].wer, scores[count].delay_s, count))
     return Explanation(
-        importance={name: _importance(study, space, i) for i, name in enumerate(_OBJECTIVES)},
+        importance={
+            name: _importance(study, space, index)
+            for index, name in enumerate(_OBJECTIVES[: len(study.directions)])
+        },
         by_head_count=[
             HeadCountPoint(
                 head_count=count, wer=scores[count].wer, delay_s=scores[count].delays.rate
@@ -90,7 +95,7 @@ def _importance(study: optuna.Study, space: Space, objective: int) -> dict[str, 
 
 
 def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
-    study = optuna.create_study(directions=["minimize", "minimize"])
+    study = optuna.create_study(directions=[StudyDirection.MINIMIZE for _ in trials[0].values])
     study.add_trials(trials)
     return study
 
@@ -98,8 +103,8 @@ def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
 def lines(found: Explanation, rate: ErrorName = "WER") -> list[str]:
     """For a person, who knows the rate of errors by the name `rate`."""
     texts = []
-    for objective, title in (("wer", rate), ("delay_s", "delay")):
-        shares = sorted(found.importance[objective].items(), key=lambda item: -item[1])
+    for objective, title in zip(_OBJECTIVES, (rate, "delay", "compute"), strict=True):
+        shares = sorted(found.importance.get(objective, {}).items(), key=lambda item: -item[1])
         if shares:
             listed = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
             texts.append(f"what matters for the {title}: {listed}")
@@ -112,7 +117,9 @@ def lines(found: Explanation, rate: ErrorName = "WER") -> list[str]:
             if count == point.head_count
         ]
         note = f"  {', '.join(marks)}" if marks else ""
-        texts.append(f"  {point.head_count:3d} heads  {rate} {100 * point.wer:.2f} %{delay}{note}")
+        texts.append(
+            f"  {counted(point.head_count, 'head'):>8}  {rate} {100 * point.wer:.2f} %{delay}{note}"
+        )
     texts.append(
         f"fewest heads not significantly worse than the best ({found.best_head_count}): "
         f"{found.fewest_heads}"

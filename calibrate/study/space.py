@@ -25,9 +25,10 @@ RANGES = {
     "rewind_fraction": Range(low=0.02, high=0.5, step=0.01),
     "unsure_s": Range(low=0.0, high=1.0, step=0.1),
     "step_s": Range(choices=[0.5, 1.0, 2.0]),
+    "max_audio_s": Range(choices=[8.0, 12.0, 16.0, 20.0, 24.0, 30.0]),
     "aggregate": Range(choices=["median", "mean"]),
 }
-Tunable = Literal["step_s", "aggregate"]
+Tunable = Literal["step_s", "aggregate", "max_audio_s"]
 TUNABLE: tuple[str, ...] = get_args(Tunable)
 PUBLISHED = {
     "published, border .15": {
@@ -73,8 +74,16 @@ class Space:
         """By parameter, in the order in which they are drawn."""
         heads = Range(low=1, high=self.max_heads, log=True)
         names = (BORDERS[self.border], "rewind_fraction", "unsure_s", *self.tuned)
-        found = {name: RANGES[name] for name in names}
+        found = {name: self._with_own(name) for name in names}
         return {BORDERS[self.border]: found.pop(BORDERS[self.border]), "head_count": heads, **found}
+
+    def _with_own(self, name: str) -> Range:
+        """A range; of choices, with the configuration's own value among them."""
+        values, own = RANGES[name], getattr(self.base, name)
+        if values.choices is None or own in values.choices:
+            return values
+        numbers = sorted(float(choice) for choice in [*values.choices, own])
+        return Range(choices=list(numbers))
 
     @property
     def fixed(self) -> dict[str, Setting]:
@@ -94,6 +103,8 @@ class Space:
             found[name] = {**settings, "head_count": heads}
             found[name].update({key: getattr(self.base, key) for key in self.tuned})
             for key, value in found[name].items():
+                if key in TUNABLE:  # the configuration's own, which `ranges` has
+                    continue
                 check_in_range(key, value, self._range(key), name)
         return found
 
@@ -161,7 +172,7 @@ def check_searched(border: str, tune: Sequence[str]) -> None:
         raise InputError(message, arguments=("border",))
     for name in tune:
         if name not in TUNABLE:
-            message = f"tune has {name!r}, expected {' or '.join(TUNABLE)}"
+            message = f"tune has {name!r}, expected {', '.join(TUNABLE[:-1])} or {TUNABLE[-1]}"
             raise InputError(message, arguments=("tune",))
 
 

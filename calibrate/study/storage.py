@@ -6,6 +6,7 @@ Every way in which that can fail is one line, without the password.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib.util
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ...errors import InputError
+from ...errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CONNECT_S = 15
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ATTEMPTS = 5  # processes that make the tables of one new database at once get in each other's way
 _PASSWORD = re.compile(r"(?<=://)([^/@\s]*?):[^@\s]*(?=@)")
 _SECRET_KEY = re.compile(r"(?i)\b(password|sslpassword)=[^&\s]+")
 _RECORD = b'{"op_code":'  # how a line of a journal begins
 _DRIVERS = {
-    "postgresql": ("psycopg", "postgresql+psycopg", "alignheads[postgres]"),
-    "postgres": ("psycopg", "postgresql+psycopg", "alignheads[postgres]"),
-    "grpc": ("grpc", "grpc", "alignheads[grpc]"),
+    "postgresql": ("psycopg", "postgresql+psycopg", ".[postgres]"),
+    "postgres": ("psycopg", "postgresql+psycopg", ".[postgres]"),
+    "grpc": ("grpc", "grpc", ".[grpc]"),
 }
 
 
@@ -70,7 +72,8 @@ def failing_as_input(name: str) -> Iterator[None]:
     try:
         yield
     except tuple(kinds) as error:
-        raise InputError(_unusable(name, error)) from error
+        is_full = isinstance(error, OSError) and error.errno in _FULL
+        raise (OutputError if is_full else InputError)(_unusable(name, error)) from error
 
 
 def _open_url(url: str) -> BaseStorage:
@@ -82,7 +85,7 @@ def _open_url(url: str) -> BaseStorage:
         if importlib.util.find_spec(module) is None:
             raise InputError(
                 f"the storage {redacted(url)} needs the package {module}; "
-                f"install it with: pip install '{extra}'"
+                f"install it with: pip install '{extra}', in the checkout of alignheads"
             )
     if scheme == "grpc":
         return _open_proxy(url)

@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ...errors import InputError
@@ -35,6 +37,8 @@ REASON = "reason"
 WORKER = "worker"
 RETRIES = "retries"
 RETRY_OF = "retry_of"
+LOST = "lost"
+FIRST = "first"
 _PULSE = "pulse"
 _IS_READY = "ready"
 
@@ -54,24 +58,26 @@ _READY_S = 10.0
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class SeededByNumber(BaseSampler):
-    """TPE, seeded anew for each trial from `seed` and the trial's number.
+class SeededByPlace(BaseSampler):
+    """TPE, seeded anew for each trial from `seed` and the trial's place in the study.
 
-    So no two processes of one study draw the same start-up points, and a study that was
-    interrupted goes on as it would have.
+    That is its number without the trials that were lost and tried again: so no two processes of
+    one study draw the same start-up points, and a study that was interrupted goes on as it would
+    have.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._sampler = self._of(0)
 
-    def _of(self, number: int) -> TPESampler:
-        (seed,) = np.random.SeedSequence([self._seed, number]).generate_state(1)
+    def _of(self, place: int) -> TPESampler:
+        (seed,) = np.random.SeedSequence([self._seed, place]).generate_state(1)
         return TPESampler(seed=int(seed))
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """A sampler of the trial's own."""
-        self._sampler = self._of(trial.number)
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        self._sampler = self._of(sum(LOST not in one.user_attrs for one in before))
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(
@@ -113,39 +119,61 @@ def open_study(
     fingerprint: Mapping[str, str],
     seed: int,
     first: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+    objectives: int = 2,
 ) -> optuna.Study:
-    """The study `name`, made if there is none, with the trials of `first` enqueued.
+    """The study `name`, made if there is none, whose first trials are those of `first`.
 
     Args:
         storage: where.
         name: of the study.
         fingerprint: what its results depend on, by name.
         seed: of the search.
-        first: by name, the parameters and the attributes of trials to begin with.
+        first: by name, the parameters and the attributes of trials to begin with. Each of them is
+            run, however often its process ends.
+        objectives: how many there are, all to be low.
 
     Raises:
         InputError: there is a study of that name with another fingerprint.
     """
-    study, is_ours = _found_or_made(storage, name, SeededByNumber(seed))
+    study, is_ours = _found_or_made(storage, name, SeededByPlace(seed), objectives)
     is_ours = is_ours or _was_left_unready(study)
     if is_ours:
         study.set_user_attr(FINGERPRINT, dict(fingerprint))
-        for params, attributes in first.values():
-            study.enqueue_trial(params, user_attrs=attributes, skip_if_exists=True)
+        study.set_user_attr(FIRST, [[name, *given] for name, given in first.items()])
+        _enqueue_first(study)
         study.set_user_attr(_IS_READY, True)
     _check_fingerprint(study, fingerprint)
     return study
 
 
+def _enqueue_first(study: optuna.Study) -> None:
+    """Have the next of the trials to begin with wait, if it is not there.
+
+    One at a time, so that one that is lost is tried again before the next one.
+    """
+    there = {
+        trial.user_attrs.get(FIRST)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state is not TrialState.FAIL or LOST not in trial.user_attrs
+    }
+    for name, params, attributes in study.user_attrs.get(FIRST, []):
+        if name not in there:
+            study.enqueue_trial(params, user_attrs={**attributes, FIRST: name})
+            return
+
+
 def _found_or_made(
-    storage: BaseStorage, name: str, sampler: BaseSampler
+    storage: BaseStorage, name: str, sampler: BaseSampler, objectives: int
 ) -> tuple[optuna.Study, bool]:
     """The study, and whether this process made it."""
     with contextlib.suppress(KeyError):
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
     try:
         made = optuna.create_study(
-            storage=storage, study_name=name, sampler=sampler, directions=["minimize", "minimize"]
+            storage=storage,
+            study_name=name,
+            sampler=sampler,
+            directions=list(repeat(StudyDirection.MINIMIZE, objectives)),
         )
     except DuplicatedStudyError:  # another process was faster
         return optuna.load_study(storage=storage, study_name=name, sampler=sampler), False
@@ -204,25 +232,35 @@ class Watch:
         return now - since > STILL_S
 
 
-def retry(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
+def retry(study: optuna.Study, trial: FrozenTrial, reason: str, *, is_counted: bool = True) -> None:
     """Fail a running `trial` and try its parameters again, if that was not done too often.
 
     Not every storage lets one process alone fail it: of several retries the first is run.
+
+    Args:
+        study: the study.
+        trial: which is running.
+        reason: why it is tried again.
+        is_counted: False: its own process was stopped by someone, which says nothing about it.
     """
     try:
         study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
         study.tell(trial.number, state=TrialState.FAIL)
     except _OVERTAKEN:
         return
     if _is_second_retry(study, trial):
         return
-    retries = trial.user_attrs.get(RETRIES, 0) + 1
-    if retries <= MOST_RETRIES:
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    retries = trial.user_attrs.get(RETRIES, 0) + is_counted
+    if retries <= MOST_RETRIES or FIRST in trial.user_attrs:
+        # Of parameters that were half drawn all are drawn again: the same ones, by its place.
+        whole = max((len(one.params) for one in completed(study)), default=0)
+        drawn = trial.params if len(trial.params) >= whole else {}
+        params = {**trial.system_attrs.get("fixed_params", {}), **drawn}
         kept = {
             key: value
             for key, value in trial.user_attrs.items()
-            if key not in (WORKER, _PULSE, REASON)
+            if key not in (WORKER, _PULSE, REASON, LOST)
         }
         attributes = {**kept, RETRIES: retries, RETRY_OF: trial.number}
         study.enqueue_trial(params, user_attrs=attributes)
@@ -266,7 +304,7 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 def run_trials(
     study: optuna.Study,
     wanted: int,
-    objective: Callable[[optuna.Trial], tuple[float, float]],
+    objective: Callable[[optuna.Trial], tuple[float, ...]],
     after: Callable[[FrozenTrial], object],
     waiting: Callable[[int], object] = lambda running: None,
 ) -> None:
@@ -279,7 +317,7 @@ def run_trials(
     Args:
         study: the study.
         wanted: complete trials in all.
-        objective: gives word error rate and delay of a trial.
+        objective: gives word error rate and delay of a trial, and compute where that is searched.
         after: called after each trial of this process, complete or failed.
         waiting: called with the number of others' trials while there is nothing to do but wait.
 
@@ -300,6 +338,7 @@ def run_trials(
             waiting(running)
             time.sleep(_POLL_S)
             continue
+        _enqueue_first(study)
         finished = _run_one(study, wanted, objective)
         if finished is None:
             continue
@@ -315,7 +354,7 @@ def run_trials(
 def _run_one(
     study: optuna.Study,
     wanted: int,
-    objective: Callable[[optuna.Trial], tuple[float, float]],
+    objective: Callable[[optuna.Trial], tuple[float, ...]],
 ) -> FrozenTrial | None:
     """One trial, complete or failed; None where it was not ours to run in the end."""
     trial = study.ask()
@@ -324,6 +363,7 @@ def _run_one(
         trial.set_user_attr(WORKER, this_worker())
         if _is_second_retry(study, _frozen(study, trial.number)):
             trial.set_user_attr(REASON, TWIN)
+            trial.set_user_attr(LOST, True)
             study.tell(trial, state=TrialState.FAIL)
             return None
         if _rank(study, trial.number) >= wanted:
@@ -337,7 +377,7 @@ def _run_one(
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             values = objective(trial)
     except (KeyboardInterrupt, SystemExit):
-        retry(study, _frozen(study, trial.number), "interrupted")
+        retry(study, _frozen(study, trial.number), "interrupted", is_counted=False)
         raise
     except Exception as error:  # whatever decoding raises: the trial failed, and says why
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -359,11 +399,14 @@ def _frozen(study: optuna.Study, number: int) -> FrozenTrial:
 
 
 def _is_second_retry(study: optuna.Study, trial: FrozenTrial) -> bool:
-    lost = trial.user_attrs.get(RETRY_OF)
-    if lost is None:
-        return False
+    """Whether another process retried the same trial, or began with it, before."""
+    lost, first = trial.user_attrs.get(RETRY_OF), trial.user_attrs.get(FIRST)
     earlier = study.get_trials(deepcopy=False)[: trial.number]
-    return any(other.user_attrs.get(RETRY_OF) == lost for other in earlier)
+    if lost is not None:
+        return any(other.user_attrs.get(RETRY_OF) == lost for other in earlier)
+    return first is not None and any(
+        other.user_attrs.get(FIRST) == first and LOST not in other.user_attrs for other in earlier
+    )
 
 
 def _rank(study: optuna.Study, number: int) -> int:
@@ -379,4 +422,5 @@ def _surrender(study: optuna.Study, trial: optuna.Trial) -> None:
         retry(study, found, SURPLUS)
         return
     trial.set_user_attr(REASON, SURPLUS)
+    trial.set_user_attr(LOST, True)
     study.tell(trial, state=TrialState.FAIL)

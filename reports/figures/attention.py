@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...wording import counted
 from .placing import spread
 from .style import INK, MUTED, SMALL_PT, VERMILLION, new_figure, sequential, shortened
-from .words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

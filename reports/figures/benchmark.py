@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...wording import counted
 from ..rows import Row, percent, seconds
 from .style import (
     BLUE,
@@ -26,7 +27,6 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...calibrate.result import CHOSEN
 from ...errors import InputError
+from ...wording import counted
 from .placing import label_points
 from .style import (
     BLUE,
@@ -24,7 +25,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted, model_name, rate_title
+from .words import model_name, rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +63,8 @@ class Pareto:
         held_out: on other speech.
         rate: what the rate of errors is called.
         volume: the hypervolume after each complete trial, 1 at its end; empty: not drawn.
+        costs: GFLOP a second of audio of each point that stands here, where compute was an
+            objective; else empty.
     """
 
     trials: tuple[tuple[float, float], ...]
@@ -76,6 +79,17 @@ class Pareto:
     title: str
     subtitle: str
     rate: str = "word error rate"
+    costs: Costs | None = None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """GFLOP a second of audio, in the order of the points of a `Pareto`."""
+
+    trials: tuple[float, ...]
+    front: tuple[float, ...]
+    baselines: tuple[float, ...]
+    chosen: float | None
 
 
 def pareto_info(file: CalibrationFile) -> Pareto:
@@ -107,6 +121,19 @@ def pareto_info(file: CalibrationFile) -> Pareto:
         + f"{shortened(file.corpus.name, 40)}, {counted(file.corpus.utterances, 'utterance')} · "
         f"{counted(len(complete), 'trial')}, seed {file.seed} · {file.heads.listed} ranked heads",
         rate=rate_title([file.corpus.error_name]),
+        costs=_costs(file, complete),
+    )
+
+
+def _costs(file: CalibrationFile, complete: Sequence[TrialInfo]) -> Costs | None:
+    if "gflop_per_s" not in file.objectives:
+        return None
+    of = {t.number: (t.measures and t.measures.gflop_per_s) or 0.0 for t in complete}
+    return Costs(
+        trials=tuple(of[trial.number] for trial in complete if not trial.baseline),
+        front=tuple(of[number] for number in file.front),
+        baselines=tuple(of[trial.number] for trial in complete if trial.baseline),
+        chosen=of[file.selected.number] if file.selected else None,
     )
 
 
@@ -120,7 +147,7 @@ def _settings(trial: TrialInfo | None) -> str:
         return ""
     names = {
         "border_fraction": "border", "border_s": "border", "rewind_fraction": "rewind",
-        "unsure_s": "unsure",
+        "unsure_s": "unsure", "step_s": "step", "max_audio_s": "buffer",
     }  # fmt: skip
     parts = []
     for key, value in trial.params.items():
@@ -129,7 +156,7 @@ def _settings(trial: TrialInfo | None) -> str:
         elif key in names:
             parts.append(f"{names[key]} {value:g}{' s' if key.endswith('_s') else ''}")
         else:
-            parts.append(f"step {value:g} s" if key == "step_s" else str(value))
+            parts.append(str(value))
     return f"{CHOSEN}: {', '.join(parts)} · "
 
 
@@ -140,10 +167,12 @@ def _held_out(file: CalibrationFile) -> tuple[HeldOutPoint, ...]:
         HeldOutPoint(
             point.name,
             (point.delay_s.value, point.delay_s.low, point.delay_s.high),
-            (100 * point.wer.value, 100 * point.wer.low, 100 * point.wer.high),
+            (100 * point.wer.value, 100 * bounds[0], 100 * bounds[1]),
         )
         for point in file.held_out.points
-        if point.wer is not None and point.delay_s is not None
+        if (bounds := file.held_out.wer_bounds(point)) is not None
+        and point.wer is not None
+        and point.delay_s is not None
     )
 
 
@@ -154,6 +183,9 @@ def _title(file: CalibrationFile, at: dict[int, tuple[float, float]]) -> str:
     delay_s, wer = at[file.selected.number]
     title = f"{name}: {wer:.2f}\u00a0% {file.corpus.error_name} at a mean delay of "
     title += f"{delay_s:.2f}\u00a0s"
+    measures = file.trial(file.selected.number).measures
+    if "gflop_per_s" in file.objectives and measures and measures.gflop_per_s is not None:
+        title += f", {measures.gflop_per_s:.3g}\u00a0GFLOP a second"
     beside = _beside(file)
     if beside is not None and beside.number != file.selected.number:
         delay_s, wer = at[beside.number]
@@ -172,7 +204,10 @@ def _errors_first(trial: TrialInfo) -> tuple[float, float]:
 
 
 def pareto(info: Pareto) -> Figure:
-    """Delay to the right, errors upward: the lower left is best."""
+    """Delay to the right, errors upward: the lower left is best. With compute, that by colour and
+    size, and beside each of the others below."""
+    if info.costs is not None:
+        return _pareto_with_costs(info, info.costs)
     with new_figure(7.6, 4.4, info.title, info.subtitle) as figure:
         axes = figure.add_subplot()
         axes.grid()
@@ -203,6 +238,87 @@ def pareto(info: Pareto) -> Figure:
             _inset(axes, info.volume)
         _labels(axes, info)
     return figure
+
+
+def _pareto_with_costs(info: Pareto, costs: Costs) -> Figure:
+    with new_figure(7.6, 7.4, info.title, info.subtitle) as figure:
+        axes, *below = (
+            figure.add_subplot(place)
+            for grid in [figure.add_gridspec(2, 2, height_ratios=(1.7, 1))]
+            for place in (grid[0, :], grid[1, 0], grid[1, 1])
+        )
+        axes.grid()
+        _limits(axes, replace(info, volume=np.empty(0)))
+        every = [*costs.trials, *costs.baselines]
+        least, most = min(every), max(every)
+        span = (most - least) or 1.0
+
+        def sizes(values: Sequence[float]) -> list[float]:
+            return [18 + 90 * (value - least) / span for value in values]
+
+        shown = {"cmap": "viridis_r", "vmin": least, "vmax": most}
+        dots = axes.scatter(
+            *_columns(info.trials), c=costs.trials, s=sizes(costs.trials), alpha=0.8,
+            linewidths=0.4, edgecolors=MUTED, label="trial", **shown,
+        )  # fmt: skip
+        axes.scatter(
+            *_columns(info.front), s=[size + 14 for size in sizes(costs.front)],
+            facecolors="none", edgecolors=BLUE, linewidths=1.3,
+            label=f"{info.front_name} (of all three)",
+        )  # fmt: skip
+        for point in info.held_out:
+            _cross(axes, point)
+        axes.scatter(
+            *_columns(info.baselines.values()), c=costs.baselines, s=sizes(costs.baselines),
+            marker="D", edgecolors=VERMILLION, linewidths=1.3, label="published settings", **shown,
+        )  # fmt: skip
+        if info.chosen is not None:
+            axes.plot(*info.chosen, "*", color=GREEN, markersize=12, label=CHOSEN, linestyle="none")
+        axes.set(xlabel="mean emission delay (s of audio)", ylabel=f"{info.rate} (%)")
+        legend = axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2,
+            columnspacing=1.6, handletextpad=0.5,
+        )  # fmt: skip
+        for handle in legend.legend_handles:
+            if hasattr(handle, "set_sizes"):
+                handle.set_sizes([30])  # type: ignore[union-attr]
+        bar = figure.colorbar(dots, ax=axes, pad=0.015, aspect=30)
+        bar.set_label("GFLOP a second of audio (size, too)")
+        _labels(axes, replace(info, volume=np.empty(0), front=()))
+        for index, (panel, name) in enumerate(
+            zip(below, (f"{info.rate} (%)", "mean emission delay (s of audio)"), strict=True)
+        ):
+            _beside_cost(panel, info, costs, 1 - index)
+            panel.set(xlabel="GFLOP a second of audio", ylabel=name)
+    return figure
+
+
+def _beside_cost(axes: Axes, info: Pareto, costs: Costs, axis: int) -> None:
+    """Compute to the right; upward delay (`axis` 0) or errors (1)."""
+    axes.grid()
+
+    def upward(points) -> list[float]:
+        return [point[axis] for point in points]
+
+    axes.plot(
+        costs.trials, upward(info.trials), "o", color=FAINT, markersize=4, markeredgecolor=MUTED,
+        markeredgewidth=0.4,
+    )  # fmt: skip
+    axes.plot(
+        costs.front, upward(info.front), "o", markersize=5.5, markerfacecolor="none",
+        markeredgecolor=BLUE,
+    )  # fmt: skip
+    pairs = list(zip(costs.front, upward(info.front), strict=True))
+    best = [
+        pair for pair in sorted(pairs)
+        if not any(o != pair and o[0] <= pair[0] and o[1] <= pair[1] for o in pairs)
+    ]  # fmt: skip
+    axes.set_ylim(bottom=0)
+    if best:
+        axes.plot(*_columns(_corners(axes, best)), color=BLUE, linewidth=1.2)
+    axes.plot(costs.baselines, upward(info.baselines.values()), "D", color=VERMILLION, markersize=5)
+    if info.chosen is not None and costs.chosen is not None:
+        axes.plot(costs.chosen, info.chosen[axis], "*", color=GREEN, markersize=11)
 
 
 def _columns(points) -> tuple[list[float], list[float]]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
+from ...wording import counted
 from .placing import spread
 from .style import BLUE, GREEN, INK, MUTED, PURPLE, SMALL_PT, VERMILLION, new_figure, shortened
-from .words import counted, described, model_name
+from .words import described, metric_label, model_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ def stability_curve_info(
         needed,
         ranking.top,
         title,
-        described(heads),
+        f"{described(heads)} · ranked by {metric_label(ranking.metric)}",
     )
 
 

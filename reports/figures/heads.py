@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
+from ...wording import counted
 from .placing import label_points
 from .style import INK, MUTED, ON_LIGHT, VERMILLION, new_figure, sequential
 from .words import (
     METRICS,
     Head,
-    counted,
     described,
     finding,
     formatted,

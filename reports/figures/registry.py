@@ -83,7 +83,10 @@ def heads_figures(file: HeadsFile) -> list[Drawing]:
         found.append(Drawing("heads_scores", panels, heads.score_heatmaps, alt, as_png=True))
     ranking = file.ranking
     if ranking is not None and ranking.top_stability is not None:
-        points = list(zip(*ranking.stability_curve, strict=True)) or [(), ()]
+        curve = ranking.stability_curve
+        # Earlier versions wrote the curve of hit rate, whatever the ranking was.
+        is_its_own = bool(curve) and curve[-1] == (file.num_samples, ranking.top_stability)
+        points = list(zip(*curve, strict=True)) if is_its_own else [(), ()]
         stability = curves.stability_curve_info(file, *points)
         alt = (
             f"Curve: the share of the best {stability.top} heads that a new sample of clips keeps."
@@ -110,4 +113,6 @@ def calibration_figures(file: CalibrationFile) -> list[Drawing]:
         return []
     alt = f"{front.rate.capitalize()} against emission delay of {len(front.trials)} trials, "
     alt += f"a front of {len(front.front)} of them, and {len(front.baselines)} baselines."
+    if front.costs is not None:
+        alt += " Compute is shown by colour and size, and in two panels below against each."
     return [Drawing("calibration_front", front, calibration.pareto, alt)]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...wording import counted
 from ..published import Published, PublishedPoint
 from ..rows import Row, hardware, not_comparable, speed
 from .placing import label_points
@@ -25,7 +26,7 @@ from .style import (
     new_figure,
     shortened,
 )
-from .words import counted, rate_title
+from .words import rate_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,8 @@ def _speed_title(rows: Sequence[Row]) -> str:
         return f"{rows[0].label} runs {speed(rows[0].totals.rtf)}"
     if len(fast) == len(rows):
         slowest = max(row.totals.rtf or 0.0 for row in rows)
-        return f"All {len(rows)} runs keep up with speech, the slowest {speed(slowest)}"
+        which = "Both" if len(rows) == 2 else f"All {len(rows)}"
+        return f"{which} runs keep up with speech, the slowest {speed(slowest)}"
     return f"{len(fast)} of {len(rows)} runs keep up with speech"
 
 

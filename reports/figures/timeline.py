@@ -12,9 +12,9 @@ from ...evaluate.latency import CommittedWord
 from ...evaluate.result import Utterance
 from ...evaluate.trace_types import GoldWord, Trace
 from ...evaluate.traces import unpacked_mel
+from ...wording import counted
 from .attention import visible
 from .style import BLUE, FAINT, MUTED, SMALL_PT, VERMILLION, new_figure, shortened
-from .words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ class TimelineWord:
     """A word of the stream. Gold times are None where the word was not said, or is not known.
 
     `emitted_s`: audio received when it was committed; None for a gold word that never was.
-    `probability`: the model's; None where it is not known.
+    `probability`: the model's; None where it is not known. `said`: what was said in its place.
     """
 
     text: str
@@ -40,11 +40,17 @@ class TimelineWord:
     end_s: float | None
     emitted_s: float | None
     probability: float | None = None
+    said: str | None = None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it was not said, or never came."""
+        return self.said is not None or self.start_s is None or self.emitted_s is None
 
     @property
     def delay_s(self) -> float | None:
         """From its end to its commit; None where it was not said or never came."""
-        if self.emitted_s is None or self.end_s is None:
+        if self.is_wrong or self.emitted_s is None or self.end_s is None:
             return None
         return self.emitted_s - self.end_s
 
@@ -78,7 +84,8 @@ def timeline_info(trace: Trace, utterance: Utterance, name: str) -> Timeline:
     """The data of the figure, of a traced utterance of the run called `name`."""
     committed = [word for word in utterance.words or () if word.emitted_s <= trace.seconds + 0.01]
     words = _words(committed, trace.gold, trace.seconds)
-    delays = [word.delay_s for word in words if word.delay_s is not None]
+    # Without gold times the words' own say nothing of delay: the page has none either.
+    delays = [w.delay_s for w in words if w.delay_s is not None and trace.gold is not None]
     title = f"{name} commits {counted(len(committed), 'word')} of {trace.id}"
     if delays:
         title += f", on average {np.mean(delays):.2f} s after each ends".replace("-", "−")
@@ -114,6 +121,7 @@ def _words(
         ]
     matches = match_words([w.text for w in committed], [w.text for w in gold])
     said = {match.hypothesis: gold[match.reference] for match in matches}
+    wrong = {match.hypothesis for match in matches if not match.equal}
     found = [
         (
             said[index].start_s if index in said else word.start_s,
@@ -123,6 +131,7 @@ def _words(
                 said[index].end_s if index in said else None,
                 word.emitted_s,
                 word.probability,
+                said[index].text if index in wrong else None,
             ),
         )
         for index, word in enumerate(committed)
@@ -171,15 +180,15 @@ def _draw_mel(axes: Axes, info: Timeline) -> None:
 def _draw_words(axes: Axes, info: Timeline, inches_per_s: float) -> None:
     """A row a word: a bar while it is said, a line until it is out."""
     for row, word in enumerate(info.words):
-        colour = BLUE if word.emitted_s is not None else VERMILLION
+        colour = VERMILLION if word.is_wrong else BLUE
         places = [t for t in (word.start_s, word.end_s, word.emitted_s) if t is not None]
         if word.start_s is not None and word.end_s is not None:
             axes.barh(row, word.end_s - word.start_s, 0.62, left=word.start_s, color=colour,
                       linewidth=0)  # fmt: skip
             if word.emitted_s is not None:
-                axes.plot([word.end_s, word.emitted_s], [row, row], color=BLUE, linewidth=0.9)
+                axes.plot([word.end_s, word.emitted_s], [row, row], color=colour, linewidth=0.9)
         if word.emitted_s is not None:
-            axes.plot(word.emitted_s, row, ">", color=BLUE, markersize=4, clip_on=False)
+            axes.plot(word.emitted_s, row, ">", color=colour, markersize=4, clip_on=False)
         _label_word(axes, row, word, places, info.seconds, inches_per_s)
     axes.set_ylim(len(info.words) - 0.4, -0.6)
     axes.set_yticks([])
@@ -196,7 +205,9 @@ def _label_word(
     text = shortened(visible(word.text), 20)
     if word.probability is not None:
         text += f"  {100 * word.probability:.0f} %"
-    if word.start_s is None:
+    if word.said is not None:
+        text += f" (said: {shortened(visible(word.said), 20)})"
+    elif word.start_s is None:
         text += " (not said)"
     elif word.emitted_s is None:
         text += " (missed)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...wording import counted
 from .style import shortened
 
 if TYPE_CHECKING:
@@ -104,8 +105,12 @@ def the_best(heads: HeadsFile, count: int) -> str:
         return f"the best {count} by hit rate"
     if heads.ranking.method == "set":
         return f"the best {count} chosen as a set"
-    metric = METRICS.get(heads.ranking.metric)
-    return f"the best {count} by {metric.label if metric else heads.ranking.metric}"
+    return f"the best {count} by {metric_label(heads.ranking.metric)}"
+
+
+def metric_label(metric: str) -> str:
+    """What a reader is shown for a metric."""
+    return METRICS[metric].label if metric in METRICS else metric
 
 
 def finding(heads: HeadsFile, metric: str, values: np.ndarray) -> str:
@@ -140,11 +145,6 @@ def rate_title(names: Iterable[str]) -> str:
     """`word error rate`, or `error rate (CER, WER)` where figures of several kinds are shown."""
     found = sorted(set(names))
     return _RATES[found[0]] if len(found) == 1 else f"error rate ({', '.join(found)})"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 clip`, `2,000 clips`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def formatted(metric: str, value: float) -> str:

@@ -84,6 +84,9 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
     if row.totals.rtf is not None:
         chip = words.hardware(row)
         tiles.append(Tile(words.ratio(row.totals.rtf), "real-time factor", f"on {chip}"))
+    if row.totals.gflop_per_s is not None and row.totals.weight_reads_per_s is not None:
+        reads = f"{row.totals.weight_reads_per_s:.1f} reads of the weights; on every machine"
+        tiles.append(Tile(f"{row.totals.gflop_per_s:.3g}", "GFLOP a second of audio", reads))
     cut = f"of {row.totals.utterances} utterances, {space.utterances_cut} have one"
     tiles.append(Tile(str(space.cut_words), "words cut in two", cut))
     return tiles

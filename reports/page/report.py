@@ -13,8 +13,9 @@ from ...calibrate.result import CalibrationFile
 from ...errors import InputError
 from ...evaluate.load import load_benchmark
 from ...evaluate.result import BenchmarkFile, Run, Utterance
-from ...files import output_folder, output_path, replacing
+from ...files import output_folder, output_path, write_text
 from ...heads import HeadsFile, load_heads
+from ...wording import counted
 from .. import rows as words
 from ..figures.drawing import Drawing, print_names, save_drawings
 from ..figures.registry import (
@@ -72,8 +73,10 @@ def render_report(
             "nothing to report: give benchmarks, heads or calibration",
             arguments=("benchmarks", "heads", "calibration"),
         )
+    given = (*benchmarks, heads, calibration)
+    reads = [one for one in given if isinstance(one, str | Path)]
     if out is not None:
-        output_path(Path(out), force)
+        output_path(Path(out), force, reads)
     report = Report(
         benchmarks=[_opened(one, index) for index, one in enumerate(benchmarks, 1)],
         heads=load_heads(heads) if isinstance(heads, str | Path) else heads,
@@ -84,12 +87,11 @@ def render_report(
         timelines=timelines,
     )
     if figures is not None:
-        output_folder(Path(figures), print_names(report.drawings.values()), force)
+        output_folder(Path(figures), print_names(report.drawings.values()), force, reads)
     page = report.html()
     if out is not None:
-        with replacing(Path(out)) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-        _log.info("wrote %s, %.1f MB, %d figures", out, len(page.encode()) / 1e6,
+        write_text(out, page, overwrite=force)
+        _log.info("wrote %s, %.1f MB, %d figures", out, len(page.encode(errors="replace")) / 1e6,
                   len(report.drawings))  # fmt: skip
     if figures is not None:
         save_drawings(report.drawings.values(), Path(figures))
@@ -211,6 +213,7 @@ class Report:
             published=self.published,
             comparability=page_parts.comparability(self.rows, self.published),
             model=_model_hint(self),
+            counted=counted,
             stated=page_parts.stated,
             steps_s=page_parts.steps_s(self.rows),
             style=_part("style.css"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.metadata import version
 
 import mlx.core as mx
 
 from ...errors import InputError
+from .cpu.kernels import place_kernels
 from .cpu.openblas import ADVICE, prefer_openblas
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,10 @@ def check_not_forked() -> None:
 def on_gpu() -> bool:
     """Whether MLX computes on Metal or CUDA."""
     return mx.default_device() == mx.Device(mx.gpu, 0)
+
+
+if not on_gpu() and not place_kernels(version("mlx")):
+    mx.disable_compile()  # one operation after another, as it was before there were kernels
 
 
 def default_dtype() -> mx.Dtype:

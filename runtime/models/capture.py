@@ -155,6 +155,7 @@ def as_hypothesis(
         audio_frames=audio_frames,
         ended=text.ended,
         weights=weights,
+        decoded=len(rows) - head,
     )
 
 

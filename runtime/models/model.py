@@ -29,6 +29,7 @@ from .protocol import (
     CostModel,
     FrameClock,
     HypothesisSource,
+    Meter,
     Task,
     text_of,
 )
@@ -226,6 +227,10 @@ class SpeechModel(ABC):
     def open_source(
         self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
     ) -> HypothesisSource:
+        """See `AlignmentModel`."""
+
+    @abstractmethod
+    def open_meter(self, heads: Sequence[tuple[int, int]]) -> Meter:
         """See `AlignmentModel`."""
 
     @abstractmethod

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from .work import Work
 
 Aggregate = Literal["median", "mean"]
 """How the heads of a group give one frame: the median of their attended frames, or the frame with
@@ -95,6 +96,8 @@ class Hypothesis:
         probabilities: [rows], the model's probability of the token.
         audio_frames: frames in the buffer.
         ended: whether the model ended the text; else the token budget or a loop did.
+        decoded: rows that were decoded, those of a loop among them that is cut from the text;
+            None: not known.
         no_speech: the model's probability that nothing is said in the buffer, where it gives one
             and nothing of the buffer is committed; else 0.
         weights: [rows, heads, audio_frames] float32, each head's attention over the audio,
@@ -110,6 +113,7 @@ class Hypothesis:
     ended: bool
     no_speech: float = 0.0
     weights: np.ndarray | None = None
+    decoded: int | None = None
 
     @classmethod
     def nothing(cls, heads: int, language: str | None = None) -> Hypothesis:
@@ -118,8 +122,17 @@ class Hypothesis:
         return cls((), language, none, np.zeros((0, heads), int), none, 0, True)
 
 
+Until = Callable[[Hypothesis], bool]
+"""Whether of a hypothesis that has come so far all is known that is wanted."""
+
+
 class HypothesisSource(Protocol):
-    """What a stream asks for hypotheses: a model, or a memory of one. One source is one stream."""
+    """What a stream asks for hypotheses: a model, or a memory of one. One source is one stream.
+
+    One that counts what it computes has a property `work`, all of it since it was opened. One that
+    can stop has `can_stop`, and `hypothesis` takes `until`: decoding ends where that is true of
+    what has come.
+    """
 
     def reset(self) -> None:
         """A new stream starts."""
@@ -149,6 +162,43 @@ class HypothesisSource(Protocol):
                 the stream was told, and what was said.
         """
         ...
+
+
+class Meter(Protocol):
+    """What a `HypothesisSource` would have computed for answers that are known from elsewhere.
+
+    Of one stream, like a source.
+    """
+
+    @property
+    def work(self) -> Work:
+        """So far."""
+        ...
+
+    def reset(self) -> None:
+        """See `HypothesisSource`."""
+        ...
+
+    def drop(self, samples: int) -> None:
+        """See `HypothesisSource`."""
+        ...
+
+    def note(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: Sequence[int],
+        language: str | None,
+        context: str,
+        said: Hypothesis,
+    ) -> None:
+        """A source was asked this, and `said` this `Hypothesis`."""
+        ...
+
+
+def work_of(source: HypothesisSource) -> Work | None:
+    """What a source has computed; None where it does not count."""
+    return getattr(source, "work", None)
 
 
 @dataclass(frozen=True)
@@ -281,6 +331,10 @@ class AlignmentModel(Protocol):
         self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
     ) -> HypothesisSource:
         """A source for a new stream that looks at these (layer, head) pairs."""
+        ...
+
+    def open_meter(self, heads: Sequence[tuple[int, int]]) -> Meter:
+        """What counts a new stream that looks at these pairs without computing it."""
         ...
 
     def cost(self) -> CostModel:

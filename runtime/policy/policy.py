@@ -282,6 +282,25 @@ def decide(
     return Decision(keep, reason, values, complete, tuple(references[:keep]), tuple(spents[:keep]))
 
 
+def decides(words: Sequence[TokenWord], decision: Decision, sink_frames: float) -> bool:
+    """Whether a `decision` on the start of a hypothesis is the one on all of it.
+
+    So it is where a whole word waits for the border, or for want of sureness: all after it waits
+    with it, and no rule for what comes before looks further than to the next word. The word is
+    whole once another one follows it. One in the sink says nothing of what comes before.
+
+    Args:
+        words: those of the start.
+        decision: on them.
+        sink_frames: of the sink.
+    """
+    row = decision.keep
+    if decision.reason not in ("border", "unsure") or decision.frames[row] < sink_frames:
+        return False
+    starts = [word.tokens.start for word in words]
+    return row in starts and starts[-1] > row
+
+
 @dataclass(frozen=True)
 class _Evidence:
     """What rows of frames say.

@@ -7,11 +7,12 @@ without having been told. The language is asked for anew when a stretch of speec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from ..models.echo import Echo, are_heard_in
-from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, text_of
+from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, Until, text_of
 from .context import StreamContext
 
 _QUIET_S = 2.0  # so long after the last word, a text that begins with one name may be an echo
@@ -61,9 +62,21 @@ class Asking:
         self.language, self._language_before = language, None
 
     def hypothesis(
-        self, samples: np.ndarray, lead: int, committed: Sequence[int], after_s: float
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed: Sequence[int],
+        after_s: float,
+        until: Until | None = None,
     ) -> Hypothesis:
-        """See `HypothesisSource`; `after_s`: audio since the last committed word of the buffer."""
+        """See `HypothesisSource`; `after_s`: audio since the last committed word of the buffer.
+
+        What is compared with another answer is decoded to its end, whatever `until` says.
+        """
+        if until is not None and self._echo is None and self._language_before is None:
+            whole = self.context.text(len(committed), is_told=True)
+            source = cast("Any", self._source)
+            return source.hypothesis(samples, lead, committed, self.language, whole, until=until)
 
         def ask(*, is_told: bool) -> Hypothesis:
             return self._asked(samples, lead, committed, is_told)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from ...corpora.sound import LOUDEST
 from ...errors import InputError
 from ..models.growing import Growing
 from ..models.protocol import CUT_SAMPLES, LEAD_SAMPLES
-
-_LOUDEST = 2.0**31  # int32 taken for float; the power of more overflows a float32
 
 
 def as_samples(samples: np.ndarray) -> np.ndarray:
@@ -30,8 +29,11 @@ def as_samples(samples: np.ndarray) -> np.ndarray:
     peak = float(np.abs(samples).max(initial=0.0))
     if not np.isfinite(peak):
         raise InputError("the samples hold NaN or infinity")
-    if peak > _LOUDEST:
-        raise InputError(f"a sample is {peak:.3g}; expected floats in -1 to 1")
+    if peak > LOUDEST:
+        raise InputError(
+            f"a sample is {peak:.6g}; expected floats in -1 to 1: divide by 32768 what was 16 bit "
+            "integers"
+        )
     return samples.astype(np.float32)  # a copy: the caller may use its array again
 
 

@@ -1,4 +1,4 @@
-"""Audio that comes in pieces: files read in blocks, raw samples on stdin, the microphone.
+"""Audio that comes in pieces: files read in blocks, bytes on stdin, the microphone.
 
 A source yields blocks float32, mono or by channel, at its own `sample_rate`; the decoder
 resamples.
@@ -7,9 +7,8 @@ resamples.
 from __future__ import annotations
 
 import contextlib
-import io
+import logging
 import queue
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,10 +19,15 @@ from typing import BinaryIO
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from ...corpora.audio_file import AudioFile, check_audio_path, is_pipe
+from ...corpora.mixing import Mixer
+from ...corpora.sound import SoundCheck
 from ...errors import InputError
+from .byte_stream import blocks_of_bytes
 
-_MIC_EXTRA = "install it with: pip install 'alignheads[mic]'"
-_UNKNOWN_SIZE = 2**31 - 2**20  # what a WAV that was written to a pipe gives as its size, at least
+_log = logging.getLogger(__name__)
+
+_MIC_EXTRA = "install it with: pip install '.[mic]', in the checkout of alignheads"
 
 
 @dataclass
@@ -46,93 +50,75 @@ class AudioSource:
     is_live: bool = False
 
 
-def open_file(path: Path, block_s: float, *, by_channel: bool = False) -> AudioSource:
-    """A file of any format that libsndfile reads; its channels are averaged, or `by_channel`.
+def open_file(
+    path: Path, block_s: float, *, by_channel: bool = False, sample_rate: int | None = None
+) -> AudioSource:
+    """A file of any format that libsndfile or ffmpeg reads, or a named pipe, which is as stdin.
+
+    Its channels are averaged, or `by_channel`.
 
     Raises:
         InputError: it is missing or is not audio. While reading: it is empty, or cut off.
     """
-    import soundfile
+    check_audio_path(path)
+    if is_pipe(path):
+        if by_channel:
+            raise InputError(f"{path} is a pipe, which is one channel")
 
-    if not path.is_file():
-        raise InputError(f"audio file not found: {path}")
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as audio ({_reason(error)}); expected FLAC, WAV, OGG or MP3"
-        ) from error
+        def piped() -> Iterator[np.ndarray]:
+            with path.open("rb") as stream:
+                yield from blocks_of_bytes(stream, str(path), block_s, sample_rate)
+
+        rate = sample_rate or SAMPLE_RATE
+        return AudioSource(str(path), rate, _heard(str(path), rate, piped()), is_live=True)
+    file = AudioFile(path)
 
     def blocks() -> Iterator[np.ndarray]:
-        size, done, fault = max(1, round(block_s * file.samplerate)), 0, ""
-        with file:
-            if file.frames == 0:
-                raise InputError(f"{path} is empty: it holds no samples")
-            while True:
-                try:
-                    block = file.read(size, dtype="float32", always_2d=True)
-                except (soundfile.LibsndfileError, RuntimeError) as error:
-                    fault = f" ({_reason(error)})"
-                    break
-                if not len(block):
-                    break
-                done += len(block)
-                yield block if by_channel else block.mean(axis=1)
-            promised = max(file.frames, _promised_frames(file))
-        if done < promised or fault:
-            rate = file.samplerate
-            raise InputError(
-                f"{path} is cut off or corrupt{fault}: {done / rate:.2f} s can be read of "
-                f"{promised / rate:.2f} s; what can be read was decoded"
-            )
+        mixer = Mixer(str(path))
+        try:
+            for block in file.blocks(block_s):
+                yield block if by_channel else mixer(block)
+        except InputError as error:
+            if "can be read" not in str(error):
+                raise
+            raise InputError(f"{error}; what can be read was decoded") from error
 
     channels = file.channels if by_channel else None
-    return AudioSource(str(path), file.samplerate, blocks(), channels)
+    heard = _heard(str(path), file.sample_rate, blocks())
+    return AudioSource(str(path), file.sample_rate, heard, channels)
 
 
-def _promised_frames(file) -> int:
-    """Frames that a WAV's header promises; libsndfile itself trusts the length of the file."""
-    found = re.search(r"^data : (\d+) \(should be \d+\)", file.extra_info, re.MULTILINE)
-    sizes = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-    if found is None or file.subtype not in sizes or int(found[1]) >= _UNKNOWN_SIZE:
-        return 0
-    return int(found[1]) // (sizes[file.subtype] * file.channels)
+def open_stdin(
+    block_s: float, stream: BinaryIO | None = None, sample_rate: int | None = None
+) -> AudioSource:
+    """Audio of any format, or raw samples, 16 bit little-endian, mono, at `sample_rate`.
 
-
-def open_stdin(block_s: float, stream: BinaryIO | None = None) -> AudioSource:
-    """Raw samples, 16 bit little-endian, mono, 16 kHz. Half a sample at the end is dropped.
+    `sample_rate` None: 16 kHz, and the samples are looked at to find out whether they are.
 
     Raises:
-        InputError: stdin is a terminal. While reading: nothing comes, or a file with a header.
+        InputError: stdin is a terminal. While reading: nothing comes, or what cannot be read.
     """
     if stream is None and sys.stdin.isatty():
         raise InputError(
-            "stdin is a terminal; pipe raw 16 kHz mono s16le into it, as in: "
+            "stdin is a terminal; pipe audio into it, or raw 16 kHz mono s16le, as in: "
             "ffmpeg -i talk.mp3 -f s16le -ac 1 -ar 16000 - | decode-stream -"
         )
     piped: BinaryIO = sys.stdin.buffer if stream is None else stream
-    # What is there, without waiting for more.
-    read = piped.read1 if isinstance(piped, io.BufferedReader) else piped.read
-    # No more than a step at once, as of a file: a pipe that is ahead must not skip steps.
-    size = 2 * max(1, int(block_s * SAMPLE_RATE))
+    rate = sample_rate or SAMPLE_RATE
+    blocks = blocks_of_bytes(piped, "stdin", block_s, sample_rate)
+    return AudioSource("stdin", rate, _heard("stdin", rate, blocks), is_live=True)
 
-    def blocks() -> Iterator[np.ndarray]:
-        rest, total = b"", 0
-        while data := read(size - len(rest)):
-            if total == 0 and (rest + data)[:4] in (b"RIFF", b"fLaC", b"OggS", b"caff"):
-                raise InputError(
-                    "stdin holds an audio file with a header; expected raw s16le at 16 kHz: "
-                    "give the file's name, or convert with ffmpeg … -f s16le -ac 1 -ar 16000 -"
-                )
-            data = rest + data
-            whole = len(data) // 2 * 2
-            rest, total = data[whole:], total + whole
-            if whole:
-                yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768
-        if total == 0:
-            raise InputError("stdin is empty; expected raw s16le samples, 16 kHz, mono")
 
-    return AudioSource("stdin", SAMPLE_RATE, blocks(), is_live=True)
+def _heard(name: str, sample_rate: int, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same blocks; after the last one, what is wrong with them is logged."""
+    check = SoundCheck(sample_rate)
+    try:
+        for block in blocks:
+            check.hear(block if block.ndim == 1 else block[:, np.abs(block).sum(axis=0).argmax()])
+            yield block
+    finally:
+        for _, words in check.faults():
+            _log.warning("%s %s", name, words)
 
 
 def open_microphone() -> AudioSource:

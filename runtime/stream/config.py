@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from ...errors import InputError
-from ...files import check_version, first_fault, json_text, parse_json, read_text, replacing, shown
+from ...files import check_version, first_fault, json_text, parse_json, read_text, shown, write_text
 from ...heads import HeadsFile
 from ...heads.load import BUNDLED_SHOWN, bundled_file, bundled_name, load_heads
 from ..models.protocol import Aggregate, AlignmentModel
@@ -37,6 +37,9 @@ _USUAL: dict[str, Any] = {"border_s": 0.4, "unsure_s": 0.6, "unseen_nats": 0.2}
 _USUAL_WHISPER = "whisper-base"
 _FOLDER = Path(__file__).parent / "configs"
 
+LEAST_STEP_S = 0.05
+"""Less than a frame of any model: more steps would say nothing more."""
+
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 
@@ -51,12 +54,12 @@ class DecoderConfig(BaseModel):
         heads: a heads file, a bundled name, or the list of (layer, head) itself, best first.
         head_count: how many of them are used.
         aggregate: how they give one frame, see `models.protocol.Aggregate`.
-        border_fraction, border_s, rewind_fraction, sink_s, opening_s, doubt_s, pause_s, unsure_s,
-        unseen_nats, no_speech_probability: when a token may be committed, see `Policy`, which also
-            checks them.
+        border_fraction: says when a token may be committed, as do `border_s`, `rewind_fraction`,
+            `sink_s`, `opening_s`, `doubt_s`, `pause_s`, `unsure_s`, `unseen_nats` and
+            `no_speech_probability`: see `Policy`, which also checks them.
         min_audio_s: nothing is decoded or committed before this much audio.
         max_audio_s: when the buffer holds more, audio is dropped from its front.
-        step_s: audio between two steps.
+        step_s: audio between two steps, `LEAST_STEP_S` or more.
         word_margin_s: a word is said to start so much before the frame its first token attended
             to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
@@ -88,7 +91,7 @@ class DecoderConfig(BaseModel):
     unseen_nats: float = Policy.unseen_nats
     min_audio_s: _Seconds = Policy.min_audio_s
     max_audio_s: _Seconds = 30.0
-    step_s: _Seconds = 1.0
+    step_s: Annotated[float, Field(ge=LEAST_STEP_S)] = 1.0
     word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
     vad: bool = False
@@ -214,8 +217,8 @@ class DecoderConfig(BaseModel):
         except ValidationError as error:
             raise InputError(first_fault(error, DecoderConfig.model_fields)) from error
 
-    def save(self, path: Path | str) -> None:
-        """Write JSON to `path`; a failure leaves what was there.
+    def save(self, path: Path | str, *, overwrite: bool = True) -> None:
+        """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.
 
         Raises:
             InputError: the file cannot be written.
@@ -223,8 +226,7 @@ class DecoderConfig(BaseModel):
         borders = ("border_fraction", "border_s")
         absent = {name for name in borders if getattr(self, name) is None}
         content = self.model_dump(mode="json", exclude=absent)
-        with replacing(Path(path)) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+        write_text(path, json_text(content) + "\n", overwrite=overwrite)
 
     @property
     def policy(self) -> Policy:

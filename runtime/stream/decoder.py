@@ -16,9 +16,10 @@ import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
 from ...errors import InputError
-from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource
+from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, Until, work_of
+from ..models.work import Work
 from ..policy.leaving import leaving_words
-from ..policy.policy import Decision, decide, is_likely, whole_words, word_starts
+from ..policy.policy import Decision, decide, decides, is_likely, whole_words, word_starts
 from ..policy.spent import least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
 from .agenda import Agenda, Due
@@ -71,7 +72,8 @@ class StreamDecoder:
             start of the stream; another one after each long pause.
         finished: whether the stream has ended.
 
-    Example:
+    As in:
+
         stream = StreamDecoder(SpeechModel.load("tiny"))
         for samples in microphone:
             for word in stream.feed(samples):
@@ -79,6 +81,9 @@ class StreamDecoder:
         for word in stream.finish():
             print(word.text)
     """
+
+    stretch_start_s: float
+    finished: bool
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class StreamDecoder:
         sample_rate: int = SAMPLE_RATE,
         source: HypothesisSource | None = None,
         vad: bool | VoiceDetector | None = None,
+        draft: bool = True,
         on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         """Start a stream.
@@ -107,6 +113,8 @@ class StreamDecoder:
                 with, and in all silence once it has had words for that.
             vad: decode only what is speech, see `SpeechDetector`; None: as the configuration says;
                 or another detector, of no other stream.
+            draft: false: nobody looks at the draft, and no more is decoded than it takes to commit.
+                What was not decoded is not thought to be new when it comes (`unseen_nats`).
             on_step: called after each step with what it saw and decided.
 
         Raises:
@@ -116,7 +124,7 @@ class StreamDecoder:
         """
         self.config = (config or DecoderConfig.bundled(model.name)).resolved(model)
         self._model, self._clock = model, model.clock
-        given = model.language_name(language or self.config.language)
+        given = model.language_name(self.config.language if language is None else language)
         if redetect and given is not None:
             raise InputError(
                 f"the language is {given}, so redetect has nothing to detect; leave one out",
@@ -131,6 +139,7 @@ class StreamDecoder:
         self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
         self._asking = Asking(model, self._source, told, given)
         self._on_step = on_step
+        self._shows_draft = draft or not getattr(self._source, "can_stop", False)
         vad = self.config.vad if vad is None else vad
         if isinstance(vad, bool):
             vad = SpeechDetector.open() if vad else LevelSilence()
@@ -184,6 +193,7 @@ class StreamDecoder:
         self._decoded_at = 0  # where in the stream the last step fell
         self._flushed_at = 0  # up to where all was committed
         self._asking.reset()
+        self._work_before = self._work_told = work_of(self._source)
         self._spoken: list[Word] = []  # committed, and spoken in the buffer
         self._unshown = b""  # of what is committed: see `unshown`
         self._is_in_word = False  # the last word is a part of one
@@ -225,6 +235,12 @@ class StreamDecoder:
     def language(self) -> str | None:
         """The language given, or the last one detected; None while it is not known."""
         return self._asking.last_language
+
+    @property
+    def work(self) -> Work | None:
+        """What the stream has computed, the same on every machine; None: its source does not
+        count."""
+        return _since(work_of(self._source), self._work_before)
 
     def __enter__(self) -> StreamDecoder:
         return self
@@ -367,7 +383,7 @@ class StreamDecoder:
 
     def _decode(self, is_final: bool, is_pause: bool) -> Hypothesis:
         """Ask for a hypothesis, and commit of it what may be."""
-        hypothesis = self._asked()
+        hypothesis = self._asked(self._until(is_final, is_pause))
         while (found := self._next_stretch(hypothesis)) is not None:
             tokens, cut_s = found
             if tokens:
@@ -381,11 +397,28 @@ class StreamDecoder:
         self._commit_and_tell(hypothesis, is_final, is_pause)
         return hypothesis
 
-    def _asked(self) -> Hypothesis:
+    def _until(self, is_final: bool, is_pause: bool) -> Until | None:
+        """When enough is decoded for whoever does not look at the draft; None: at the end."""
+        if self._shows_draft or is_final or is_pause or self._is_afresh:
+            return None
+        frames = self._clock.count(self._audio.length)
+        border_s = self._policy.border_frames(frames, self._frames_per_s) / self._frames_per_s
+        if self._pause_s is not None and self._pause_s <= border_s:
+            return None  # a pause may come after the last word that is needed
+
+        def is_enough(so_far: Hypothesis) -> bool:
+            raw = [self._model.token_bytes(i) for i in so_far.token_ids]
+            words = split_words(whole_characters(self._parts(raw)))
+            decision = self._decision(so_far, words, is_final=False, is_pause=False)
+            return decides(words, decision, self._policy.sink_s * self._frames_per_s + 1)
+
+        return is_enough
+
+    def _asked(self, until: Until | None = None) -> Hypothesis:
         audio = self._audio
         committed = [token for word in self._spoken for token in word.token_ids]
         after_s = audio.start_s + audio.seconds - self._last_end_s if committed else math.inf
-        hypothesis = self._asking.hypothesis(audio.samples, audio.lead, committed, after_s)
+        hypothesis = self._asking.hypothesis(audio.samples, audio.lead, committed, after_s, until)
         if self._agenda.opens_silent and hypothesis.token_ids:
             self._agenda.trust_no_silence()
         return hypothesis
@@ -396,7 +429,15 @@ class StreamDecoder:
         trace = self._commit(hypothesis, is_final, is_pause)
         self._steps += 1
         if self._on_step is not None:
-            self._on_step(trace)
+            self._on_step(self._counted(trace))
+
+    def _counted(self, trace: StepTrace) -> StepTrace:
+        """With what was computed since the last one."""
+        spent = _since(work_of(self._source), self._work_told)
+        if spent is None:
+            return trace
+        self._work_told = work_of(self._source)
+        return replace(trace, gflop=spent.flop / 1e9, forward_passes=spent.forward_passes)
 
     def _next_stretch(self, hypothesis: Hypothesis) -> tuple[int, float] | None:
         """How many tokens come before a long pause, and where in it to cut; None: there is none."""
@@ -458,29 +499,10 @@ class StreamDecoder:
             self._draft.place()
             return self._trace(hypothesis, None, "no language", ())
         raw = [self._model.token_bytes(i) for i in ids]
-        # What the committed text ended in: white space, or a part of a character.
-        parts = [self._unshown + raw[0], *raw[1:]] if raw else []
+        parts = self._parts(raw)
         shown = whole_characters(parts)
         words = split_words(shown)
-        decision = decide(
-            hypothesis.frames,
-            hypothesis.audio_frames,
-            self._policy,
-            self._frames_per_s,
-            last_frame=self._reading.last_frame,
-            spent_frame=self._reading.spent_frame,
-            waited_frame=self._reading.waited_frame,
-            least_s=least_seconds(words, len(ids)),
-            can_ask_anew=bool(self._spoken),
-            starts=word_starts(words, len(ids)),
-            probabilities=hypothesis.probabilities,
-            is_unseen=self._draft.unseen(words, len(ids)),
-            no_speech=self._no_speech(hypothesis),
-            has_end=hypothesis.ended,
-            leaving_frames=int(self._clock.frames(leaving_s(self._audio.seconds, self.config))),
-            is_pause=is_pause,
-            is_final=is_final,
-        )
+        decision = self._decision(hypothesis, words, is_final=is_final, is_pause=is_pause)
         self._reading.is_lost = decision.reason == "lost"
         whole = count = whole_words(words, decision.keep, decision.complete)
         if not is_final and decision.reason not in ("no speech", "lost"):
@@ -501,6 +523,40 @@ class StreamDecoder:
         self._reading.go_on(decision, tokens, words[count - 1].tokens.start if is_leaving else None)
         return trace
 
+    def _parts(self, raw: list[bytes]) -> list[bytes]:
+        """The bytes of tokens after what the committed text ended in: white space, or a part of a
+        character."""
+        return [self._unshown + raw[0], *raw[1:]] if raw else []
+
+    def _decision(
+        self,
+        hypothesis: Hypothesis,
+        words: Sequence[TokenWord],
+        *,
+        is_final: bool,
+        is_pause: bool,
+    ) -> Decision:
+        tokens = len(hypothesis.token_ids)
+        return decide(
+            hypothesis.frames,
+            hypothesis.audio_frames,
+            self._policy,
+            self._frames_per_s,
+            last_frame=self._reading.last_frame,
+            spent_frame=self._reading.spent_frame,
+            waited_frame=self._reading.waited_frame,
+            least_s=least_seconds(words, tokens),
+            can_ask_anew=bool(self._spoken),
+            starts=word_starts(words, tokens),
+            probabilities=hypothesis.probabilities,
+            is_unseen=self._draft.unseen(words, tokens),
+            no_speech=self._no_speech(hypothesis),
+            has_end=hypothesis.ended,
+            leaving_frames=int(self._clock.frames(leaving_s(self._audio.seconds, self.config))),
+            is_pause=is_pause,
+            is_final=is_final,
+        )
+
     def _hold(
         self,
         words: Sequence[TokenWord],
@@ -519,7 +575,9 @@ class StreamDecoder:
             start_s, _ = self._places.span_s(word, decision.frames)
             looked_s, _ = self._places.looked_s(word, decision.frames, after=tokens)
             self._draft.place(start_s, looked_s)
-        self._draft.hold(b"".join(parts).decode("utf-8").strip(), words)
+        goes_on = not (hypothesis.ended or self._shows_draft)
+        known = words[:-1] if goes_on else words  # the last one may be the start of one
+        self._draft.hold(b"".join(parts).decode("utf-8").strip(), known, goes_on=goes_on)
 
     def _with_leaving(
         self, words: list[TokenWord], count: int, parts: list[bytes], decision: Decision
@@ -640,6 +698,10 @@ def _up_to(hypothesis: Hypothesis, tokens: int) -> Hypothesis:
         ended=True,
         weights=None if hypothesis.weights is None else hypothesis.weights[rows],
     )
+
+
+def _since(now: Work | None, before: Work | None) -> Work | None:
+    return None if now is None or before is None else now - before
 
 
 def _mean_probability(probabilities: np.ndarray) -> float:

@@ -27,21 +27,24 @@ class Draft:
         """None waits."""
         self.text = ""
         self._letters: list[str] = []
+        self._goes_on = False
         self.place()
 
     def place(self, start_s: float = math.inf, looked_s: float = math.inf) -> None:
         """Say where the first word is."""
         self.start_s, self.looked_s = start_s, looked_s
 
-    def hold(self, text: str, words: Iterable[TokenWord]) -> None:
-        """These wait."""
-        self.text = text
+    def hold(self, text: str, words: Iterable[TokenWord], *, goes_on: bool = False) -> None:
+        """These wait; `goes_on`: so may others that were not decoded."""
+        self.text, self._goes_on = text, goes_on
         self._letters = [_letters(word.text) for word in words]
 
     def unseen(self, words: Sequence[TokenWord], tokens: int) -> np.ndarray:
         """[tokens], whether a token's word is another than the one that waited in its place."""
         unseen = np.zeros(tokens, bool)
         for index, word in enumerate(words):
+            if self._goes_on and index >= len(self._letters):
+                continue
             if index >= len(self._letters) or _letters(word.text) != self._letters[index]:
                 unseen[word.tokens] = True
         return unseen

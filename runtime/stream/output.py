@@ -1,47 +1,26 @@
-"""How `decode-stream` writes words: text, JSON lines, subtitles; and a trace of the steps."""
+"""How `decode-stream` writes words: text, JSON lines, other formats; and a trace of the steps."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import sys
 import time
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from ...errors import OutputError
+from .cues import CueLayout, in_a_line
+from .events import SCHEMA_VERSION, StreamEnd, languages_of, needs_escapes, word_event
+from .subtitles import SubtitleWriter
+from .timed_output import CtmWriter, DocumentWriter
 from .trace import StepTrace
 from .word import Word, joined
 
 if TYPE_CHECKING:
-    from pysubs2 import SSAEvent
+    pass
 
-Format = Literal["text", "jsonl", "srt", "vtt"]
-
-_CUE_LETTERS = 84  # two lines of 42, as broadcasters have it
-_CUE_S = 6.0
-_CUE_LEAST_S = 1.0
-_CUE_GAP_S = 1.0
-_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
-
-
-@dataclass(frozen=True)
-class StreamEnd:
-    """What is known when a stream ends.
-
-    Attributes:
-        source: the file, "stdin" or "microphone".
-        audio_s: audio received.
-        language: None: no speech was found, or the model named none.
-        reason: "end", "interrupted", or what is wrong with the input.
-    """
-
-    source: str
-    audio_s: float
-    language: str | None
-    reason: str
+Format = Literal["text", "jsonl", "json", "srt", "vtt", "ctm", "textgrid"]
 
 
 class Writer(Protocol):
@@ -56,22 +35,23 @@ class Writer(Protocol):
         ...
 
 
-def make_writer(output: Format, file: TextIO | None = None) -> Writer:
-    """A writer to `file` (None: stdout)."""
+def make_writer(
+    output: Format,
+    file: TextIO | None = None,
+    layout: CueLayout | None = None,
+    source: str = "",
+) -> Writer:
+    """A writer to `file` (None: stdout); `layout` is that of subtitles, `source` named in a CTM."""
     target: TextIO = sys.stdout if file is None else file
     if output == "jsonl":
         return JsonlWriter(target)
     if output in ("srt", "vtt"):
-        return SubtitleWriter(target, output)
+        return SubtitleWriter(target, output, layout)
+    if output == "ctm":
+        return CtmWriter(target, source)
+    if output in ("json", "textgrid"):
+        return DocumentWriter(target, output)
     return TerminalWriter(target) if target.isatty() else TextWriter(target)
-
-
-def in_a_line(text: str) -> str:
-    """`text` without what would break a line or drive a terminal. Other white space stays, and
-    the joiners that scripts are written with."""
-    return "".join(
-        c if c.isprintable() or unicodedata.category(c) in ("Zs", "Cf") else " " for c in text
-    )
 
 
 class TextWriter:
@@ -142,6 +122,8 @@ class TerminalWriter:
 class JsonlWriter:
     """One JSON object a line: a commit for the words of each step, and one end.
 
+    docs/streaming.md documents the keys; a change of their meaning changes `version`.
+
     `emission_time` is the wall time, in seconds, since the stream was opened.
     """
 
@@ -156,6 +138,7 @@ class JsonlWriter:
             started: the time, by `time.monotonic`, when the stream was opened; None: now.
         """
         self._file = file
+        self._is_escaped = needs_escapes(file)
         self._start = time.monotonic() if started is None else started
         self._channel = {} if channel is None else {"channel": channel}
         self._words: list[Word] = []
@@ -165,10 +148,11 @@ class JsonlWriter:
         if not words:
             return
         self._words += words
-        spoken = [_as_event(word) for word in words]
+        spoken = [word_event(word) for word in words]
         self._write(
             {
                 "type": "commit",
+                "version": SCHEMA_VERSION,
                 **self._channel,
                 "words": spoken,
                 **self._times(audio_s),
@@ -181,10 +165,11 @@ class JsonlWriter:
         self._write(
             {
                 "type": "end",
+                "version": SCHEMA_VERSION,
                 **self._channel,
                 "source": end.source,
                 "language": end.language,
-                "languages": _languages(self._words),
+                "languages": languages_of(self._words),
                 "text": joined(self._words),
                 **self._times(end.audio_s),
                 "reason": end.reason,
@@ -196,92 +181,8 @@ class JsonlWriter:
         return {"audio_s": round(audio_s, 3), "emission_time": round(now, 3)}
 
     def _write(self, event: dict[str, object]) -> None:
-        self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(event, ensure_ascii=self._is_escaped) + "\n")
         self._file.flush()
-
-
-def _languages(words: Sequence[Word]) -> list[str]:
-    """Those that are known, in the order in which they were first spoken."""
-    return list(dict.fromkeys(word.language for word in words if word.language is not None))
-
-
-def _as_event(word: Word) -> dict[str, object]:
-    event: dict[str, object] = {
-        "text": word.text,
-        "start": round(word.start_s, 3),
-        "end": round(word.end_s, 3),
-        "space": word.spaced_text[: -len(word.text)],
-    }
-    if word.probability is not None:
-        event["probability"] = round(word.probability, 4)
-    if word.border_distance_s is not None:
-        event["border_distance"] = round(word.border_distance_s, 3)
-    if word.language is not None:
-        event["language"] = word.language
-    return event
-
-
-class SubtitleWriter:
-    """SRT or WebVTT, written when the stream ends: a cue's length is known from what follows."""
-
-    def __init__(self, file: TextIO, output: Literal["srt", "vtt"]) -> None:
-        self._file = file
-        self._output: Literal["srt", "vtt"] = output
-        self._words: list[Word] = []
-
-    def update(self, words: Sequence[Word], audio_s: float, draft: str) -> None:
-        """See `Writer`."""
-        self._words += words
-
-    def end(self, end: StreamEnd) -> None:
-        """See `Writer`."""
-        write_subtitles(subtitle_events(self._words), self._output, self._file)
-
-
-def subtitle_events(words: Sequence[Word], before: str = "") -> list[SSAEvent]:
-    """An event for each of the words' cues, with `before` in front of its text."""
-    from pysubs2 import SSAEvent
-
-    events = []
-    made = cues(words)
-    for cue, following in zip_longest(made, made[1:]):
-        start_s = cue[0].start_s
-        # Long enough to be read, but not into the next.
-        until_s = following[0].start_s if following else math.inf
-        end_s = max(cue[-1].end_s, min(start_s + _CUE_LEAST_S, until_s))
-        event = SSAEvent(start=round(start_s * 1000), end=round(end_s * 1000))
-        event.plaintext = before + in_a_line(joined(cue))  # braces would be taken for formatting
-        events.append(event)
-    return events
-
-
-def write_subtitles(
-    events: Sequence[SSAEvent], output: Literal["srt", "vtt"], file: TextIO
-) -> None:
-    """Write a whole file of subtitles."""
-    from pysubs2 import SSAFile
-
-    subtitles = SSAFile()
-    subtitles.extend(events)
-    file.write(subtitles.to_string(output))
-    file.flush()
-
-
-def cues(words: Sequence[Word]) -> list[list[Word]]:
-    """Words in cues: up to 84 letters or 6 s, to a sentence's end or a pause of a second."""
-    made: list[list[Word]] = []
-    for word in words:
-        cue = made[-1] if made else []
-        if (
-            not cue
-            or cue[-1].text.endswith(_SENTENCE_ENDS)
-            or word.start_s - cue[-1].end_s > _CUE_GAP_S
-            or word.end_s - cue[0].start_s > _CUE_S
-            or len(joined([*cue, word])) > _CUE_LETTERS
-        ):
-            made.append([])
-        made[-1].append(word)
-    return made
 
 
 class TraceWriter:
@@ -289,11 +190,33 @@ class TraceWriter:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._fault: OSError | None = None
         self.source = ""
 
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file.
+
+        Raises:
+            OutputError: a step could not be written. It is told here, so that no word is lost.
+        """
+        with contextlib.suppress(OSError):  # what is still in its buffer is the step of the fault
+            self._file.close()
+        if self._fault is not None:
+            raise OutputError(
+                f"cannot write {self._file.name}: {self._fault.strerror}"
+            ) from self._fault
+
     def __call__(self, trace: StepTrace, channel: int | None = None) -> None:
-        """Write one step."""
+        """Write one step; after a fault, nothing more."""
+        if self._fault is not None:
+            return
         of_channel = {} if channel is None else {"channel": channel}
         line = {"source": self.source, **of_channel, **trace.as_dict()}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._fault = error

@@ -59,6 +59,8 @@ class StepTrace:
         committed_tokens: of the prompt, committed by steps before.
         tokens: the new ones.
         words: those that the step committed.
+        gflop: what it computed, in 10^9 operations (see `models.work`); None: not counted.
+        forward_passes: how often the text decoder ran for it, likewise.
     """
 
     step: int
@@ -72,6 +74,8 @@ class StepTrace:
     committed_tokens: int
     tokens: tuple[TokenTrace, ...]
     words: tuple[WordTrace, ...] = ()
+    gflop: float | None = None
+    forward_passes: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

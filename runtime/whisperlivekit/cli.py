@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Annotated
 
 import typer
 
 from ...commandline import run
+from ...errors import InputError
 from ...options import (
     BorderFractionOption,
     BorderSOption,
@@ -54,6 +56,8 @@ def wlk_alignheads(
     from .server import serve
 
     check_task(task)
+    if not server_help:
+        _check_port(host or "localhost", 8000 if port is None else port)
     given = {
         "--model": model,
         "--language": language,
@@ -70,6 +74,28 @@ def wlk_alignheads(
     arguments += ["--direct-english-translation"] * (task == "translate")
     arguments += ["--decoder-vad"] * vad + ["--pcm-input"] * pcm_input + ["--help"] * server_help
     serve([*arguments, *parsing.args])
+
+
+def _check_port(host: str, port: int) -> None:
+    """Make sure that a server can listen there, before anything is loaded.
+
+    Raises:
+        InputError: why not.
+    """
+    if not 1 <= port <= 65535:
+        raise InputError(f"--port is {port}, expected 1 to 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            one.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; give another --port "
+            "or --host"
+        ) from error
 
 
 def main() -> None:

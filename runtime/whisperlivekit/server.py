@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 PROGRAM = "wlk-alignheads"
 _OLDEST, _TOO_NEW = (0, 2, 26), (0, 2, 27)
-_INSTALL = "pip install 'alignheads[whisperlivekit]'"
+_INSTALL = "pip install '.[whisperlivekit]', in the checkout of alignheads"
 _OPTIONS: dict[str, tuple[type, str, str]] = {
     "decoder_config": (str, "FILE", "decoder_config.json (default: the model's bundled one)."),
     "border_fraction": (float, "FRACTION", "Border, as a fraction of the buffer; or"),

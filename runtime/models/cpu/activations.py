@@ -164,5 +164,10 @@ def mask_of(seen: mx.array, dtype: mx.Dtype) -> mx.array:
     return mx.where(seen, 0.0, -1e9 if dtype == mx.float32 else -3e4).astype(dtype)
 
 
+def is_waited_for(heads: int, keys: int, dtype: mx.Dtype) -> bool:
+    """Whether `attention` of one query is computed while its graph is built, wanted or not."""
+    return not on_gpu() and dtype == mx.float32 and heads * keys >= _FEW_TO_WAIT_FOR
+
+
 def _is_ours(x: mx.array) -> bool:
     return x.size >= _FEW_TO_WAIT_FOR and x.dtype == mx.float32 and not on_gpu()

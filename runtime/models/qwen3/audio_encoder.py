@@ -55,17 +55,23 @@ def split(encoder: AudioEncoder, mel: mx.array, total: int) -> list[tuple[mx.arr
     return parts
 
 
-def embed(encoder: AudioEncoder, chunks: tuple[mx.array, int]) -> mx.array:
-    """A batch of chunks, from `split`, through the convolutions: [chunks x frames, d_model]."""
+def embed(
+    encoder: AudioEncoder, chunks: tuple[mx.array, int], *, first: int = 0, skip: int = 0
+) -> mx.array:
+    """A batch of chunks, from `split`, through the convolutions: [chunks x frames, d_model].
+
+    Of chunks of which the first `first` frames are known, the rest is given, with what they see
+    before it, which gives `skip` frames more; `frames` are those that are new.
+    """
     x, frames = chunks
     x = x[..., None]
     for convolution in (encoder.conv2d1, encoder.conv2d2, encoder.conv2d3):
         x = gelu(convolution(x))
-    x = x[:, :, :frames]  # chunks, bands, frames, channels
+    x = x[:, :, skip : skip + frames]  # chunks, bands, frames, channels
     batch, bands, frames, channels = x.shape
     x = x.transpose(0, 2, 3, 1).reshape(batch, frames, channels * bands)
     x = encoder.conv_out(x)
-    x = x + encoder.embed_positions(frames).astype(x.dtype)
+    x = x + encoder.embed_positions(first + frames)[first:].astype(x.dtype)
     return x.reshape(batch * frames, -1)
 
 

@@ -27,6 +27,7 @@ from ..protocol import Aggregate, Answer, CostModel
 from .audio_encoder import encode
 from .clock import Qwen3Clock
 from .cost import cost_of
+from .meter import Qwen3Meter
 from .source import Qwen3Source
 from .step import reading
 from .text_decoder import attention_weights, decode, largest_score
@@ -230,6 +231,10 @@ class Qwen3Model(SpeechModel):
     ) -> Qwen3Source:
         """See `AlignmentModel`."""
         return Qwen3Source(self, heads, aggregate)
+
+    def open_meter(self, heads: Sequence[tuple[int, int]]) -> Qwen3Meter:
+        """See `AlignmentModel`."""
+        return Qwen3Meter(self, heads)
 
     def cost(self) -> CostModel:
         """See `AlignmentModel`."""

@@ -8,11 +8,15 @@ Three facts make it cheap:
 - Most of the last step's hypothesis is still what the model says. So it is read together with the
   prompt, as a draft, and decoding begins where the model disagrees with it (speculative decoding,
   Leviathan et al. 2023; the result is the greedy one).
+
+What was said of the same buffer is not computed again: see `said.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,21 +25,25 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation, token_budget
+from ..cpu.activations import is_waited_for
 from ..engine_thread import on_engine_thread
-from ..greedy import go_on
+from ..greedy import Stop, go_on
 from ..kv_cache import shared
-from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis
+from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis, Until
+from ..said import Said, draft_after
+from ..work import Work
+from .cost import DecoderCost
 from .step import reading, take_step
 from .stream_encoder import StreamEncoder
 
 if TYPE_CHECKING:
     from .model import Qwen3Model
 
-_MAX_DRAFT_TOKENS = 24
-
 
 class Qwen3Source:
     """A `HypothesisSource`. It computes on the thread of its model, whoever calls it."""
+
+    can_stop = True
 
     def __init__(
         self,
@@ -57,7 +65,14 @@ class Qwen3Source:
         self._caches = caches
         self._capture = Capture(heads, aggregate)
         self._encoder = StreamEncoder(model.engine.audio_tower, model.engine_dtype, caches=caches)
+        self._cost = DecoderCost(model.engine.config.text_config, heads)
+        self._decoded = Work()
         self._forget()
+
+    @property
+    def work(self) -> Work:
+        """See `HypothesisSource`."""
+        return self._encoder.work + self._decoded
 
     def reset(self) -> None:
         """See `HypothesisSource`."""
@@ -65,12 +80,13 @@ class Qwen3Source:
 
     def drop(self, samples: int) -> None:
         """See `HypothesisSource`."""
+        on_engine_thread(self._model, lambda: self._drop(samples))
 
-        def task() -> None:
-            self._encoder.drop(samples // CUT_SAMPLES)
-            self._forget_keys()
-
-        on_engine_thread(self._model, task)
+    def _drop(self, samples: int) -> None:
+        self._encoder.drop(samples // CUT_SAMPLES)
+        self._said.forget()
+        self._is_cut = True
+        self._keep_keys_up_to(min(self._cache.offset, len(self._head_ids)))
 
     def hypothesis(
         self,
@@ -79,6 +95,8 @@ class Qwen3Source:
         committed_ids: Sequence[int],
         language: str | None,
         context: str = "",
+        *,
+        until: Until | None = None,
     ) -> Hypothesis:
         """See `HypothesisSource`."""
         if len(samples) - lead < self._model.min_samples:
@@ -86,7 +104,9 @@ class Qwen3Source:
 
         def task() -> Hypothesis:
             try:
-                return self._hypothesis(samples, lead, list(committed_ids), language, context)
+                return self._hypothesis(
+                    samples, lead, list(committed_ids), language, context, until
+                )
             except BaseException:
                 self._forget()  # whatever was half done
                 raise
@@ -100,7 +120,12 @@ class Qwen3Source:
         committed_ids: list[int],
         language: str | None,
         context: str,
+        until: Until | None = None,
     ) -> Hypothesis:
+        size = len(samples), lead
+        known = self._said.answer(size, committed_ids, language, context)
+        if known is not None:
+            return replace(known, language=None) if language is None and committed_ids else known
         windows, tail = self._encoder.encode(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)
@@ -113,29 +138,37 @@ class Qwen3Source:
         self._keep_keys(list(head))
 
         draft = self._draft_after(committed_ids)
-        embed = self._model.engine.model.embed_tokens
-        parts = [] if self._cache.offset else [embed(mx.array(head))]
-        text = mx.array([*rest, *said_head, *committed_ids, *draft])
-        parts += [*windows[self._kept_windows :], tail, embed(text)]
-        embedded = mx.concatenate([part.astype(self._model.engine_dtype) for part in parts])
-        stable = len(head) + sum(len(w) for w in windows)
+        text_ids = [*rest, *said_head, *committed_ids, *draft]
         self._capture.audio = slice(prompt.audio_start, prompt.audio_stop)
-
-        read, cache = self._read(embedded[None], draft, stable)
+        stable = len(head) + sum(len(w) for w in windows)
+        audio = [*windows[self._kept_windows :], tail]
+        read, cache = self._read(head[self._cache.offset :], audio, text_ids, draft, stable)
         self._kept_windows = len(windows)
         text = Continuation(token_budget(len(samples) - lead), self._model.vocabulary.end_ids)
-        rows = self._continued(read, cache, text)
-        self._last_text = [*committed_ids, *text.token_ids]
-        head = 0
-        if language is None and not committed_ids:  # the model writes a head with the language
-            language, head = self._model.vocabulary.answer_head(text.token_ids)
+        is_head_said = language is None and not committed_ids  # by the model, with the language
+
+        def said_in(rows: list[Row]) -> Hypothesis:
+            found, head = language, 0
+            if is_head_said:
+                found, head = self._model.vocabulary.answer_head(text.token_ids)
+            return as_hypothesis(self._capture, text, rows, frames, found, head)
+
+        stop = Stop(until, said_in)
+        found = said_in(self._continued(read, cache, text, stop))
+        self._last_text, self._is_cut = [*committed_ids, *text.token_ids], False
+        if is_head_said:
+            _, head = self._model.vocabulary.answer_head(text.token_ids)
             self._answer_head = text.token_ids[:head]
-        return as_hypothesis(self._capture, text, rows, frames, language, head)
+        if not stop.came:
+            self._said.keep(size, committed_ids, language, context, found)
+        return found
 
     def _forget(self) -> None:
         self._encoder.reset()
+        self._said = Said(self._caches)
         self._forget_keys()
         self._last_text: list[int] = []  # committed and drafted, of the last step
+        self._is_cut = False  # of what was committed then, the front has gone
         self._answer_head: list[int] | None = None  # before the text, where no language is known
 
     def _forget_keys(self) -> None:
@@ -144,41 +177,87 @@ class Qwen3Source:
         self._kept_windows = 0
 
     def _keep_keys(self, head: list[int]) -> None:
-        """Keep the cache if it begins with the same head; finished windows do not change."""
-        if not self._caches or head != self._head_ids:
+        """Keep the keys of the same head and the finished windows, or of what two heads share."""
+        if not self._caches:
             self._forget_keys()
+        elif head != self._head_ids:
+            pairs = zip(head, self._head_ids, strict=False)
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            self._keep_keys_up_to(min(self._cache.offset, same))
         self._head_ids = head
+
+    def _keep_keys_up_to(self, positions: int) -> None:
+        """Keep the keys of so many positions of the head, and of no window."""
+        if not positions:
+            return self._forget_keys()
+        kept = self._cache
+        kept.keys = [keys[:, :, :positions] for keys in kept.keys]  # type: ignore[index]
+        kept.values = [values[:, :, :positions] for values in kept.values]  # type: ignore[index]
+        kept.offset = positions
+        self._kept_windows = 0
 
     def _draft_after(self, committed_ids: list[int]) -> list[int]:
         """What the last step would have said after `committed_ids`."""
-        count = len(committed_ids)
-        if not self._caches or self._last_text[:count] != committed_ids:
+        if not self._caches:
             return []
-        return self._last_text[count : count + _MAX_DRAFT_TOKENS]
+        return draft_after(self._last_text, committed_ids, is_cut=self._is_cut)
 
-    def _read(self, embedded: mx.array, draft: list[int], stable: int) -> tuple[list[Row], KVCache]:
-        """Read the prompt, of which the last tokens are `draft`.
+    def _read(
+        self,
+        head: Sequence[int],
+        audio: Sequence[mx.array],
+        text_ids: Sequence[int],
+        draft: Sequence[int],
+        stable: int,
+    ) -> tuple[list[Row], KVCache]:
+        """Read what follows the keys that are kept.
+
+        Args:
+            head: tokens before the audio.
+            audio: [frames, width] each.
+            text_ids: tokens after it, of which the last are
+            draft: what the model is thought to say.
+            stable: so many positions from the first on will not change.
 
         Returns:
             A row for the token after the prompt, and one for each token of the draft that the
             model says itself; and the cache up to the last of them.
         """
-        cache = shared(self._cache)
-        step = take_step(self._model, embedded, cache, last=1 + len(draft), capture=self._capture)
+        embed = self._model.engine.model.embed_tokens
+        parts = [embed(mx.array(list(head)))] if head else []
+        parts += [*audio, embed(mx.array(list(text_ids)))]
+        embedded = mx.concatenate([part.astype(self._model.engine_dtype) for part in parts])[None]
+        cache, last = shared(self._cache), 1 + len(draft)
+        self._note_pass(cache.offset, embedded.shape[1], last)
+        step = take_step(self._model, embedded, cache, last=last, capture=self._capture)
         kept = self._cache
         kept.keys = [keys[:, :, :stable] for keys in cache.keys]  # type: ignore[index]
         kept.values = [values[:, :, :stable] for values in cache.values]  # type: ignore[index]
         kept.offset = stable
         mx.async_eval(*step.arrays, *kept.keys, *kept.values)
         rows = agreed_rows(step.rows(self._capture.columns), draft)
-        cache.trim(1 + len(draft) - len(rows))
+        cache.trim(last - len(rows))
         return rows, cache
 
-    def _continued(self, read: list[Row], cache: KVCache, text: Continuation) -> list[Row]:
+    def _continued(
+        self, read: list[Row], cache: KVCache, text: Continuation, stop: Stop
+    ) -> list[Row]:
         """All rows of a text that begins with those read. It ends here, or is decoded on."""
         for count, row in enumerate(read, start=1):
             if not text.take(row.token):
                 return read[:count]
-        tokens = mx.array([read[-1].token])
-        more = go_on(reading(self._model, self._capture), tokens, [cache], [text], self._capture)
+        if stop(read):
+            return read
+        heads, dtype = self._model.num_heads, self._model.engine_dtype
+        more = go_on(
+            reading(self._model, self._capture), mx.array([read[-1].token]), [cache], [text],
+            self._capture, is_waited_for=lambda keys: is_waited_for(heads, keys, dtype),
+            is_enough=lambda more: stop([*read, *more]),
+        )  # fmt: skip
+        for place in range(len(more)):
+            self._note_pass(cache.offset + place, 1, 1)
         return [*read, *more]
+
+    def _note_pass(self, past: int, new: int, last: int) -> None:
+        audio = self._capture.audio
+        self._decoded += self._cost.forward(past, new, last, audio.stop - audio.start)

@@ -4,7 +4,8 @@ A chunk of 1 s goes through the convolutions by itself, and a window of 8 s thro
 transformer. A louder passage raises the floor of the log-mel of what came before it, and with it
 all that was made of that. Here it does so within its window: a finished window is what it was
 when it ended, whatever is heard later, and is kept; so are the finished chunks of the window that
-is not, while the floor leaves them as they are. Knows MLX and one buffer, no text.
+is not, and of the chunk that is not the frames that see no further, while the floor leaves them as
+they are. Knows MLX and one buffer, no text.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from mlx_qwen3_asr.encoder import AudioEncoder
 
 from ..backend import mx
 from ..log_mel import LogMel
-from .audio_encoder import chunk_mel_frames, embed, split, transform
+from ..work import Work
+from .audio_encoder import chunk_mel_frames, embed, transform
+from .cost import EncoderCost
+
+_MEL_PER_FRAME = 8
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What the convolutions made of a chunk's log-mel frames; `floor` is the one they had."""
+    """What the convolutions made of a chunk's log-mel frames, or of the first of them; `floor` is
+    the one they had."""
 
     floor: float
     made: mx.array
@@ -37,10 +43,16 @@ def _log_mel(bands: int) -> LogMel:
 
 
 class StreamEncoder:
-    """Encodes one buffer. Without `caches`, all of it anew each time."""
+    """Encodes one buffer. Without `caches`, all of it anew each time.
+
+    Attributes:
+        work: what was computed, since it was made.
+    """
 
     def __init__(self, encoder: AudioEncoder, dtype: mx.Dtype, *, caches: bool = True) -> None:
         self._encoder, self._dtype, self._caches = encoder, dtype, caches
+        self._cost = EncoderCost(encoder.config)
+        self.work = Work()
         self._mel = copy(_log_mel(encoder.config.num_mel_bins))
         self._window_mel: int = encoder.attention_window_frames
         self.reset()
@@ -50,11 +62,13 @@ class StreamEncoder:
         self._mel.reset()
         self._windows: list[mx.array] = []
         self._chunks: list[_Chunk] = []  # finished ones of the window that is not
+        self._begun: _Chunk | None = None  # what is sure of the one after them
+        self._encoded: tuple[tuple[int, int], mx.array] | None = None  # of the last call
 
     def drop(self, mel_frames: int) -> None:
         """The buffer's first `mel_frames` have left it: chunks and windows are other ones."""
         self._mel.drop(mel_frames)
-        self._windows, self._chunks = [], []
+        self._windows, self._chunks, self._begun, self._encoded = [], [], None, None
 
     def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array]:
         """Embeddings of the buffer.
@@ -69,39 +83,102 @@ class StreamEncoder:
         """
         if not self._caches:
             self.reset()
+        size = len(samples), lead
+        if self._encoded is not None and self._encoded[0] == size:  # the same buffer again
+            return list(self._windows), self._encoded[1]
         count, final = self._mel.update(samples, lead)
         finished = final // self._window_mel
         for index in range(len(self._windows), finished):
             start = index * self._window_mel
             hidden = self._embedded(start, start + self._window_mel, count, final)
-            self._windows.append(transform(self._encoder, hidden))
-            self._chunks = []
+            self._windows.append(self._transformed(hidden))
+            self._chunks, self._begun = [], None
         start = finished * self._window_mel
         if start == count:
-            return list(self._windows), self._windows[-1][:0]
-        hidden = self._embedded(start, count, count, final)
-        return list(self._windows), transform(self._encoder, hidden)
+            tail = self._windows[-1][:0]
+        else:
+            tail = self._transformed(self._embedded(start, count, count, final))
+        self._encoded = size, tail
+        return list(self._windows), tail
+
+    def _transformed(self, hidden: mx.array) -> mx.array:
+        self.work += self._cost.transformer(len(hidden))
+        return self._transform(hidden)
+
+    def _transform(self, hidden: mx.array) -> mx.array:
+        return transform(self._encoder, hidden)
+
+    def _embed(self, batch: tuple[mx.array, int], first: int, skip: int) -> mx.array:
+        return embed(self._encoder, batch, first=first, skip=skip)
 
     def _embedded(self, start: int, stop: int, count: int, final: int) -> mx.array:
-        """The frames of mel frames `start` to `stop`, of `count`, before the transformer."""
+        """The frames of mel frames `start` to `stop`, of `count`, before the transformer.
+
+        Of a chunk that more audio comes to, the frames that see none of it are kept.
+        """
         size = chunk_mel_frames(self._encoder)
         floor = self._mel.floor(stop)
-        for index, chunk in enumerate(self._chunks):
-            first = start + index * size
-            highest = max(floor, chunk.floor)
-            if floor != chunk.floor and not self._mel.is_above(highest, first, first + size):
-                del self._chunks[index:]
-                break
-        begin = start + len(self._chunks) * size
+        self._forget_changed(start, floor)
+        begun, self._begun = self._begun, None
         parts = [chunk.made for chunk in self._chunks]
-        rest = mx.array(self._mel.scaled(begin, stop, floor)).astype(self._dtype)
-        for batch in split(self._encoder, rest, count) if begin < stop else []:
-            parts.append(embed(self._encoder, batch))
-            chunks = len(batch[0])
-            frames = len(parts[-1]) // chunks
-            for index in range(chunks):
-                if start + (len(self._chunks) + 1) * size > min(stop, final):
-                    break
-                made = parts[-1][index * frames : (index + 1) * frames]
-                self._chunks.append(_Chunk(floor, made))
+        begin = start + len(self._chunks) * size
+        whole = 0 if begun is not None else (stop - begin) // size
+        if whole:
+            mel = self._scaled(begin, begin + whole * size, floor)
+            chunks = mel.reshape(len(mel), whole, size).transpose(1, 0, 2)
+            made = self._counted(chunks, -(-size // _MEL_PER_FRAME))
+            for one in mx.split(made, whole):
+                parts.append(one)
+                self._keep(one, begin, stop, final, floor)
+                begin += size
+        while begin < stop:
+            end = min(begin + size, stop)
+            rest = self._rest_of(begin, end, count, floor, begun)
+            made = rest if begun is None else mx.concatenate([begun.made, rest])
+            parts.append(made)
+            self._keep(made, begin, stop, final, floor)
+            begin, begun = end, None
         return mx.concatenate(parts)
+
+    def _forget_changed(self, start: int, floor: float) -> None:
+        """Forget what another floor has changed."""
+        size = chunk_mel_frames(self._encoder)
+        kept = [*self._chunks, *([] if self._begun is None else [self._begun])]
+        for index, chunk in enumerate(kept):
+            first = start + index * size
+            stop = first + min(size, len(chunk.made) * _MEL_PER_FRAME)
+            highest = max(floor, chunk.floor)
+            if floor != chunk.floor and not self._mel.is_above(highest, first, stop):
+                del self._chunks[index:]
+                self._begun = None
+                return
+
+    def _rest_of(
+        self, begin: int, end: int, count: int, floor: float, begun: _Chunk | None
+    ) -> mx.array:
+        """The frames of a chunk, or of a part of one, after those that were begun with."""
+        size, known = chunk_mel_frames(self._encoder), 0 if begun is None else len(begun.made)
+        skip = min(known, 1)  # a frame sees the one before it, and no further
+        frames = -(-(end - begin) // _MEL_PER_FRAME)
+        if begun is not None and frames == known:
+            return begun.made[:0]
+        mel = self._scaled(begin + (known - skip) * _MEL_PER_FRAME, end, floor)
+        if end - begin < size <= count:  # the engine's padding, as far as it is seen
+            mel = mx.pad(mel, [(0, 0), (0, frames * _MEL_PER_FRAME - (end - begin))])
+        return self._counted(mel[None], frames - known, known, skip)
+
+    def _counted(self, mel: mx.array, frames: int, first: int = 0, skip: int = 0) -> mx.array:
+        chunks, _, mel_frames = mel.shape
+        self.work += self._cost.convolutions(chunks, mel_frames, frames)
+        return self._embed((mel, frames), first, skip)
+
+    def _scaled(self, begin: int, stop: int, floor: float) -> mx.array:
+        return mx.array(self._mel.scaled(begin, stop, floor)).astype(self._dtype)
+
+    def _keep(self, made: mx.array, begin: int, stop: int, final: int, floor: float) -> None:
+        """Keep of a chunk what will not change."""
+        size, sure = chunk_mel_frames(self._encoder), min(stop, final) - begin
+        if sure >= size:
+            self._chunks.append(_Chunk(floor, made))
+        elif sure >= _MEL_PER_FRAME:
+            self._begun = _Chunk(floor, made[: sure // _MEL_PER_FRAME])

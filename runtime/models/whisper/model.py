@@ -33,6 +33,7 @@ from .clock import EvenClock
 from .cost import cost_of
 from .dimensions import Dimensions, dimensions
 from .languages import NAMES, code_of
+from .meter import WhisperMeter
 from .network import Cross, Network
 from .source import MARGIN_S, WhisperSource
 from .step import reading
@@ -186,6 +187,10 @@ class WhisperModel(SpeechModel):
         mel = self.log_mel.padded(samples.astype(np.float32), self._window(len(samples), margin_s))
         return self.network.encoder(mx.array(mel.T).astype(self.engine_dtype))
 
+    def frames_read(self, samples: int, margin_s: float) -> int:
+        """Audio frames that are encoded of so many samples and a margin of silence."""
+        return self._window(samples, margin_s) // 2
+
     def _window(self, samples: int, margin_s: float) -> int:
         """Mel frames of so many samples and a margin: a whole number of audio frames."""
         longest = 2 * self.dims.n_audio_ctx
@@ -224,6 +229,16 @@ class WhisperModel(SpeechModel):
         """The end of a text that was said before, as many tokens as the model has room for."""
         most = self.dims.n_text_ctx // 2 - 1
         return self.encode_text(context)[-most:]
+
+    def prompt_before(self, code: str | None, context: str, committed: int) -> list[int]:
+        """What stands before so many committed tokens; without the context where that is too much.
+
+        `code`: of the language.
+        """
+        prompt, _ = self.vocabulary.prompt(code, self.task, self.context_ids(context))
+        if len(prompt) + committed >= self.dims.n_text_ctx:
+            prompt, _ = self.vocabulary.prompt(code, self.task)
+        return prompt
 
     def no_speech(self, logits: mx.array) -> float:
         """The probability of no speech, of the logits [vocabulary] after the start token."""
@@ -299,6 +314,10 @@ class WhisperModel(SpeechModel):
     ) -> WhisperSource:
         """See `AlignmentModel`."""
         return WhisperSource(self, heads, aggregate)
+
+    def open_meter(self, heads: Sequence[tuple[int, int]]) -> WhisperMeter:
+        """See `AlignmentModel`."""
+        return WhisperMeter(self, heads)
 
     def cost(self) -> CostModel:
         """See `AlignmentModel`."""

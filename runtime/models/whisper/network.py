@@ -120,6 +120,7 @@ class Decoder(nn.Module):
         *,
         left_padding: mx.array | None = None,
         audio_mask: mx.array | None = None,
+        last: int | None = None,
         observe: Observer | None = None,
     ) -> mx.array:
         """Read new tokens that follow what `cache` holds.
@@ -130,10 +131,12 @@ class Decoder(nn.Module):
             cross: of the audio.
             left_padding: [batch], unused positions at the left of each row of the cache.
             audio_mask: from `mask_of`, for rows whose audio is shorter than the longest.
+            last: only the last so many positions' hidden states are wanted; None: all. The last
+                layer then computes theirs alone, and shows no other queries.
             observe: see `Observer`.
 
         Returns:
-            Hidden states after the final norm, [batch, new, width].
+            Hidden states after the final norm, [batch, new or last, width].
         """
         new, past = tokens.shape[1], cache.offset
         positions = mx.arange(past, past + new)[None]
@@ -149,6 +152,10 @@ class Decoder(nn.Module):
         for index, block in enumerate(self.blocks):
             own, normed = block.attn, block.attn_ln(x)
             k, v = cache.update(own.split(own.key(normed)), own.split(own.value(normed)), index)
+            if index == len(self.blocks) - 1 and last is not None and last < new:
+                # Keys and values are kept for all positions; nothing else of them is used again.
+                x, normed = x[:, -last:], normed[:, -last:]
+                mask = mask[:, :, -last:] if isinstance(mask, mx.array) else mask
             x = x + own.joined(attend(own.split(own.query(normed)), k, v, mask))
             seen_audio = block.cross_attn
             q = seen_audio.split(seen_audio.query(block.cross_attn_ln(x)))

@@ -17,11 +17,15 @@ import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
-from ..capture import Capture, agreed_rows, as_hypothesis
+from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation
+from ..cpu.activations import is_waited_for
 from ..engine_thread import on_engine_thread
-from ..greedy import go_on
-from ..protocol import Aggregate, Hypothesis
+from ..greedy import Stop, go_on
+from ..protocol import Aggregate, Hypothesis, Until
+from ..said import Said, draft_after
+from ..work import Work
+from .cost import WhisperCost
 from .languages import NAMES, code_of
 from .network import Cross
 from .step import reading, take_step
@@ -31,11 +35,16 @@ if TYPE_CHECKING:
 
 MARGIN_S = 5.0
 """Silence after the audio that the encoder reads."""
-_MAX_DRAFT_TOKENS = 24
 
 
 class WhisperSource:
-    """A `HypothesisSource`. It computes on the thread of its model, whoever calls it."""
+    """A `HypothesisSource`. It computes on the thread of its model, whoever calls it.
+
+    Attributes:
+        work: see `HypothesisSource`.
+    """
+
+    can_stop = True
 
     def __init__(
         self,
@@ -55,16 +64,22 @@ class WhisperSource:
         """
         self._model, self._margin_s = model, margin_s
         self._capture = Capture(heads, aggregate)
+        self._cost = WhisperCost(model.dims, heads)
+        self.work = Work()
         self.reset()
 
     def reset(self) -> None:
         """See `HypothesisSource`."""
         self._last_text: list[int] = []  # committed and drafted, of the last step
+        self._is_cut = False  # of what was committed then, the front has gone
         self._read_audio = np.zeros(0, np.float32)
         self._cross: Cross = []
+        self._said = Said()
 
     def drop(self, samples: int) -> None:
         """See `HypothesisSource`. Nothing of the encoder is kept from one buffer to the next."""
+        self._said.forget()
+        self._is_cut = True
 
     def hypothesis(
         self,
@@ -73,6 +88,8 @@ class WhisperSource:
         committed_ids: Sequence[int],
         language: str | None,
         context: str = "",
+        *,
+        until: Until | None = None,
     ) -> Hypothesis:
         """See `HypothesisSource`."""
         audio = samples[lead:]
@@ -81,7 +98,7 @@ class WhisperSource:
 
         def task() -> Hypothesis:
             try:
-                return self._hypothesis(audio, list(committed_ids), language, context)
+                return self._hypothesis(audio, list(committed_ids), language, context, until)
             except BaseException:
                 self.reset()  # whatever was half done
                 raise
@@ -89,17 +106,26 @@ class WhisperSource:
         return on_engine_thread(self._model, task)
 
     def _hypothesis(
-        self, audio: np.ndarray, committed: list[int], language: str | None, context: str
+        self,
+        audio: np.ndarray,
+        committed: list[int],
+        language: str | None,
+        context: str,
+        until: Until | None,
     ) -> Hypothesis:
         model, vocabulary = self._model, self._model.vocabulary
         cross = self._encoded(audio)
+        size = len(audio), 0
+        known = self._said.answer(size, committed, language, context)
+        if known is not None:  # it was given with the language found
+            return known
         code, no_speech = None if language is None else code_of(language), 0.0
+        encoded = cross[0][0].shape[2]
         if code is None or not committed:
             detected, no_speech = model.detected(cross)
+            self.work += self._cost.forward(0, 1, 1, encoded)
             code, no_speech = code or detected, 0.0 if committed else no_speech
-        prompt, _ = vocabulary.prompt(code, model.task, model.context_ids(context))
-        if len(prompt) + len(committed) >= model.dims.n_text_ctx:
-            prompt, _ = vocabulary.prompt(code, model.task)
+        prompt = model.prompt_before(code, context, len(committed))
         budget = model.budget(len(audio), len(prompt) + len(committed))
         frames = model.clock.count(len(audio))
         text = Continuation(budget, {vocabulary.end_id})
@@ -108,37 +134,65 @@ class WhisperSource:
         draft = self._draft_after(committed)[: budget - 1]
         self._capture.audio = slice(0, frames)
         cache = KVCache(model.num_layers)
+        last = 1 + len(draft)
+        new = len(prompt) + len(committed) + len(draft)
+        self.work += self._cost.forward(0, new, last, encoded, frames)
         step = take_step(
             model, mx.array([[*prompt, *committed, *draft]]), cache, cross,
-            last=1 + len(draft), capture=self._capture,
+            last=last, capture=self._capture,
             suppress=None if committed else model.suppress_blank,
         )  # fmt: skip
         mx.async_eval(*step.arrays)
         rows = agreed_rows(step.rows(self._capture.columns), draft)
-        cache.trim(1 + len(draft) - len(rows))
+        cache.trim(last - len(rows))
+
+        def said_in(rows: list[Row]) -> Hypothesis:
+            found = as_hypothesis(self._capture, text, rows, frames, NAMES[code])
+            return replace(found, no_speech=no_speech)
+
+        stop = Stop(until, said_in)
         for count, row in enumerate(rows, start=1):
             if not text.take(row.token):
                 rows = rows[:count]
                 break
         else:
-            read = reading(model, [cross], self._capture)
-            rows += go_on(read, mx.array([rows[-1].token]), [cache], [text], self._capture)
-        self._last_text = [*committed, *text.token_ids]
-        found = as_hypothesis(self._capture, text, rows, frames, NAMES[code])
-        return replace(found, no_speech=no_speech)
+            if not stop(rows):
+                more = self._continued(rows, cache, cross, text, stop)
+                for place in range(len(more)):
+                    self.work += self._cost.forward(cache.offset + place, 1, 1, encoded, frames)
+                rows += more
+        self._last_text, self._is_cut = [*committed, *text.token_ids], False
+        found = said_in(rows)
+        if not stop.came:
+            self._said.keep(size, committed, language, context, found)
+        return found
+
+    def _continued(
+        self, rows: list[Row], cache: KVCache, cross: Cross, text: Continuation, stop: Stop
+    ) -> list[Row]:
+        """The rows of a text after those read."""
+        model, encoded = self._model, cross[0][0].shape[2]
+        read = reading(model, [cross], self._capture)
+
+        def waits(keys: int) -> bool:
+            return is_waited_for(model.num_heads, max(keys, encoded), model.engine_dtype)
+
+        return go_on(
+            read, mx.array([rows[-1].token]), [cache], [text], self._capture,
+            is_waited_for=waits, is_enough=lambda more: stop([*rows, *more]),
+        )  # fmt: skip
 
     def _encoded(self, audio: np.ndarray) -> Cross:
         """Keys and values of the audio; of the same as before, those that were kept."""
         if not np.array_equal(audio, self._read_audio):
             self._cross = []
+            self._said.forget()
             encoded = self._model.encode(audio, self._margin_s)
+            self.work += self._cost.encode(encoded.shape[1])
             self._cross = self._model.network.decoder.cross(encoded)
             self._read_audio = audio.copy()
         return self._cross
 
     def _draft_after(self, committed: list[int]) -> list[int]:
         """What the last step would have said after `committed`."""
-        count = len(committed)
-        if self._last_text[:count] != committed:
-            return []
-        return self._last_text[count : count + _MAX_DRAFT_TOKENS]
+        return draft_after(self._last_text, committed, is_cut=self._is_cut)

@@ -51,10 +51,10 @@ def take_step(
             weights.extend([] if seen[1] is None else [seen[1]])
 
     hidden = model.network.decoder(
-        tokens, cache, cross, left_padding=left_padding, audio_mask=audio_mask,
+        tokens, cache, cross, left_padding=left_padding, audio_mask=audio_mask, last=last,
         observe=None if capture is None else observe,
     )  # fmt: skip
-    rows = hidden[:, -last:].reshape(-1, hidden.shape[-1])
+    rows = hidden.reshape(-1, hidden.shape[-1])
     logits = model.network.logits(rows) + (model.suppress if suppress is None else suppress)
     said = mx.concatenate([mx.argmax(logits, axis=-1)[:, None], *attended], axis=1)
     return Step(

@@ -56,7 +56,7 @@ class Vocabulary:
             import tiktoken
         except ImportError as error:
             raise InputError(
-                "Whisper's tokenizer needs tiktoken: pip install 'alignheads[whisper]'"
+                "Whisper's tokenizer needs tiktoken: pip install '.[whisper]', in the checkout"
             ) from error
         self.size = size
         ranks, special, added = _own(folder) or _bundled(size)

@@ -1,0 +1,123 @@
+"""What a stream computes at the real models' sizes, counted while the tiny one speaks.
+
+    python benchmarks/cost.py --size 0.6b
+
+The bundled tiny model streams the demo speech, one clip after the other in one stream, with the
+policy bundled for the size; each of its steps is counted by the formulas of the size's shapes
+(`runtime/models/qwen3/cost.py`). Nothing of that size is loaded or computed: what a step costs
+follows from how much audio and text it reads, and tiny writes some three tokens a second, as the
+real models do. The numbers are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Annotated
+from unittest.mock import patch
+
+import numpy as np
+import typer
+from full_size import shapes
+
+from alignheads import DecoderConfig, SpeechModel, StreamDecoder, load_corpus
+from alignheads.commandline import run
+from alignheads.corpora.audio import SAMPLE_RATE
+from alignheads.evaluate.timed import pieces
+from alignheads.runtime.models.qwen3 import cost, source, stream_encoder
+from alignheads.runtime.models.work import Work
+
+BARS = {"0.6b": 140.0}
+"""GFLOP a second of audio with steps of 1 s, a buffer of 30 s, and no draft."""
+_MODELS_OWN = ("model", "heads", "head_count", "calibration", "language", "schema_version")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One stream. `words`: texts and times, as they were committed."""
+
+    work: Work
+    audio_s: float
+    tokens: int
+    words: list[tuple[str, float, float, float]]
+
+    @property
+    def gflops(self) -> float:
+        """For a second of audio."""
+        return self.work.flop / self.audio_s / 1e9
+
+
+def counted(
+    model: SpeechModel, size: str, samples: np.ndarray, config: DecoderConfig, *, draft: bool
+) -> Counted:
+    """Stream `samples` with tiny, and count at the shapes of `size`."""
+    wanted = shapes(size)
+    layers = wanted.text_config.num_hidden_layers
+    heads = DecoderConfig.bundled(size).head_count
+    looked_at = [(layer, 0) for layer in range(min(layers, heads))]  # at most so many layers
+    encoder = cost.EncoderCost(wanted.audio_config)
+    decoder = cost.DecoderCost(wanted.text_config, looked_at)
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(stream_encoder, "EncoderCost", lambda _: encoder))
+        stack.enter_context(patch.object(source, "DecoderCost", lambda *_: decoder))
+        stream = StreamDecoder(model, config, language="en", draft=draft)
+        for piece in pieces(samples, config.step_s):
+            stream.feed(piece)
+        stream.finish()
+    assert stream.work is not None
+    return Counted(
+        stream.work,
+        len(samples) / SAMPLE_RATE,
+        sum(len(word.token_ids) for word in stream.words),
+        [(word.text, word.start_s, word.end_s, word.emitted_s) for word in stream.words],
+    )
+
+
+def speech(seconds: float) -> np.ndarray:
+    """Clips of the demo one after the other, so many seconds or all."""
+    clips, total = [], 0.0
+    for utterance in load_corpus("demo:all").utterances:
+        if total >= seconds:
+            break
+        clips.append(utterance.read())
+        total += len(clips[-1]) / SAMPLE_RATE
+    return np.concatenate(clips)
+
+
+def cost_command(
+    size: Annotated[str, typer.Option(help="0.6b or 1.7b")] = "0.6b",
+    seconds: Annotated[float, typer.Option(help="of the demo speech")] = 128.0,
+    steps: Annotated[str, typer.Option(help="seconds between steps, by commas")] = "0.5,1,2",
+    buffers: Annotated[str, typer.Option(help="seconds of the buffer, by commas")] = "12,16,24,30",
+) -> None:
+    """Count what a stream computes, by step and buffer, and compare with the bar."""
+    model, samples = SpeechModel.load("tiny"), speech(seconds)
+    bundled = DecoderConfig.bundled(size)
+    policy = {k: v for k, v in dict(bundled).items() if k not in _MODELS_OWN}
+    base = DecoderConfig.bundled("tiny").changed(**policy)
+    print(f"{size} shapes, tiny's text, {len(samples) / SAMPLE_RATE:.0f} s of demo speech")
+    print("step  buffer  draft  GFLOP/s  encoder  decoder  attention  vocabulary  weight reads/s")
+    settings = [(float(step), bundled.max_audio_s, True) for step in steps.split(",")]
+    settings += [(bundled.step_s, float(buffer), True) for buffer in buffers.split(",")]
+    settings += [(bundled.step_s, bundled.max_audio_s, False)]
+    for step_s, max_audio_s, draft in dict.fromkeys(settings):
+        config = base.changed(step_s=step_s, max_audio_s=max_audio_s)
+        found = counted(model, size, samples, config, draft=draft)
+        work, per_s = found.work, 1e9 * found.audio_s
+        parts = (work.encoder_flop, work.decoder_flop, work.attention_flop, work.vocabulary_flop)
+        print(
+            f"{step_s:4g}  {max_audio_s:6g}  {'yes' if draft else 'no':>5}  {found.gflops:7.1f}  "
+            + "  ".join(f"{part / per_s:7.1f}" for part in parts)
+            + f"  {work.forward_passes / found.audio_s:14.2f}"
+        )
+        if not draft and size in BARS:
+            verdict = "met" if found.gflops <= BARS[size] else "missed"
+            print(
+                f"bar: at most {BARS[size]:g} GFLOP a second, exact: {found.gflops:.1f}, {verdict}"
+            )
+
+
+if __name__ == "__main__":
+    run(cost_command)

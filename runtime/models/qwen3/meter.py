@@ -1,0 +1,126 @@
+"""What a `Qwen3Source` would have computed for known answers: the same steps, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mlx_qwen3_asr.decoder import KVCache
+
+from ..backend import mx
+from ..capture import Row
+from ..continuation import Continuation
+from ..greedy import Stop
+from ..protocol import Hypothesis, Until
+from .source import Qwen3Source
+from .stream_encoder import StreamEncoder
+
+if TYPE_CHECKING:
+    from .model import Qwen3Model
+
+_CUT = -1  # a token of a loop that is not in the text any more
+
+
+class _CountedEncoder(StreamEncoder):
+    """Counts what the encoder would do; what it gives has the right length and says nothing."""
+
+    def _embed(self, batch: tuple[mx.array, int], first: int, skip: int) -> mx.array:
+        return mx.zeros((len(batch[0]) * batch[1], 1))
+
+    def _transform(self, hidden: mx.array) -> mx.array:
+        return mx.zeros((len(hidden), 1))
+
+
+class Qwen3Meter(Qwen3Source):
+    """A `Meter`. What it is told was said takes the place of what the model would say."""
+
+    def __init__(self, model: Qwen3Model, heads: Sequence[tuple[int, int]]) -> None:
+        """Of one stream that looks at `heads`."""
+        super().__init__(model, heads)
+        self._encoder = _CountedEncoder(model.engine.audio_tower, model.engine_dtype)
+        self._script: list[int] = []
+        self._end = min(model.vocabulary.end_ids)
+
+    def reset(self) -> None:
+        """See `Meter`."""
+        self._forget()
+
+    def drop(self, samples: int) -> None:
+        """See `Meter`."""
+        self._drop(samples)
+
+    def note(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: Sequence[int],
+        language: str | None,
+        context: str,
+        said: Hypothesis,
+    ) -> None:
+        """See `Meter`."""
+        if len(samples) - lead < self._model.min_samples:
+            return
+        self._whole = [*committed_ids, *said.token_ids]
+        self._after = [self._end] * said.ended
+        missing = (said.decoded or 0) - len(said.token_ids) - len(self._after)
+        self._after += [_CUT] * missing
+        self._found = said.language
+        self._hypothesis(samples, lead, list(committed_ids), language, context)
+
+    def _hypothesis(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: list[int],
+        language: str | None,
+        context: str,
+        until: Until | None = None,
+    ) -> Hypothesis:
+        head: list[int] = []
+        if language is None and not committed_ids:
+            head = self._model.vocabulary.encode(f"language {self._found}<asr_text>")
+        outer = self._script
+        self._script = [*head, *self._whole[len(committed_ids) :], *self._after]
+        try:
+            return super()._hypothesis(samples, lead, committed_ids, language, context)
+        finally:
+            self._script = outer
+
+    def _read(
+        self,
+        head: Sequence[int],
+        audio: Sequence[mx.array],
+        text_ids: Sequence[int],
+        draft: Sequence[int],
+        stable: int,
+    ) -> tuple[list[Row], KVCache]:
+        past = self._cache.offset
+        new = len(head) + sum(len(part) for part in audio) + len(text_ids)
+        self._note_pass(past, new, 1 + len(draft))
+        agreed = 0
+        while agreed < min(len(draft), len(self._script) - 1):
+            if draft[agreed] != self._script[agreed]:
+                break
+            agreed += 1
+        read = KVCache(0)
+        read.offset = past + new - len(draft) + agreed
+        self._cache = KVCache(0)
+        self._cache.offset = stable
+        return self._rows(self._script[: agreed + 1]), read
+
+    def _continued(
+        self, read: list[Row], cache: KVCache, text: Continuation, stop: Stop
+    ) -> list[Row]:
+        more = self._script[len(read) :]
+        for place in range(len(more)):
+            self._note_pass(cache.offset + place, 1, 1)
+        for token in self._script:
+            if token == _CUT or not text.take(token):
+                break
+        return self._rows(self._script)
+
+    def _rows(self, tokens: Sequence[int]) -> list[Row]:
+        frames = np.zeros(self._capture.num_heads, int)
+        return [Row(token, 1.0, frames, None) for token in tokens]
