@@ -146,6 +146,10 @@ def main() -> None:
         passed &= wordy == 0
         figures[name] = {"clips": len(some), "wordy": wordy, "texts": [t for t in found if t]}
         print(f"{name:36} {wordy} of {len(some)} clips gave words (bar 0)", flush=True)
+    for name, some in field.later_clips(np.random.default_rng(77), 50).items():
+        found = [text for text in texts(model, some) if text]
+        figures[name] = {"clips": len(some), "wordy": len(found), "texts": found}
+        print(f"{name:36} {len(found)} of {len(some)} clips gave words (no bar)", flush=True)
     heads = discover_heads(model, "demo", cuts=0)
     following = int((heads.matrix("hit_rate") >= HEAD_BAR).sum())
     passed &= following >= HEADS_WANTED

@@ -7,6 +7,7 @@ formula at 8 bits, and the sounds are other sounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +116,26 @@ def non_speech_clips(rng: np.random.Generator, count: int) -> dict[str, list[np.
         "plucked strings and drums": _band,
         "alarms and engines": _machine,
     }
+    return _clips(rng, count, kinds)
+
+
+def later_clips(rng: np.random.Generator, count: int) -> dict[str, list[np.ndarray]]:
+    """The same of five kinds that were written after the shipped checkpoint was trained."""
+    kinds = {
+        "birds": _birds,
+        "keys of a telephone": _keys,
+        "Morse code": _morse,
+        "rain, drops and applause": _drops,
+        "footsteps and heartbeats": _thuds,
+    }
+    return _clips(rng, count, kinds)
+
+
+def _clips(
+    rng: np.random.Generator,
+    count: int,
+    kinds: dict[str, Callable[[np.random.Generator, int], np.ndarray]],
+) -> dict[str, list[np.ndarray]]:
     made: dict[str, list[np.ndarray]] = {}
     for name, kind in kinds.items():
         made[name] = []
@@ -198,3 +219,68 @@ def _machine(rng: np.random.Generator, count: int) -> np.ndarray:
         return np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)
     speed = rng.uniform(40, 200) * (1 + 0.2 * np.sin(2 * np.pi * 0.2 * time))
     return 2 * (np.cumsum(speed) / SAMPLE_RATE % 1) - 1 + 0.2 * rng.standard_normal(count)
+
+
+def _birds(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Songs: short whistles that sweep and tremble, repeated after pauses."""
+    out, position = np.zeros(count), 0
+    while position < count:
+        time = _time(int(rng.uniform(0.05, 0.4) * SAMPLE_RATE))
+        low, high = rng.uniform(1500, 5500, 2)
+        tremble = rng.uniform(0, 400) * np.sin(2 * np.pi * rng.uniform(10, 60) * time)
+        sweep = low + (high - low) * time / time[-1] + tremble
+        whistle = np.sin(2 * np.pi * np.cumsum(sweep) / SAMPLE_RATE) * np.hanning(len(time))
+        pause = int(rng.choice([0.03, 0.1, 0.8]) * SAMPLE_RATE)
+        for _ in range(rng.integers(1, 6)):
+            end = min(count, position + len(time))
+            out[position:end] += whistle[: max(0, end - position)]
+            position += len(time) + pause
+    return out
+
+
+def _keys(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Pairs of tones as a telephone's keys make them."""
+    out, time = np.zeros(count), _time(count)
+    press = int(rng.uniform(0.15, 0.5) * SAMPLE_RATE)
+    for start in range(0, count, press):
+        part = slice(start, min(count, start + int(press * 0.6)))
+        for pitch in rng.choice([697, 770, 852, 941]), rng.choice([1209, 1336, 1477, 1633]):
+            out[part] += np.sin(2 * np.pi * pitch * time[part])
+    return out
+
+
+def _morse(rng: np.random.Generator, count: int) -> np.ndarray:
+    unit = int(rng.uniform(0.05, 0.12) * SAMPLE_RATE)
+    units: list[int] = []
+    while len(units) * unit < count:
+        units += [1] * int(rng.choice([1, 3])) + [0] * int(rng.choice([1, 1, 3, 7]))
+    gate = np.repeat(units, unit)[:count]
+    return gate * np.sin(2 * np.pi * rng.uniform(400, 1200) * _time(count))
+
+
+def _drops(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Short decaying bursts at random, from single drops to a rustle."""
+    out = np.zeros(count)
+    per_s, pitch = 10 ** rng.uniform(0, 2.5), rng.uniform(800, 6000)
+    time = _time(800)
+    for _ in range(max(1, int(per_s * count / SAMPLE_RATE))):
+        start = int(rng.uniform(0, count))
+        drop = np.exp(-time * rng.uniform(100, 800)) * rng.uniform(0.1, 1)
+        drop *= rng.standard_normal(800) if rng.random() < 0.5 else np.sin(2 * np.pi * pitch * time)
+        out[start : start + 800] += drop[: count - start]
+    return out
+
+
+def _thuds(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Low strokes, alone or in pairs."""
+    out, gap = np.zeros(count), rng.uniform(0.4, 1.2)
+    second_s = rng.uniform(0.1, 0.3) if rng.random() < 0.5 else 0.0
+    time = _time(4800)
+    for start in np.arange(0, count / SAMPLE_RATE, gap):
+        for at in {float(start), float(start + second_s)}:
+            thud = np.exp(-time * rng.uniform(15, 60))
+            thud *= np.sin(2 * np.pi * rng.uniform(30, 120) * time)
+            thud += 0.05 * np.exp(-time * 60) * rng.standard_normal(4800)
+            begin = int(at * SAMPLE_RATE)
+            out[begin : begin + 4800] += thud[: max(0, count - begin)]
+    return out
