@@ -28,7 +28,7 @@ from alignheads.runtime.models.model import SpeechModel
 from alignheads.runtime.stream.config import DecoderConfig
 
 # After the package, which makes MLX ready for this machine.
-from streaming_hard import in_noise, unspaced  # isort: skip
+from streaming_hard import in_noise, unspaced, with_pauses  # isort: skip
 from streaming_long import Hour, at_once, one_hour, silence_costs  # isort: skip
 from streaming_speed import (  # isort: skip
     Cost, ForcedOurs, ForcedPublished, at_most_15_s, by_buffer, forced_cost, memory_bandwidth,
@@ -45,7 +45,8 @@ IN_NOISE = (
 )  # fmt: skip
 MORE_INSERTIONS = 1.2  # times those of offline decoding
 UNSPACED_S = 60
-SECTIONS = ("table", "noise", "unspaced", "speed")
+PAUSES_S = (0.3, 1, 5, 15, 30, 120)
+SECTIONS = ("table", "noise", "pauses", "unspaced", "speed")
 _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt}
 
 
@@ -142,6 +143,31 @@ def print_noise(job: Job, seeds: int) -> None:
     most = MORE_INSERTIONS * offline.insertions
     job.bars.check(f"{name}: insertions", ours.insertions, "<=", most)
     job.bars.check(f"{name}: deletions", ours.deletions, "<=", offline.deletions)
+
+
+def print_pauses(job: Job) -> None:
+    """Ours on pairs of utterances with a pause of zeros between: as good as without."""
+    wanted = [c for c in contestants(job.model, job.config, job.heads) if c.name == "ours, 1 s"]
+    print("\npairs of demo:test with zeros between, ours, 1 s\n")
+    print_cells(
+        ("pause s", "WER %", "S / D / I", "delay p50 / p90 s", "start error p50 ms", "ms per s")
+    )
+    print_cells(["---"] * 6)
+    errors: dict[float, int] = {}
+    for pause_s in (0.0, *PAUSES_S):
+        say(f"a pause of {pause_s:g} s")
+        row = measure(wanted[0], with_pauses(job.demo, pause_s), job.detect)
+        words, times = row.words, row.times
+        assert times is not None
+        print_cells((
+            f"{pause_s:g}", f"{row.wer:.1f}",
+            f"{words.substitutions} / {words.deletions} / {words.insertions}",
+            delays(times), f"{times.start_error_ms.p50:.0f}", f"{1000 * row.wall_per_s:.1f}",
+        ))  # fmt: skip
+        errors[pause_s] = words.errors
+    print()
+    for pause_s in PAUSES_S:
+        job.bars.check(f"a pause of {pause_s:g} s: errors", errors[pause_s], "<=", errors[0.0])
 
 
 def print_unspaced(job: Job) -> None:
@@ -434,6 +460,8 @@ def benchmark(
             print_table(job, "digits", digits)
     if "noise" in chosen:
         print_noise(job, noise_seeds)
+    if "pauses" in chosen:
+        print_pauses(job)
     if "unspaced" in chosen:
         print_unspaced(job)
     if "speed" in chosen:

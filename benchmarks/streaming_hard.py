@@ -1,4 +1,4 @@
-"""What `streaming.py` streams besides clean speech: noisy speech, and text without spaces."""
+"""What `streaming.py` streams besides clean speech: noise, pauses, and text without spaces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must com
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,37 @@ def in_noise(utterances: Sequence[Utterance], seeds: int) -> list[Noisy]:
         for one in utterances
         for seed in range(seeds)
     ]
+
+
+@dataclass(frozen=True)
+class Paused(Utterance):
+    """An utterance, a pause of zeros, and another utterance."""
+
+    second: Utterance | None = None
+    pause_s: float = 0.0
+
+    def read(self) -> np.ndarray:
+        """See `Utterance`."""
+        assert self.second is not None
+        pause = np.zeros(round(self.pause_s * SAMPLE_RATE), np.float32)
+        return np.concatenate([super().read(), pause, self.second.read()])
+
+
+def with_pauses(utterances: Sequence[Utterance], pause_s: float) -> list[Paused]:
+    """Each of `utterances` with the next one after a pause, and their words' times."""
+    made = []
+    for first, second in zip(utterances[::2], utterances[1::2], strict=False):
+        assert first.words is not None
+        assert second.words is not None
+        begin_s = len(first.read()) / SAMPLE_RATE + pause_s
+        later = [
+            replace(word, start_s=word.start_s + begin_s, end_s=word.end_s + begin_s)
+            for word in second.words
+        ]
+        of_first = {field.name: getattr(first, field.name) for field in fields(Utterance)}
+        joined = {"text": f"{first.text} {second.text}", "words": (*first.words, *later)}
+        made.append(Paused(**of_first | joined, second=second, pause_s=pause_s))
+    return made
 
 
 @dataclass(frozen=True)
