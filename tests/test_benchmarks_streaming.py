@@ -235,6 +235,19 @@ def test_text_without_spaces_comes_out_in_time(tiny):
     assert all(one.out == one.said and one.first_s <= 2 for one in found)
 
 
+def test_two_utterances_with_a_pause_between_them_are_one(demo):
+    from streaming_hard import with_pauses
+
+    first, second = demo.utterances[:2]
+    (joined,) = with_pauses([first, second], 0.5)
+    samples = joined.read()
+    at = len(first.read()) + 8000
+    assert len(samples) == at + len(second.read())
+    assert not samples[at - 8000 : at].any()
+    assert joined.text == f"{first.text} {second.text}"
+    assert joined.words[len(first.words)].start_s == second.words[0].start_s + at / 16_000
+
+
 @pytest.mark.slow
 def test_prints_noise_and_text_without_spaces(config):
     done = run("--config", config, "--clips", 1, "--noise-seeds", 1, "--sections", "noise,unspaced")
@@ -261,7 +274,7 @@ def test_prints_a_long_stream_and_sessions(config):
 
 def test_bad_options_are_one_line(tmp_path):
     for options, message in (
-        (["--sections", "tables"], "expected some of table,noise,unspaced,speed"),
+        (["--sections", "tables"], "expected some of table,noise,pauses,unspaced,speed"),
         (["--repeats", "0"], "expected 1 or more"),
         (["--config", tmp_path / "none.json"], "none.json"),
     ):
