@@ -171,10 +171,13 @@ def print_groups(found: dict[str, Streams], delays_s: Sequence[float]) -> None:
     for name, values in wer.items():
         # At delays that both reach, in the streams themselves.
         both = np.isfinite(values[0]) & np.isfinite(first[0])
-        more = np.nanmean((values - first)[:, both], axis=1)
-        low, high = np.nanquantile(more[1:], [0.025, 0.975])
+        mean = "-"
+        if both.any():
+            more = np.nanmean((values - first)[:, both], axis=1)
+            low, high = np.nanquantile(more[1:], [0.025, 0.975])
+            mean = f"{more[0]:+.1f} ({low:+.1f} to {high:+.1f})"
         cells = (f"{value:.1f}" if np.isfinite(value) else "-" for value in values[0])
-        print_cells((name, *cells, f"{more[0]:+.1f} ({low:+.1f} to {high:+.1f})"))
+        print_cells((name, *cells, mean))
 
 
 def print_single(judge: Judge, scores: dict[str, np.ndarray], heads: Sequence[Head],

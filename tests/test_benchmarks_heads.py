@@ -80,7 +80,7 @@ def test_small_runs_end(sums, capsys):
     assert table.count("| few | few | 2 |") == 1
     head_scores.benchmark(
         sums[0], model="tiny", corpus="demo:discover", rankings="hit_rate,set", counts="2",
-        single=1, borders_s="0.3,0.6", delays_s="0.8", aligner=None, normaliser="whisper",
+        single=1, borders_s="0.3,0.6", delays_s="0.6,0.7,0.8,9", aligner=None, normaliser="whisper",
         store=None, clips=2,
     )  # fmt: skip
     table = capsys.readouterr().out

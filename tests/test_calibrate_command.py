@@ -104,7 +104,7 @@ def test_a_sweep_writes_a_configuration_that_the_decoder_takes_as_it_is(command,
     assert config.calibration["held_out"]["corpus"] == "test"
     assert report.replay.live_identical == report.replay.live_utterances == 3
     assert len(report.hypervolume) == 6
-    assert {p.head_count for p in report.explanation.by_head_count} == set(range(1, 18))
+    assert {p.head_count for p in report.explanation.by_head_count} == set(range(1, LISTED + 1))
 
     clips = load_corpus(speech / "test").utterances
     spoken = [

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import soxr
 
-from alignheads import DecoderConfig, InputError, StreamDecoder
+from alignheads import DecoderConfig, InputError, StreamDecoder, load_heads
 from alignheads.runtime.models.protocol import Hypothesis, text_of
 from alignheads.runtime.models.qwen3 import source as qwen3_source
 from alignheads.runtime.models.qwen3.source import Qwen3Source
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
 
-HEADS = tuple((3, head) for head in range(8))
+HEADS = tuple(load_heads("tiny").compact[:8])
 
 
 @pytest.fixture(scope="module")
