@@ -186,7 +186,8 @@ def print_single(judge: Judge, scores: dict[str, np.ndarray], heads: Sequence[He
     ones, num_heads = np.ones(len(judge.utterances)), judge.replay.model.num_heads
     areas = np.array([judge.streams([head]).area() for head in heads])
     wer = np.array([judge.streams([head]).wer_at(delays_s, ones) for head in heads])
-    wer = wer[:, np.isfinite(wer).all(axis=0)].mean(axis=1)
+    reached = np.isfinite(wer).all(axis=0)
+    wer = wer[:, reached].mean(axis=1) if reached.any() else np.full(len(wer), np.nan)
     rows = [layer * num_heads + head for layer, head in heads]
     print_cells(("head", "area", "WER % at delay s, by border", "hit rate", "border AUC"))
     print_cells(["---"] * 5)
