@@ -119,7 +119,10 @@ def benchmark_decoder_command(
     others = Interchange(simuleval_log, ctm, stm)
     if others.is_asked and compare is not None:
         raise InputError(f"{_FOR_OTHERS} goes with a measurement or with --show, not --compare")
-    others.check(force=force)
+    told_by = context[1:] if context and context.startswith("@") else None
+    reads = [model, corpus, heads, told_by, show, *(config or ())]
+    out = json or Path(f"benchmark_{Path(model).name}.json")
+    others.check(force=force, reads=reads if show else [*reads, out])
     if show is not None:
         file = _show(show)
         _write_others(others, file, corpus, max_utterances, strict)
@@ -129,7 +132,8 @@ def benchmark_decoder_command(
         return
     if others.is_asked:
         _check_one_run(others, mode or ["simul"], config or (), step_s or ())
-    out = json or Path(f"benchmark_{Path(model).name}.json")
+    if force:
+        output_path(out, force, [told_by])
 
     from ..runtime.models.context import read_context
     from .benchmark import benchmark_decoder

@@ -271,9 +271,10 @@ def test_kernels_have_a_folder_of_the_users_own_where_the_usual_one_cannot_be(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(kernels.shutil, "which", lambda name: "/usr/bin/g++")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("TMPDIR", str(usual))  # is not there
-    assert kernels.place_kernels("1")
-    assert os.environ["TMPDIR"] == str(home / ".cache" / "alignheads" / "kernels")
+    for given in (usual, ""):  # is not there; is no name, which C++ takes for one
+        monkeypatch.setenv("TMPDIR", str(given))
+        assert kernels.place_kernels("1")
+        assert os.environ["TMPDIR"] == str(home / ".cache" / "alignheads" / "kernels")
     usual.mkdir()
     monkeypatch.setenv("TMPDIR", str(usual))
     assert kernels.place_kernels("1")
