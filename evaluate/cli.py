@@ -245,23 +245,25 @@ def _progress() -> Iterator[Callable[[Running], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal,
-        refresh_per_second=2,
-    ) as bar:  # fmt: skip
-        tasks: dict[str, Any] = {}
+    if not console.is_terminal:
         next_line_s = time.monotonic() + _LINE_EVERY_S
 
-        def show(running: Running) -> None:
+        def tell(running: Running) -> None:
             nonlocal next_line_s
-            if console.is_terminal:
-                if running.run not in tasks:
-                    tasks[running.run] = bar.add_task(running.run, total=running.total)
-                bar.update(tasks[running.run], completed=running.done, description=_line(running))
-            elif running.done == running.total or time.monotonic() > next_line_s:
+            if running.done == running.total or time.monotonic() > next_line_s:
                 print(f"{_line(running)}, {running.done} of {running.total}", file=sys.stderr)
                 next_line_s = time.monotonic() + _LINE_EVERY_S
+
+        yield tell
+        return
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(running: Running) -> None:
+            if running.run not in tasks:
+                tasks[running.run] = bar.add_task(running.run, total=running.total)
+            bar.update(tasks[running.run], completed=running.done, description=_line(running))
 
         yield show
 
