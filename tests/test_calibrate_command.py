@@ -231,8 +231,9 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--border", "frames"], "expected fraction or seconds"),
         (["--tune", "heads"], "--tune has 'heads', expected step_s, aggregate or max_audio_s"),
         (["--phases", 0], "--phases is 0"),
+        (["--phases", 65], "--phases is 65, expected 1 to 64"),
         (["--holdout", 1], "--holdout is 1.0"),
-        (["--clips", 0], "0 clips"),
+        (["--clips", 0], "--clips is 0, expected 1 or more"),
         (["--clips", 1], "has 1 utterance; calibrate needs 2 or more"),
         (["--model", "no/such/model"], "no/such/model"),
         (["--heads", "missing.json"], "missing.json"),
@@ -288,6 +289,26 @@ def test_a_study_of_other_speech_is_refused_with_the_part_that_differs(command, 
     line = refused(command, "--study", "mine", "--trials", 2)
     assert "decoder_config.json exists; give --force" in line
     assert "another seed: 0, not 9" in refused(command, "--trials", 2, "--seed", 9)
+
+
+def test_what_another_study_wrote_in_the_meantime_is_left(command, monkeypatch):
+    assert command("--trials", 2)[0] == 0
+    names = ("decoder_config.json", "calibration.json", "pareto.png")
+    kept = {Path(name): Path(name).read_bytes() for name in names}
+    for path in kept:
+        path.unlink()
+    run_trials = cli._run
+
+    def meanwhile(*given):
+        run_trials(*given)
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+    monkeypatch.setattr(cli, "_run", meanwhile)
+    code, _, err = command("--study", "mine", "--trials", 2)
+    assert code == 2
+    assert "was written by another process in the meantime; the trials are kept" in err
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, monkeypatch):

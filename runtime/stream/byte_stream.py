@@ -109,7 +109,7 @@ class _Bytes(io.RawIOBase):
         return self._begun
 
     def peek_at_once(self, size: int, per_s: float) -> bytes:
-        """What is there of the next `size` bytes, and what comes with no less than `per_s` a second."""
+        """What is there of the next `size` bytes, and what comes at `per_s` a second or more."""
         begin = time.monotonic()
         while len(self._begun) < size and self._is_ready():
             if not (data := self._read(size - len(self._begun))):
