@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,10 +19,12 @@ import alignheads
 from alignheads import load_corpus
 from alignheads.calibrate import setting_up
 from alignheads.calibrate.cli import main
+from alignheads.calibrate.outputs import Outputs
 from alignheads.calibrate.result import CalibrationFile
 from alignheads.calibrate.scoring import Score
 from alignheads.calibrate.speech import SpeechOptions, load_speech, split
 from alignheads.calibrate.study.space import PUBLISHED
+from alignheads.calibrate.study.trials import FINGERPRINT
 from alignheads.errors import InputError
 from alignheads.evaluate.intervals import Sums, paired_difference
 from alignheads.evaluate.timed import timed_stream
@@ -291,24 +294,17 @@ def test_a_study_of_other_speech_is_refused_with_the_part_that_differs(command, 
     assert "another seed: 0, not 9" in refused(command, "--trials", 2, "--seed", 9)
 
 
-def test_what_another_study_wrote_in_the_meantime_is_left(command, monkeypatch):
-    assert command("--trials", 2)[0] == 0
-    names = ("decoder_config.json", "calibration.json", "pareto.png")
-    kept = {Path(name): Path(name).read_bytes() for name in names}
-    for path in kept:
-        path.unlink()
-    run_trials = cli._run
-
-    def meanwhile(*given):
-        run_trials(*given)
-        for path, content in kept.items():
-            path.write_bytes(content)
-
-    monkeypatch.setattr(cli, "_run", meanwhile)
-    code, _, err = command("--study", "mine", "--trials", 2)
-    assert code == 2
-    assert "was written by another process in the meantime; the trials are kept" in err
-    assert {path: path.read_bytes() for path in kept} == kept
+def test_what_another_study_wrote_in_the_meantime_is_left(tmp_path):
+    paths = [tmp_path / "decoder_config.json", tmp_path / "calibration.json"]
+    study = SimpleNamespace(study_name="mine", user_attrs={FINGERPRINT: {}})
+    outputs = Outputs(SimpleNamespace(study=study, fingerprint="1"), *paths)  # type: ignore
+    theirs = {"study": "theirs", "name": "theirs", "fingerprint": "2"}
+    text = json.dumps({"calibration": theirs, "study": theirs})
+    for path, save in zip(paths, (outputs._save_config, outputs._save_report), strict=True):
+        path.write_text(text)
+        with pytest.raises(InputError, match="by another process in the meantime; the trials are"):
+            save(None)
+        assert path.read_text() == text
 
 
 def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, monkeypatch):
