@@ -12,8 +12,10 @@ import contextlib
 import functools
 import inspect
 import logging
+import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -25,6 +27,7 @@ import typer
 
 from .errors import InputError, OutputError
 from .streams import OutputLost, finish_stdout, forget_stdout, prepare_streams
+from .wording import wrapped
 
 # typer has no public name for the base of its usage errors, nor one module for all versions.
 _USAGE_ERRORS: tuple[type[Exception], ...] = (typer.BadParameter.__mro__[1],)
@@ -203,8 +206,20 @@ class _StderrHandler(logging.Handler):
 
 
 def say(message: str) -> None:
-    """Print a line for the person at the terminal, on stderr."""
-    print(message, file=sys.stderr)
+    """Print a line for the person at the terminal, on stderr.
+
+    A terminal that is narrower would break words: there it is broken between them.
+    """
+    print(_fitting(message), file=sys.stderr)
+
+
+def _fitting(message: str) -> str:
+    if not sys.stderr.isatty():
+        return message
+    width = shutil.get_terminal_size().columns
+    with contextlib.suppress(OSError):
+        width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    return wrapped(message, width, "  ") if len(message) > width else message
 
 
 @contextlib.contextmanager
