@@ -117,10 +117,15 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 def _check_not_empty(command: Callable[..., None], given: Mapping[str, object]) -> None:
     """Refuse empty strings, which a variable of a shell that is not set gives."""
+    typed = sys.argv[1:]
+    has_empty = any(one == "" or (one.startswith("--") and one.endswith("=")) for one in typed)
+    # As a path it is the folder where we are, which may be meant.
+    is_no_path = has_empty and "." not in typed
     for name, one in inspect.signature(command).parameters.items():
         value = given.get(name)
         values = value if isinstance(value, list | tuple) else [value]
-        if "" in values and one.default != "" and name != "context":  # which says it itself
+        is_empty = "" in values or (is_no_path and Path() in values)
+        if is_empty and one.default != "" and name != "context":  # which says it itself
             is_option = "Argument" not in str(one.annotation)
             raise InputError(
                 f"{name} is empty; leave it out, or give a value",

@@ -49,6 +49,7 @@ def align_corpus(
     from .alignment import align_utterances, default_aligner
     from .export import export_plan, write_alignment
     from .load import load_corpus
+    from .readable import unreadable
 
     if seed < 0:
         raise InputError(f"--seed is {seed}, expected 0 or more")
@@ -57,6 +58,8 @@ def align_corpus(
         loaded = loaded.sample(clips, seed)
     name = aligner or default_aligner(loaded)
     worker = make_aligner(name)
+    if name == "gold":  # the others read the audio, and skip what cannot be
+        loaded = loaded.without(unreadable(loaded.utterances, strict=strict))
     journal_file = journal_path(out / "manifest.jsonl")
     # Of a run that was stopped, the files that are there are its own.
     is_begun = not force and has_lines(journal_file)

@@ -238,7 +238,11 @@ def test_a_name_that_is_not_utf8_can_be_read_again(tmp_path):
 
 
 def test_empty_strings_are_refused_by_every_command():
-    for arguments, name in (('--compare ""', "--compare"), ('""', "source")):
+    for arguments, name in (
+        ('--compare ""', "--compare"),
+        ('""', "source"),
+        ('--from-compact=""', "--from-compact"),  # a path, which would be the folder here
+    ):
         code, out, error = shell(f"$H {arguments}")
         assert (code, out) == (2, "")
         assert f"{name} is empty; leave it out" in error
