@@ -12,8 +12,10 @@ import contextlib
 import functools
 import inspect
 import logging
+import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -25,6 +27,7 @@ import typer
 
 from .errors import InputError, OutputError
 from .streams import OutputLost, finish_stdout, forget_stdout, prepare_streams
+from .wording import wrapped
 
 # typer has no public name for the base of its usage errors, nor one module for all versions.
 _USAGE_ERRORS: tuple[type[Exception], ...] = (typer.BadParameter.__mro__[1],)
@@ -114,10 +117,15 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 def _check_not_empty(command: Callable[..., None], given: Mapping[str, object]) -> None:
     """Refuse empty strings, which a variable of a shell that is not set gives."""
+    typed = sys.argv[1:]
+    has_empty = any(one == "" or (one.startswith("--") and one.endswith("=")) for one in typed)
+    # As a path it is the folder where we are, which may be meant.
+    is_no_path = has_empty and "." not in typed
     for name, one in inspect.signature(command).parameters.items():
         value = given.get(name)
         values = value if isinstance(value, list | tuple) else [value]
-        if "" in values and one.default != "" and name != "context":  # which says it itself
+        is_empty = "" in values or (is_no_path and Path() in values)
+        if is_empty and one.default != "" and name != "context":  # which says it itself
             is_option = "Argument" not in str(one.annotation)
             raise InputError(
                 f"{name} is empty; leave it out, or give a value",
@@ -203,8 +211,20 @@ class _StderrHandler(logging.Handler):
 
 
 def say(message: str) -> None:
-    """Print a line for the person at the terminal, on stderr."""
-    print(message, file=sys.stderr)
+    """Print a line for the person at the terminal, on stderr.
+
+    A terminal that is narrower would break words: there it is broken between them.
+    """
+    print(_fitting(message), file=sys.stderr)
+
+
+def _fitting(message: str) -> str:
+    if not sys.stderr.isatty():
+        return message
+    width = shutil.get_terminal_size().columns
+    with contextlib.suppress(OSError):
+        width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    return wrapped(message, width, "  ") if len(message) > width else message
 
 
 @contextlib.contextmanager
@@ -219,10 +239,11 @@ def progress_bar(title: str) -> Iterator[Callable[[float, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -88,7 +88,7 @@ def verdicts(held_out: HeldOut) -> list[str]:
             if found is None:
                 continue
             if found.value == found.low == found.high == 0:
-                parts.append(f"no difference in {unit.removeprefix('s of ')}")
+                parts.append(f"no difference in {unit.rpartition(' of ')[2]}")
                 continue
             sure = "" if found.is_significant else ", not significant"
             parts.append(

@@ -85,12 +85,14 @@ def standing(
     rule: Rule,
     limits: Limits | None = None,
     *,
+    phases: int = 1,
     strict: bool = False,
 ) -> Standing:
     """How `study` stands, and what `rule` chooses of its front.
 
     On the front are trials with a border of the kind searched that keep to the limits. A published
-    setting that does can be chosen whatever its border.
+    setting that does can be chosen whatever its border. In what chance may do, each utterance
+    counts once: its `phases` are the same speech again.
 
     Raises:
         InputError: `strict`, and no trial meets the rule or the limits.
@@ -103,7 +105,7 @@ def standing(
     selected = None
     try:
         rivals = [trial for trial in can if trial in of_kind or BASELINE in trial.user_attrs]
-        selected = _selected(rivals, rule)
+        selected = _selected(rivals, rule, phases)
     except InputError:
         if strict and completed(study) and not can:
             raise limits.missed([_named(trial, border) for trial in completed(study)]) from None
@@ -113,7 +115,7 @@ def standing(
     return Standing(trials, numbers, selected)
 
 
-def _selected(trials: Sequence[FrozenTrial], rule: Rule) -> Selected:
+def _selected(trials: Sequence[FrozenTrial], rule: Rule, phases: int) -> Selected:
     """What `rule` chooses of `trials`.
 
     Raises:
@@ -121,10 +123,10 @@ def _selected(trials: Sequence[FrozenTrial], rule: Rule) -> Selected:
     """
     if rule.name != "within":
         point = _point_with_cost if rule.name == MIN_COST else _point
-        index = select([point(trial) for trial in trials], rule, _ceiling(trials))
+        index = select([point(trial) for trial in trials], rule, _ceiling(trials, phases))
         return Selected(number=trials[index].number, how=str(rule))
     assert rule.limit is not None
-    found = choose([_candidate(trial) for trial in trials], rule.limit / 100)
+    found = choose([_candidate(trial, phases) for trial in trials], rule.limit / 100)
     missed = found.missed and Missed(
         number=trials[found.missed.index].number,
         increase=found.missed.increase,
@@ -139,7 +141,7 @@ def _selected(trials: Sequence[FrozenTrial], rule: Rule) -> Selected:
     )
 
 
-def _candidate(trial: FrozenTrial) -> Candidate:
+def _candidate(trial: FrozenTrial, phases: int) -> Candidate:
     sums = trial.user_attrs[RESULT].get("sums")
     if sums is None:
         raise InputError(
@@ -149,20 +151,21 @@ def _candidate(trial: FrozenTrial) -> Candidate:
             arguments=("select", "study"),
         )
     found = UtteranceSums(**sums)
-    return Candidate(found.word_errors, found.delays, BASELINE in trial.user_attrs)
+    errors, delays = found.word_errors.over(phases), found.delays.over(phases)
+    return Candidate(errors, delays, BASELINE in trial.user_attrs)
 
 
-def _ceiling(trials: Sequence[FrozenTrial]) -> Point:
+def _ceiling(trials: Sequence[FrozenTrial], phases: int) -> Point:
     """What the knee may not exceed: the best baseline, and the errors that chance adds to it.
 
     The best is the one with fewest errors. Chance is two standard deviations of a count of
-    errors (Poisson), of one error where there was none.
+    errors (Poisson), of one error where there was none, among the words of one phase.
     """
     baselines = [trial for trial in trials if BASELINE in trial.user_attrs]
     if not baselines:
         return ()
     wer, delay_s, words = min(
-        (*_point(trial)[:2], trial.user_attrs[RESULT]["measures"]["reference_words"])
+        (*_point(trial)[:2], trial.user_attrs[RESULT]["measures"]["reference_words"] / phases)
         for trial in baselines
     )
     return wer + 2 * math.sqrt(max(wer * words, 1)) / words, delay_s

@@ -45,6 +45,7 @@ def set_up(
     """
     speech, options = speech or SpeechOptions(), options or SweepOptions()
     options.check()
+    speech.check()
     # What is wrong in a small file is told before a large one is loaded.
     file = heads if isinstance(heads, HeadsFile) or heads is None else load_heads(heads)
     if isinstance(model, str | Path):

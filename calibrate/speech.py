@@ -128,6 +128,27 @@ class SpeechOptions:
     phases: int | None = None
     strict: bool = False
 
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is loaded.
+
+        Raises:
+            InputError: which, and what is expected.
+        """
+        if not 0 < self.holdout < 1:
+            raise InputError(
+                f"holdout is {self.holdout}, expected more than 0 and less than 1",
+                arguments=("holdout",),
+            )
+        if self.phases is not None and not 1 <= self.phases <= LARGEST_PHASES:
+            raise InputError(
+                f"phases is {self.phases}, expected 1 to {LARGEST_PHASES}", arguments=("phases",)
+            )
+        for name, least in (("clips", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                message = f"{name} is {value}, expected {least} or more"
+                raise InputError(message, arguments=(name,))
+
 
 def load_speech(
     label: str,
@@ -145,15 +166,7 @@ def load_speech(
         InputError: no such corpus, too little in it, no way to word times, or a recording that
             would be in both parts.
     """
-    if not 0 < options.holdout < 1:
-        raise InputError(
-            f"holdout is {options.holdout}, expected more than 0 and less than 1",
-            arguments=("holdout",),
-        )
-    if options.phases is not None and not 1 <= options.phases <= LARGEST_PHASES:
-        raise InputError(
-            f"phases is {options.phases}, expected 1 to {LARGEST_PHASES}", arguments=("phases",)
-        )
+    options.check()
     spec = options.corpus
     if spec is None:
         spec = "demo:dev" if label == "tiny" else "librispeech:dev-clean"

@@ -238,7 +238,9 @@ class Sweep:
     def standing(self, *, strict: bool = False) -> Standing:
         """How the study stands; see `report.standing`."""
         limits = self.options.limits
-        return report.standing(self.study, self.space.border, self.rule, limits, strict=strict)
+        return report.standing(
+            self.study, self.space.border, self.rule, limits, phases=self.dev.phases, strict=strict
+        )
 
     def reasons(self, found: Standing) -> list[str]:
         """Why that trial was chosen, for people."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..commandline import run, say
+from ..commandline import progress_bar, run, say
 from ..errors import InputError
 from ..options import (
     AlignerOption,
@@ -43,14 +44,12 @@ def align_corpus(
     """
     from importlib.metadata import version
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from ..journal import Journal, has_lines, journal_path
     from ..runtime.models.aligners import make_aligner
     from .alignment import align_utterances, default_aligner
     from .export import export_plan, write_alignment
     from .load import load_corpus
+    from .readable import unreadable
 
     if seed < 0:
         raise InputError(f"--seed is {seed}, expected 0 or more")
@@ -59,6 +58,8 @@ def align_corpus(
         loaded = loaded.sample(clips, seed)
     name = aligner or default_aligner(loaded)
     worker = make_aligner(name)
+    if name == "gold":  # the others read the audio, and skip what cannot be
+        loaded = loaded.without(unreadable(loaded.utterances, strict=strict))
     journal_file = journal_path(out / "manifest.jsonl")
     # Of a run that was stopped, the files that are there are its own.
     is_begun = not force and has_lines(journal_file)
@@ -74,11 +75,12 @@ def align_corpus(
         else:
             journal.start(subject)
         say(f"aligning {counted(len(loaded), 'utterance')} of {loaded.name} with {name}")
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("aligning", total=len(loaded))
+        with progress_bar("aligning") as progress:
+            done = itertools.count(1)
             aligned = align_utterances(
-                loaded, worker, cache or out / "alignments.jsonl", lambda: bar.advance(task)
-            )
+                loaded, worker, cache or out / "alignments.jsonl",
+                lambda: progress(next(done), len(loaded)),
+            )  # fmt: skip
         journal.add({"files": len(plan)})
         manifest = write_alignment(aligned, plan, out, strict=strict)
         journal.remove()

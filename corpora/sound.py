@@ -60,7 +60,8 @@ class SoundCheck:
         if self._peak < _NEARLY_SILENT:
             level = f"its peak is {20 * np.log10(self._peak):.0f} dB" if self._peak else "all 0"
             yield "silent", f"is nearly silent ({level}): is it the right channel, or too quiet?"
-        elif self._clipped > _CLIPPED_SHARE * self._samples:
+        # What is louder than any sound is refused: it is not to be recorded less loud.
+        elif self._clipped > _CLIPPED_SHARE * self._samples and self._peak <= LOUDEST:
             share = round(100 * self._clipped / self._samples)
             yield "clipped", f"is mostly clipped ({share} % of its samples): record it less loud"
         if self._rate_check.fault:

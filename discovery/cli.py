@@ -235,6 +235,9 @@ def _say_if_apart(heads: HeadsFile) -> None:
     if apart is None:
         say(f"{shared} {name}, which has no intervals to compare")
         return
+    if not apart[1]:
+        say(f"{shared} {name}; these clips are too few for intervals to compare")
+        return
     say(
         f"{shared} {name}; the intervals of {apart[0]} of {apart[1]} do not meet"
         + (": the rankings differ by more than chance" if apart[0] > 0.05 * apart[1] else "")

@@ -177,7 +177,7 @@ def measure_corpus(
             something else.
     """
     whole = prepared.whole
-    languages = {_name(model, u.language) for u in whole.utterances if u.language}
+    languages = {_name(model, u.language) for u in whole.utterances if u.language} - {None}
     spoken = language or (languages.pop() if len(languages) == 1 else None)
     subject = Subject(
         model=model.name,
@@ -219,14 +219,14 @@ def measure_corpus(
 
 
 def _name(model: AlignmentModel, language: str) -> str | None:
-    """The model's own name of a language, so that `en` and `en-GB` are one; or what it is called.
+    """The model's own name of a language, so that `en` and `en-GB` are one.
 
-    An utterance in a language that the model lacks is skipped elsewhere.
+    None: it lacks it; utterances in that language are skipped elsewhere.
     """
     try:
         return model.language_name(language)
     except InputError:
-        return language
+        return None
 
 
 def heads_file(found: Measurement, rank_by: str = "hit_rate", top: int = 20) -> HeadsFile:

@@ -119,7 +119,10 @@ def benchmark_decoder_command(
     others = Interchange(simuleval_log, ctm, stm)
     if others.is_asked and compare is not None:
         raise InputError(f"{_FOR_OTHERS} goes with a measurement or with --show, not --compare")
-    others.check(force=force)
+    told_by = context[1:] if context and context.startswith("@") else None
+    reads = [model, corpus, heads, told_by, show, *(config or ())]
+    out = json or Path(f"benchmark_{Path(model).name}.json")
+    others.check(force=force, reads=reads if show else [*reads, out])
     if show is not None:
         file = _show(show)
         _write_others(others, file, corpus, max_utterances, strict)
@@ -129,7 +132,8 @@ def benchmark_decoder_command(
         return
     if others.is_asked:
         _check_one_run(others, mode or ["simul"], config or (), step_s or ())
-    out = json or Path(f"benchmark_{Path(model).name}.json")
+    if force:
+        output_path(out, force, [told_by])
 
     from ..runtime.models.context import read_context
     from .benchmark import benchmark_decoder
@@ -241,23 +245,25 @@ def _progress() -> Iterator[Callable[[Running], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal,
-        refresh_per_second=2,
-    ) as bar:  # fmt: skip
-        tasks: dict[str, Any] = {}
+    if not console.is_terminal:
         next_line_s = time.monotonic() + _LINE_EVERY_S
 
-        def show(running: Running) -> None:
+        def tell(running: Running) -> None:
             nonlocal next_line_s
-            if console.is_terminal:
-                if running.run not in tasks:
-                    tasks[running.run] = bar.add_task(running.run, total=running.total)
-                bar.update(tasks[running.run], completed=running.done, description=_line(running))
-            elif running.done == running.total or time.monotonic() > next_line_s:
+            if running.done == running.total or time.monotonic() > next_line_s:
                 print(f"{_line(running)}, {running.done} of {running.total}", file=sys.stderr)
                 next_line_s = time.monotonic() + _LINE_EVERY_S
+
+        yield tell
+        return
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(running: Running) -> None:
+            if running.run not in tasks:
+                tasks[running.run] = bar.add_task(running.run, total=running.total)
+            bar.update(tasks[running.run], completed=running.done, description=_line(running))
 
         yield show
 

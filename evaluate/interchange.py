@@ -59,16 +59,24 @@ class Interchange:
         """Whether words with times are needed, which offline decoding has not."""
         return bool(self.log or self.ctm)
 
-    def check(self, *, force: bool) -> None:
-        """Make sure that all of the files can be written.
+    def check(self, *, force: bool, reads: Iterable[str | Path | None] = ()) -> None:
+        """Make sure that all of the files can be written, each in a place of its own.
+
+        Args:
+            force: files that are there may be overwritten.
+            reads: see `output_path`.
 
         Raises:
             InputError: which cannot, and why.
         """
         logs = log_paths(self.log) if self.log else []
-        for path in [*logs, self.ctm, self.stm]:
-            if path is not None:
-                output_path(path, force)
+        paths = [path for path in (*logs, self.ctm, self.stm) if path is not None]
+        reads = list(reads)
+        for path in paths:
+            output_path(path, force, reads)
+        if len({path.resolve() for path in paths}) < len(paths):
+            names = ", ".join(map(str, paths))
+            raise InputError(f"{names} must be different files; give each its own name")
 
     def write(self, file: BenchmarkFile, items: Sequence[Item] | None = None) -> list[Path]:
         """Write the files of the one run of a benchmark; returns their paths.

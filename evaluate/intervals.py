@@ -79,6 +79,10 @@ class Sums:
         total = self.denominator.sum()
         return float(self.numerator.sum() / total) if total else None
 
+    def over(self, times: int) -> Sums:
+        """The same rate of speech that was heard so many times: once, for what counts events."""
+        return Sums(self.numerator / times, self.denominator / times)
+
 
 def rate_interval(
     sums: Sums, *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..files import printable
 from ..tables import fitting
-from ..wording import counted
+from ..wording import counted, wrapped
 from .compare import compare_heads
 from .schema import HIT_RATE, HeadsFile, Ranking
 
@@ -22,7 +22,9 @@ def shown_heads(heads: HeadsFile, top: int, terminal: Console | None) -> list[Te
     Lines and a table, to be printed in this order. For a `terminal` the table is ruled, and in
     parts where it is too wide; for a pipe (None) it is one.
     """
-    lines = [Text(f"{name:<13}{printable(value)}") for name, value in _summary(heads)]
+    lines = [
+        Text(_line(f"{name:<13}{printable(value)}", terminal)) for name, value in _summary(heads)
+    ]
     keys = 3 if heads.is_measured else 2
     return [*lines, Text(), *_tables(*head_rows(heads, top), keys, terminal)]
 
@@ -44,10 +46,9 @@ def shown_comparison(
         InputError: the files are for models of different shapes.
     """
     found = compare_heads(first, second, sorted({20, top}))
-    lines = [
-        Text(f"{letter}  {printable(name)}: {printable(heads.model)}, {_measured_on(heads)}")
-        for letter, name, heads in (("A", first_name, first), ("B", second_name, second))
-    ]
+    sides = (("A", first_name, first), ("B", second_name, second))
+    told = [f"{letter}  {name}: {one.model}, {_measured_on(one)}" for letter, name, one in sides]
+    lines = [Text(_line(printable(line), terminal)) for line in told]
     rows = [[f"best {k} in both", f"{shared} of {k}"] for k, shared in found.overlaps.items()]
     for metric, rho in found.correlations.items():
         value = "undefined" if rho is None else f"{rho:.3f}"
@@ -108,6 +109,10 @@ def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
         if value is not None:
             lines.append((name.replace("_", " "), value))
     return [*lines, ("sha256", heads.sha256)]
+
+
+def _line(text: str, terminal: Console | None) -> str:
+    return text if terminal is None else wrapped(text, terminal.width, " " * 13)
 
 
 def _measured_on(heads: HeadsFile) -> str:

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 # The same examples in every run: what a random search finds is found by whoever looks for it
 # (--hypothesis-profile=search), not by the next change.
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000)
 settings.load_profile("same")
 
@@ -44,11 +44,19 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True)
 def library_log():
-    """A command that a test calls shows the library's log; what the next test sees is unchanged."""
+    """A command that a test calls shows the library's log; the next test sees it as it is imported.
+
+    Before the test as well: a fixture of its module may have called one.
+    """
     log = logging.getLogger("alignheads")
-    before = [*log.handlers], log.level, log.propagate
+
+    def reset():
+        log.handlers, log.propagate = [], True
+        log.setLevel(logging.NOTSET)
+
+    reset()
     yield
-    log.handlers, log.level, log.propagate = before
+    reset()
 
 
 @pytest.fixture(scope="session")

@@ -290,6 +290,30 @@ def test_a_published_setting_may_be_chosen_whatever_its_border_and_is_not_on_the
     assert found.front == [2, 1]
 
 
+@pytest.mark.parametrize(("phases", "chosen"), [(1, 1), (4, 2)])
+def test_the_ceiling_of_the_knee_counts_a_word_once_not_in_every_phase(phases, chosen):
+    # 10 % of 1200 words: chance adds 1.8 points; of 300 words in four phases, 3.7.
+    study = study_of(
+        trial(0.2, [2] * 60, 1.5, "published, border .25"),
+        trial(0.8, [2] * 60, 1.4),
+        trial(0.5, [2] * 54 + [3] * 6, 0.6),
+        trial(0.4, [2] * 24 + [3] * 36, 0.5),  # 13 %: without it there is no knee
+    )
+    found = standing(study, "seconds", parse_rule("knee"), phases=phases, strict=True)
+    assert found.chosen.number == chosen
+
+
+def test_no_error_in_several_phases_is_as_much_evidence_as_in_one():
+    study = study_of(
+        trial(0.2, [0] * 12, 1.5, "published, border .25"),
+        trial(0.4, [0] * 12, 0.6),
+    )
+    once, often = (
+        standing(study, "seconds", WITHIN, phases=phases).chosen.number for phases in (1, 4)
+    )
+    assert (once, often) == (1, 0)  # 1.6 events of 240 words are less than a point, of 60 more
+
+
 def test_trials_without_sums_can_be_chosen_by_points_only():
     old = trial(0.8, [2] * 60, 0.9)
     del old.user_attrs[RESULT]["sums"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,10 +19,12 @@ import alignheads
 from alignheads import load_corpus, load_heads
 from alignheads.calibrate import setting_up
 from alignheads.calibrate.cli import main
+from alignheads.calibrate.outputs import Outputs
 from alignheads.calibrate.result import CalibrationFile
 from alignheads.calibrate.scoring import Score
 from alignheads.calibrate.speech import SpeechOptions, load_speech, split
 from alignheads.calibrate.study.space import PUBLISHED
+from alignheads.calibrate.study.trials import FINGERPRINT
 from alignheads.errors import InputError
 from alignheads.evaluate.intervals import Sums, paired_difference
 from alignheads.evaluate.timed import timed_stream
@@ -235,8 +238,9 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--border", "frames"], "expected fraction or seconds"),
         (["--tune", "heads"], "--tune has 'heads', expected step_s, aggregate or max_audio_s"),
         (["--phases", 0], "--phases is 0"),
+        (["--phases", 65], "--phases is 65, expected 1 to 64"),
         (["--holdout", 1], "--holdout is 1.0"),
-        (["--clips", 0], "0 clips"),
+        (["--clips", 0], "--clips is 0, expected 1 or more"),
         (["--clips", 1], "has 1 utterance; calibrate needs 2 or more"),
         (["--model", "no/such/model"], "no/such/model"),
         (["--heads", "missing.json"], "missing.json"),
@@ -294,6 +298,19 @@ def test_a_study_of_other_speech_is_refused_with_the_part_that_differs(command, 
     line = refused(command, "--study", "mine", "--trials", 2)
     assert "decoder_config.json exists; give --force" in line
     assert "another seed: 0, not 9" in refused(command, "--trials", 2, "--seed", 9)
+
+
+def test_what_another_study_wrote_in_the_meantime_is_left(tmp_path):
+    paths = [tmp_path / "decoder_config.json", tmp_path / "calibration.json"]
+    study = SimpleNamespace(study_name="mine", user_attrs={FINGERPRINT: {}})
+    outputs = Outputs(SimpleNamespace(study=study, fingerprint="1"), *paths)  # type: ignore
+    theirs = {"study": "theirs", "name": "theirs", "fingerprint": "2"}
+    text = json.dumps({"calibration": theirs, "study": theirs})
+    for path, save in zip(paths, (outputs._save_config, outputs._save_report), strict=True):
+        path.write_text(text)
+        with pytest.raises(InputError, match="by another process in the meantime; the trials are"):
+            save(None)
+        assert path.read_text() == text
 
 
 def test_a_full_disk_while_writing_is_one_line_and_leaves_the_old_file(command, monkeypatch):

@@ -477,6 +477,17 @@ def free_port():
         return one.getsockname()[1]
 
 
+def wait_for(port):
+    """Until someone listens there: a busy machine takes its time to start a server."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -644,6 +655,7 @@ def test_processes_behind_a_storage_proxy_share_it_likewise(tmp_path):
     )
     server = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     try:
+        wait_for(port)
         share(f"grpc://127.0.0.1:{port}", 6)
         check_shared(f"grpc://127.0.0.1:{port}", 6)
     finally:

@@ -361,6 +361,22 @@ def test_align_corpus_writes_a_corpus_again(manifest: Path, tmp_path: Path):
     assert align_corpus(manifest, "--out", out, "--force").returncode == 0
 
 
+def test_what_cannot_be_read_is_skipped_by_name_though_its_times_are_gold(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    cut = tmp_path / "u1.flac"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    for strict in ((), ("--strict",)):
+        arguments = [manifest, "--out", tmp_path / "out", *strict]
+        monkeypatch.setattr(sys, "argv", ["align-corpus", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        err = capsys.readouterr().err
+        assert stop.value.code == (2 if strict else 0)
+        assert ("gone: " if strict else "u1: ") in err
+    assert [one.id for one in load_corpus(tmp_path / "out" / "manifest.jsonl").utterances] == ["u0"]
+
+
 def test_align_corpus_goes_on_where_it_was_stopped(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):

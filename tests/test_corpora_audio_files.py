@@ -248,6 +248,8 @@ def test_clipped_sound_is_told_of():
     check = SoundCheck(RATE)
     check.hear(np.clip(noise(1.0) * 30, -1, 1).astype(np.float32))
     assert [kind for kind, _ in check.faults()] == ["clipped"]
+    check.hear(np.full(RATE, 21_359, np.float32))  # int16, which is refused: no word more
+    assert list(check.faults()) == []
 
 
 def test_speech_of_48_khz_taken_for_16_sounds_too_slow():

@@ -266,6 +266,7 @@ GOOD = {"audio_filepath": "a.flac", "text": "two words"}
         ({"text": "no path"}, "audio_filepath: Field required"),
         ({"audio_filepath": "a.flac"}, "text: Field required"),
         ({**GOOD, "audio_filepath": ""}, "audio_filepath"),
+        ({**GOOD, "audio_filepath": 5}, "audio_filepath: Input should be a valid string"),
         ({**GOOD, "duration": -1}, "duration"),
         ({**GOOD, "duration": float("nan")}, "duration"),
         ({**GOOD, "offset": -0.5}, "offset"),

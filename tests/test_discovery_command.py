@@ -350,12 +350,18 @@ def test_a_transcript_that_matches_nothing(refused, demo, tmp_path):
     assert "lost: no word of the transcript is recognised" in message
 
 
-def test_a_language_of_the_corpus_that_the_model_does_not_know(refused, demo, tmp_path):
+def test_a_language_of_the_corpus_that_the_model_does_not_know(
+    refused, discover_command, demo, tmp_path
+):
     utterance = demo.utterances[0]
     words = [[w.text, w.start_s, w.end_s] for w in utterance.words]
     line = {"audio_filepath": str(utterance.audio_path), "text": utterance.text, "words": words}
     (tmp_path / "set.jsonl").write_text(json.dumps({**line, "language": "German"}))
     assert "does not know the language 'German'" in refused("--corpus", "set.jsonl")
+    lines = [{**line, "id": "theirs", "language": "German"}, {**line, "id": "ours"}]
+    (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, _, err = discover_command("--corpus", "set.jsonl", "--cuts", 0)
+    assert (code, "skipped theirs: " in err, "1 clip scored, 1 skipped" in err) == (0, True, True)
 
 
 def test_a_manifest_line_that_is_not_json_is_named(refused, tmp_path):

@@ -222,6 +222,15 @@ def test_several_runs_a_name_of_neither_and_files_that_exist_are_refused(tmp_pat
         Interchange(ctm=tmp_path / "h.ctm").write(file)
 
 
+def test_what_is_read_is_not_written_and_two_are_not_one(tmp_path):
+    config = tmp_path / "config.yaml"  # which SimulEval asks for beside its log
+    for mine in (Interchange(ctm=config), Interchange(log=tmp_path / "instances.log")):
+        with pytest.raises(InputError, match="is read by this command"):
+            mine.check(force=True, reads=[None, config])
+    with pytest.raises(InputError, match="must be different files"):
+        Interchange(ctm=tmp_path / "a", stm=tmp_path / "a").check(force=True)
+
+
 # The command
 
 

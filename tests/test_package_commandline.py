@@ -13,7 +13,7 @@ import pytest
 
 import alignheads
 from alignheads.__main__ import COMMANDS
-from alignheads.commandline import show_log, with_options
+from alignheads.commandline import say, show_log, with_options
 from alignheads.errors import InputError
 
 ROOT = Path(alignheads.__file__).parent
@@ -183,6 +183,18 @@ def test_the_log_is_shown_once(capsys, monkeypatch):
     show_log()
     logging.getLogger("alignheads.corpora.download").info("fetching")
     assert capsys.readouterr() == ("", "fetching\n")
+
+
+def test_a_line_is_broken_between_words_at_a_terminal_and_nowhere_else(capsys, monkeypatch):
+    line = f"wrote {'decoder_config.json, ' * 5}as it was asked for"
+    say(line)
+    assert capsys.readouterr().err == f"{line}\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    say(line)
+    shown = capsys.readouterr().err
+    assert max(map(len, shown.splitlines())) <= 40
+    assert shown.split() == line.split()
 
 
 # The umbrella command

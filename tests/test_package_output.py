@@ -238,7 +238,11 @@ def test_a_name_that_is_not_utf8_can_be_read_again(tmp_path):
 
 
 def test_empty_strings_are_refused_by_every_command():
-    for arguments, name in (('--compare ""', "--compare"), ('""', "source")):
+    for arguments, name in (
+        ('--compare ""', "--compare"),
+        ('""', "source"),
+        ('--from-compact=""', "--from-compact"),  # a path, which would be the folder here
+    ):
         code, out, error = shell(f"$H {arguments}")
         assert (code, out) == (2, "")
         assert f"{name} is empty; leave it out" in error
@@ -271,9 +275,10 @@ def test_kernels_have_a_folder_of_the_users_own_where_the_usual_one_cannot_be(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(kernels.shutil, "which", lambda name: "/usr/bin/g++")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("TMPDIR", str(usual))  # is not there
-    assert kernels.place_kernels("1")
-    assert os.environ["TMPDIR"] == str(home / ".cache" / "alignheads" / "kernels")
+    for given in (usual, ""):  # is not there; is no name, which C++ takes for one
+        monkeypatch.setenv("TMPDIR", str(given))
+        assert kernels.place_kernels("1")
+        assert os.environ["TMPDIR"] == str(home / ".cache" / "alignheads" / "kernels")
     usual.mkdir()
     monkeypatch.setenv("TMPDIR", str(usual))
     assert kernels.place_kernels("1")

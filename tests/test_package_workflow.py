@@ -57,12 +57,15 @@ def test_what_is_run_is_there():
             assert (ROOT / path).is_file(), path
 
 
-@pytest.mark.parametrize("name", ["demo", "tests"])
-def test_the_script_gives_readme_s_own_commands(name):
+@pytest.mark.parametrize(
+    ("name", "language"), [("demo", "sh"), ("tests", "sh"), ("use", "sh"), ("python", "python")]
+)
+def test_the_script_gives_readme_s_own_commands(name, language):
     done = subprocess.run(
         [ROOT / ".ci" / "readme", name, "--print"], capture_output=True, text=True, check=True
     )
-    assert f"<!-- ci: {name} -->\n```sh\n{done.stdout}```" in README
+    assert f"<!-- ci: {name} -->\n```{language}\n{done.stdout}```" in README
+    assert any(f".ci/readme {name}\n" in commands(job) + "\n" for job in JOBS)
 
 
 def test_a_name_that_readme_does_not_mark_is_refused():

@@ -133,6 +133,8 @@ def test_every_figure_is_seen_and_nothing_is_wrong(browser, page, device, theme)
         assert is_drawn
     assert browser.execute_script(WIDER) == []
     assert browser.execute_script("return document.documentElement.scrollWidth") == WIDTHS[device]
+    runs = "const runs = document.querySelector('.cards').parentElement;"
+    assert browser.execute_script(f"{runs} return runs.scrollWidth <= runs.clientWidth")
     contrast, paper = browser.execute_script(CONTRAST)
     assert contrast > 10
     assert (paper < 0.1) == (theme == "dark")

@@ -107,6 +107,20 @@ def test_48_khz_is_refused_unless_it_is_said_to_be(said):
     assert len(heard(fast, 16_000)) == 3 * len(said)
 
 
+def test_48_khz_that_is_there_at_once_gives_no_word_first(said):
+    fast = (soxr.resample(said, RATE, 48_000) * 32_767).astype("<i2").tobytes()
+    with pytest.raises(InputError, match="too slow"):
+        next(iter(blocks_of_bytes(io.BytesIO(fast), "stdin", 0.5)))
+
+
+def test_what_comes_as_it_is_spoken_does_not_wait(said):
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", 0) as end:
+        end.write((said[:1_600] * 32_767).astype("<i2").tobytes())
+        first = next(iter(blocks_of_bytes(stream, "stdin", 0.1)))  # and no more comes
+        assert len(first) == 1_600
+
+
 def test_speech_is_what_it_is(demo):
     for one in demo.utterances:
         said = (one.read() * 32_768).astype("<i2").tobytes()

@@ -52,10 +52,12 @@ def label_points(
     final limits.
     Returns how many labels were written: one that finds no free place is left out.
     """
+    from matplotlib.figure import Figure
+
     from .style import INK, MUTED, text_width_pt
 
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = axes.figure
+    assert isinstance(figure, Figure)
     figure.draw_without_rendering()
     per_pt = figure.dpi / 72
     frame = axes.get_window_extent().extents

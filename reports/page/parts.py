@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...evaluate.compare import Comparison, compare_runs
 from ...evaluate.result import BenchmarkFile, Utterance
@@ -15,6 +16,9 @@ from ..published import Published
 from ..rows import Row, not_comparable
 from .listening import audio_address, captions
 from .text_differences import differences
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
     rate, space, latency = row.text.words, row.text.space_only, row.totals.latency
     title = rate_title([row.run.error_name])
     tiles = [
-        Tile(words.percent(rate.rate), title, f"{words.interval(rate)} at 95 %"),
+        Tile(words.percent(rate.rate), title, f"{words.interval(rate)} at 95\u00a0%"),
     ]
     if latency is not None and latency.delay_s.mean is not None:
         late = f"nine in ten within {words.seconds(latency.delay_s.p90)}"
@@ -162,3 +166,14 @@ def megabytes(count: int | None) -> str:
 def short_hash(value: str | None) -> str:
     """Enough of a hash to tell two apart, or a dash."""
     return value[:12] if value else "–"
+
+
+def unbroken(text: str) -> Markup:
+    """`text` whose words a browser does not break at their hyphens, such as `100-3-0000`."""
+    from markupsafe import Markup, escape
+
+    shown = (
+        Markup("<span class=whole>{}</span>").format(word) if "-" in word else escape(word)
+        for word in text.split(" ")
+    )
+    return Markup(" ").join(shown)

@@ -196,6 +196,7 @@ class Report:
         environment.filters.update(
             percent=words.percent, seconds=words.seconds, ratio=words.ratio,
             interval=words.interval, megabytes=page_parts.megabytes, short=page_parts.short_hash,
+            unbroken=page_parts.unbroken,
         )  # fmt: skip
         figures = {name: drawing.on_page() for name, drawing in self.drawings.items()}
         return environment.get_template("report.html").render(

@@ -6,9 +6,11 @@ Which it is, is seen by its first bytes. Samples come out mono, at one rate.
 from __future__ import annotations
 
 import io
+import select
 import shutil
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +29,9 @@ from .raw_check import RawCheck
 _LEAST_BYTES = 12
 _WHOLE_FIRST = ("MP4",)  # its index may stand at the end
 _LIBSNDFILE = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "W64")
+_AHEAD_S = 12.0  # of raw samples that are there at once: enough to tell their rate
+_AHEAD_SPEED = 8  # times as fast as speech: so it is no speech that comes as it is spoken
+_AT_ONCE_S = 0.05
 _WAV_INTEGERS, _WAV_FLOATS, _WAV_EXTENDED = 1, 3, 0xFFFE
 
 
@@ -88,6 +93,7 @@ class _Bytes(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
+        self._stream = stream
         # What is there, without waiting for more.
         self._read = stream.read1 if isinstance(stream, io.BufferedReader) else stream.read
         self._begun = b""
@@ -101,6 +107,25 @@ class _Bytes(io.RawIOBase):
         while len(self._begun) < size and (data := self._read(size - len(self._begun))):
             self._begun += data
         return self._begun
+
+    def peek_at_once(self, size: int, per_s: float) -> bytes:
+        """What is there of the next `size` bytes, and what comes at `per_s` a second or more."""
+        begin = time.monotonic()
+        while len(self._begun) < size and self._is_ready():
+            if not (data := self._read(size - len(self._begun))):
+                break
+            self._begun += data
+            if len(self._begun) < per_s * (time.monotonic() - begin):
+                break
+        return self._begun
+
+    def _is_ready(self) -> bool:
+        if not hasattr(self._stream, "fileno"):
+            return False
+        try:
+            return bool(select.select([self._stream], [], [], _AT_ONCE_S)[0])
+        except (OSError, ValueError):  # no file at all, but bytes in memory
+            return True
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, as soon as there are some; b"" at the end."""
@@ -119,6 +144,8 @@ def _raw(
     check = RawCheck(rate) if sample_rate is None else None
     # No more than a step at once, as of a file: a pipe that is ahead must not skip steps.
     size = 2 * max(1, int(block_s * rate))
+    if sample_rate is None:
+        _look_ahead(source, rate, size)
     rest = b""
     while data := source.read(size - len(rest)):
         data = rest + data
@@ -129,6 +156,16 @@ def _raw(
             if check is not None:
                 check.look(data[:whole], samples)
             yield samples
+
+
+def _look_ahead(source: _Bytes, rate: int, size: int) -> None:
+    """Refuse what is something else before a word of it is decoded, where it is there at once."""
+    check = RawCheck(rate)
+    begun = source.peek_at_once(int(2 * rate * _AHEAD_S), 2 * rate * _AHEAD_SPEED)
+    for start in range(0, len(begun) // 2 * 2, size):
+        data = begun[start : start + size]
+        data = data[: len(data) // 2 * 2]
+        check.look(data, np.frombuffer(data, "<i2").astype(np.float32) / 32768)
 
 
 def _wav(source: _Bytes, block_s: float) -> Iterator[tuple[int, np.ndarray]] | None:

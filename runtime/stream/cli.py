@@ -326,4 +326,4 @@ def _stopped_between_steps() -> Iterator[Callable[[], contextlib.AbstractContext
 
 def main() -> None:
     """The entry point of `decode-stream`."""
-    run(decode_stream)
+    run(decode_stream, options={"output": "--format"})

@@ -215,7 +215,8 @@ class DecoderConfig(BaseModel):
         try:
             return DecoderConfig.model_validate({**dict(self), **values})
         except ValidationError as error:
-            raise InputError(first_fault(error, DecoderConfig.model_fields)) from error
+            fault = first_fault(error, DecoderConfig.model_fields)
+            raise InputError(fault, arguments=tuple(values)) from error
 
     def save(self, path: Path | str, *, overwrite: bool = True) -> None:
         """Write JSON to `path`; a failure leaves what was there. `overwrite`: see `replacing`.

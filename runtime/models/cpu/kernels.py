@@ -32,8 +32,9 @@ def place_kernels(version: str) -> bool:
         return True
     if shutil.which(_COMPILER) is None:
         return False
-    given = next(filter(None, map(os.environ.get, _VARIABLES)), "/tmp")
-    if _can_keep(Path(given), version):
+    # A variable that is set and empty counts there, and names no folder.
+    given = next((os.environ[name] for name in _VARIABLES if name in os.environ), "/tmp")
+    if given and _can_keep(Path(given), version):
         return True
     for folder in _own_folders():
         with contextlib.suppress(OSError):
