@@ -11,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 
+from ..cluster import Cluster
 from ..corpora import Corpus, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
@@ -23,6 +24,7 @@ from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from .batches import Batch, batches_in
+from .elsewhere import measured_elsewhere
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, RankBy, rank_heads
 
@@ -163,6 +165,8 @@ def measure_corpus(
     progress: Progress | None = None,
     journal: Journal | None = None,
     anew: bool = False,
+    cluster: Cluster | None = None,
+    given: str | Path = "",
 ) -> Measurement:
     """Measure `model` on a prepared corpus.
 
@@ -171,10 +175,13 @@ def measure_corpus(
         prepared: what `prepare_corpus` gave.
         journal: what it holds is not measured again, and each batch is added to it.
         anew: but nothing is taken from it.
+        cluster: measures the batches in place of this process.
+        given: what its workers load the model by.
 
     Raises:
         InputError: nothing could be scored, a language the model does not know, or a journal of
             something else.
+        ClusterError: the cluster has gone; the journal has what it did.
     """
     whole = prepared.whole
     languages = {_name(model, u.language) for u in whole.utterances if u.language}
@@ -195,8 +202,12 @@ def measure_corpus(
         attention=model.attention_kind,
         checkpoint=model.fingerprint,
     )
+    elsewhere = None
+    if cluster is not None:
+        assert isinstance(model, SpeechModel)
+        elsewhere = measured_elsewhere(cluster, model, given, subject, language)
     if journal is None:
-        return measure(model, prepared.part, subject, language, top, progress)
+        return measure(model, prepared.part, subject, language, top, progress, elsewhere=elsewhere)
     of_this = {
         **asdict(subject),
         "clips": len(prepared.part.utterances),
@@ -215,7 +226,7 @@ def measure_corpus(
         if batch.clips:  # what could not be scored may be, once it is mended
             journal.add(batch.as_line())
 
-    return measure(model, prepared.part, subject, language, top, progress, begun, keep)
+    return measure(model, prepared.part, subject, language, top, progress, begun, keep, elsewhere)
 
 
 def _name(model: AlignmentModel, language: str) -> str | None:
