@@ -166,7 +166,7 @@ def measure_corpus(
     journal: Journal | None = None,
     anew: bool = False,
     cluster: Cluster | None = None,
-    given: str | Path = "",
+    given: str | Path | None = None,
 ) -> Measurement:
     """Measure `model` on a prepared corpus.
 
@@ -176,7 +176,7 @@ def measure_corpus(
         journal: what it holds is not measured again, and each batch is added to it.
         anew: but nothing is taken from it.
         cluster: measures the batches in place of this process.
-        given: what its workers load the model by.
+        given: what its workers load the model by; None: its folder.
 
     Raises:
         InputError: nothing could be scored, a language the model does not know, or a journal of
@@ -204,7 +204,6 @@ def measure_corpus(
     )
     elsewhere = None
     if cluster is not None:
-        assert isinstance(model, SpeechModel)
         elsewhere = measured_elsewhere(cluster, model, given, subject, language)
     if journal is None:
         return measure(model, prepared.part, subject, language, top, progress, elsewhere=elsewhere)

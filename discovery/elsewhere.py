@@ -9,15 +9,15 @@ from pathlib import Path
 from ..cluster import Cluster, Task, Work
 from ..corpora.sent import sent
 from ..runtime.models.elsewhere import ModelElsewhere, load_elsewhere
-from ..runtime.models.model import SpeechModel
+from ..runtime.models.protocol import AlignmentModel
 from .batches import Batch
 from .measure import Elsewhere, Subject, Utterances, measure_batch
 
 
 def measured_elsewhere(
     cluster: Cluster,
-    model: SpeechModel,
-    given: str | Path,
+    model: AlignmentModel,
+    given: str | Path | None,
     subject: Subject,
     language: str | None,
 ) -> Elsewhere:
@@ -26,7 +26,7 @@ def measured_elsewhere(
     Args:
         cluster: open.
         model: loaded here.
-        given: what it was loaded by, and is loaded by there.
+        given: what it was loaded by, and is loaded by there; None: its folder.
         subject, language: see `measure`.
     """
     wanted = ModelElsewhere.of(model, given)
@@ -47,7 +47,7 @@ def measured_elsewhere(
 
 
 def _measured(
-    model: SpeechModel, subject: Subject, language: str | None, utterances: Utterances
+    model: AlignmentModel, subject: Subject, language: str | None, utterances: Utterances
 ) -> Batch:
     return measure_batch(model, utterances, subject, language)
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...cluster.tasks import WorkerRefused
+from ...errors import InputError
 from .machine import backend_name, versions
 from .model import SpeechModel
+from .protocol import AlignmentModel
 
 _NOT_COMPARED = ("alignheads", "jiwer", "python")
 """The first is, by its code; the others decide nothing that a worker computes."""
@@ -28,14 +30,21 @@ class ModelElsewhere:
     traits: dict[str, str]
 
     @classmethod
-    def of(cls, model: SpeechModel, given: str | Path) -> ModelElsewhere:
-        """Of a loaded `model`, which was `given` so."""
+    def of(cls, model: AlignmentModel, given: str | Path | None = None) -> ModelElsewhere:
+        """Of a loaded `model`, which was `given` so; None: its folder is taken.
+
+        Raises:
+            InputError: it has none.
+        """
+        given = given or getattr(model, "folder", None)
+        if given is None:
+            raise InputError(f"{model.name} was not loaded from files, so no other process can")
         path = Path(given)
         name = str(path.absolute()) if path.is_dir() else str(given)
         return cls(name, model.dtype, _traits(model))
 
 
-def _traits(model: SpeechModel) -> dict[str, str]:
+def _traits(model: AlignmentModel) -> dict[str, str]:
     libraries = {k: v for k, v in versions().items() if k not in _NOT_COMPARED}
     return {
         "checkpoint": f"{model.name} ({model.fingerprint})",
