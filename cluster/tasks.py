@@ -46,8 +46,8 @@ class Work:
 
     @cached_property
     def key(self) -> str:
-        """Tells it from all other work."""
-        return digest_of((self.name, self.prepare, self.given, self.do))
+        """Tells what is prepared from all else."""
+        return digest_of((self.prepare, self.given))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def digest_of(content: object) -> str:
 def key_of(work: Work, label: str, content: object) -> str:
     """A task's name in Dask: the same work has the same name, and a person can read it."""
     readable = re.sub(r"[^\w.+]+", "-", label)[:60]
-    return f"{work.name}-{readable}-{digest_of((work.key, content))}"
+    return f"{work.name}-{readable}-{digest_of((work.key, work.do, content))}"
 
 
 @cache
