@@ -84,6 +84,7 @@ def open_cluster(
         client = stack.enter_context(_connected(address))
         cluster = Cluster(client, address, wait=wait, send_audio=send_audio)
         _await_workers(cluster)
+        stack.callback(cluster.tell)
         yield cluster
 
 

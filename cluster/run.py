@@ -50,6 +50,17 @@ class Cluster:
         self.name = name
         self.wait = wait
         self.send_audio = send_audio
+        self._tallies: dict[str, Tally] = {}
+
+    def tally(self, worker: str) -> Tally:
+        """What a worker has done, in all runs."""
+        return self._tallies.setdefault(worker, Tally())
+
+    def tell(self) -> None:
+        """Say what each worker did."""
+        for worker, tally in self._tallies.items():
+            if tally.batches or tally.failures:
+                _log.info("%s: %s", worker, tally)
 
     def addresses(self) -> set[str]:
         """Of all workers.
@@ -80,6 +91,22 @@ class Cluster:
             run.end()
 
 
+@dataclass
+class Tally:
+    """What a worker did. `seconds`: from when it was ready to its last answer."""
+
+    batches: int = 0
+    clips: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        rate = f", {self.clips / self.seconds:.3g} clips/s" if self.seconds and self.clips else ""
+        failures = f", {counted(self.failures, 'failure')}" if self.failures else ""
+        batches = counted(self.batches, "batch", "batches")
+        return f"{batches}, {counted(self.clips, 'clip')}{rate}{failures}"
+
+
 @dataclass(eq=False)
 class _Sent:
     """A task that a worker has; a number of None: it prepares."""
@@ -93,16 +120,18 @@ class _Sent:
 @dataclass(eq=False)
 class _Worker:
     address: str
+    tally: Tally
     state: Literal["preparing", "ready", "refused", "silent"] = "preparing"
     sent: list[_Sent] = field(default_factory=list)  # it works on the first
     heard_s: float = field(default_factory=time.monotonic)
     ready_s: float | None = None
-    batches: int = 0
-    clips: int = 0
-    failures: int = 0
 
     def __str__(self) -> str:
-        return self.address.removeprefix("tcp://")
+        return _shown(self.address)
+
+
+def _shown(address: str) -> str:
+    return address.removeprefix("tcp://")
 
 
 class _Run:
@@ -114,7 +143,7 @@ class _Run:
         self._gone: list[_Worker] = []
         self._events: queue.SimpleQueue[_Sent] = queue.SimpleQueue()
         self._tries: Counter[int] = Counter()
-        self._sendings = 0
+        self._sendings = self._clips = self._failures = 0
         self._slowest: float | None = None  # seconds a second of audio
         self._told: set[str] = set()
         self._refusal = ""
@@ -137,14 +166,14 @@ class _Run:
                 yield found
 
     def end(self) -> None:
-        """Forget what is still out, and say what each worker did."""
+        """Forget what is still out."""
         for worker in self._workers.values():
             for sent in worker.sent:
                 with contextlib.suppress(Exception):  # the scheduler may be gone
                     sent.future.release()
         for worker in [*self._gone, *self._workers.values()]:
-            if worker.batches or worker.failures:
-                _log.info("%s", _summary(worker))
+            if worker.ready_s is not None:
+                worker.tally.seconds += worker.heard_s - worker.ready_s
 
     # Workers
 
@@ -157,7 +186,7 @@ class _Run:
         for address in set(self._workers) - there:
             self._lose(self._workers.pop(address))
         for address in sorted(there - set(self._workers)):
-            worker = self._workers[address] = _Worker(address)
+            worker = self._workers[address] = _Worker(address, self._cluster.tally(_shown(address)))
             self._submit(worker, None, None)
 
     def _lose(self, worker: _Worker) -> None:
@@ -165,7 +194,7 @@ class _Run:
         if worker.state == "refused" or not worker.sent:
             return
         first = worker.sent[0].number
-        worker.failures += 1
+        self._count_failure(worker)
         _log.warning("%s has gone; %s", worker, self._given_again(worker))
         for sent in worker.sent:
             sent.future.release()
@@ -182,6 +211,10 @@ class _Run:
         if not numbers:
             return "it had no batch"
         return f"{counted(len(numbers), 'batch', 'batches')} of it given to others"
+
+    def _count_failure(self, worker: _Worker) -> None:
+        worker.tally.failures += 1
+        self._failures += 1
 
     def _fail(self, number: int, how: str) -> None:
         self._tries[number] += 1
@@ -248,7 +281,7 @@ class _Run:
             return None
         worker.heard_s = time.monotonic()
         if reply.refused is not None:
-            self._give_again(sent)
+            worker.sent.insert(0, sent)
             self._refuse(worker, reply.refused)
             return None
         if reply.error is not None:
@@ -267,8 +300,9 @@ class _Run:
     def _count(self, number: int, worker: _Worker, reply: Reply) -> tuple[int, Any]:
         task = self._tasks[number]
         self._done.add(number)
-        worker.batches += 1
-        worker.clips += task.clips
+        worker.tally.batches += 1
+        worker.tally.clips += task.clips
+        self._clips += task.clips
         pace = reply.seconds / max(task.audio_s, 1.0)
         self._slowest = max(self._slowest or 0.0, pace)
         return number, reply.value
@@ -291,7 +325,7 @@ class _Run:
             self._look(now=True)  # by a scheduler that has gone
         if worker.address not in self._workers:
             return None  # what it had was given again
-        worker.failures += 1
+        self._count_failure(worker)
         if sent.number is None:
             self._refuse(worker, f"it cannot prepare: {how}")
             return None
@@ -323,7 +357,7 @@ class _Run:
             silent_s = now - max(worker.sent[0].since_s, worker.heard_s)
             if silent_s > self._limit_s(worker.sent[0]):
                 worker.state = "silent"
-                worker.failures += 1
+                self._count_failure(worker)
                 again = self._given_again(worker)
                 _log.warning("%s has not answered for %.0f s; %s", worker, silent_s, again)
         states = Counter(worker.state for worker in self._workers.values())
@@ -347,20 +381,11 @@ class _Run:
         if time.monotonic() < self._tell_s:
             return
         self._tell_s = time.monotonic() + TELL_EVERY_S
-        everyone = [*self._gone, *self._workers.values()]
-        clips, total = sum(one.clips for one in everyone), sum(one.clips for one in self._tasks)
+        total = sum(one.clips for one in self._tasks)
         at_work = sum(bool(one.sent) for one in self._workers.values())
-        rate = clips / (time.monotonic() - self._begin_s)
+        rate = self._clips / (time.monotonic() - self._begin_s)
         _log.info(
             "%d of %d clips, %s at work, %.3g clips/s, %s",
-            clips, total, counted(at_work, "worker"), rate,
-            counted(sum(one.failures for one in everyone), "failure"),
+            self._clips, total, counted(at_work, "worker"), rate,
+            counted(self._failures, "failure"),
         )  # fmt: skip
-
-
-def _summary(worker: _Worker) -> str:
-    seconds = 0.0 if worker.ready_s is None else worker.heard_s - worker.ready_s
-    rate = f", {worker.clips / seconds:.3g} clips/s" if seconds and worker.clips else ""
-    failures = f", {counted(worker.failures, 'failure')}" if worker.failures else ""
-    batches = counted(worker.batches, "batch", "batches")
-    return f"{worker}: {batches}, {counted(worker.clips, 'clip')}{rate}{failures}"
