@@ -16,9 +16,11 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra cluster is not installed")
 
-from alignheads.cluster import connect, run
+from alignheads.cluster import connect, open_cluster, run
+from alignheads.commandline import show_log
 from alignheads.discovery import measure
-from alignheads.journal import journal_path
+from alignheads.discovery.discover import heads_file, measure_corpus, prepare_corpus
+from alignheads.journal import Journal, journal_path
 
 OURS = """
 import logging, sys
@@ -52,8 +54,6 @@ def scheduler(tmp_path_factory):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory, tiny):
     """The heads file of one process."""
-    from alignheads.discovery.discover import heads_file, measure_corpus, prepare_corpus
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "MAX_BATCH", 1)
         prepared = prepare_corpus(tiny, None, clips=6)
@@ -95,15 +95,18 @@ def only_lines(err):
 # One in the timed suite
 
 
-def test_a_command_on_a_process_of_its_own_writes_the_same_bytes(
-    discover_command, small, alone, tmp_path
-):
-    code, _, err = discover_command(*DISCOVER, "--out", "x.json", "--dask", "local:1")
-    assert code == 0, err
-    assert (tmp_path / "x.json").read_bytes() == alone
-    assert not journal_path(tmp_path / "x.json").exists()
-    assert any(re.search(r"127.0.0.1:\d+: 6 batches, 6 clips, .* clips/s$", line)
-               for line in only_lines(err))  # fmt: skip
+def test_heads_found_by_a_process_of_their_own_are_the_same(tiny, small, tmp_path, capsys):
+    show_log()
+    prepared = prepare_corpus(tiny, None, clips=2)
+    given = (tiny, prepared, None, "hypothesis", 0)
+    here = heads_file(measure_corpus(*given)).model_dump_json()
+    with Journal(tmp_path / "x.jsonl") as journal, open_cluster("local:1") as cluster:
+        found = measure_corpus(*given, journal=journal, cluster=cluster)
+        assert journal.count == 2
+    assert heads_file(found).model_dump_json() == here
+    assert re.fullmatch(
+        r"127.0.0.1:\d+: 2 batches, 2 clips, .* clips/s", only_lines(capsys.readouterr().err)[-1]
+    )
 
 
 # On a scheduler's workers
