@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import logging
@@ -54,7 +55,8 @@ def check_address(address: str | None, *, wait: bool = False, send_audio: bool =
         )
     if importlib.util.find_spec("distributed") is None:
         raise InputError(
-            "dask needs the extra cluster: pip install 'alignheads[cluster]'", arguments=("dask",)
+            "dask needs the extra cluster: pip install '.[cluster]', in the checkout",
+            arguments=("dask",),
         )
 
 
@@ -114,7 +116,7 @@ def _silence() -> Iterator[None]:
 
 
 def _is_of_dask(logger: str) -> bool:
-    return logger.partition(".")[0] in ("distributed", "tornado")
+    return logger.partition(".")[0] in ("asyncio", "distributed", "tornado")
 
 
 @contextlib.contextmanager
@@ -149,7 +151,11 @@ def _first_line(error: BaseException) -> str:
 def _local(count: int) -> Iterator[Any]:
     """A scheduler in this process and `count` worker processes, which start anew when killed."""
     from distributed import LocalCluster
+    from distributed.deploy import spec
 
+    # One that is told to end while it starts is ended with its parent, without a word.
+    if hasattr(spec, "close_clusters"):
+        atexit.unregister(spec.close_clusters)
     has_dashboard = importlib.util.find_spec("bokeh") is not None
     dashboard: Any = ":0" if has_dashboard else None
     with _without_main():

@@ -206,7 +206,10 @@ class _Run:
     def _given_again(self, worker: _Worker) -> str:
         """Let others do what `worker` has; says so."""
         numbers = [one.number for one in worker.sent if one.number is not None]
-        numbers = [one for one in numbers if one not in self._done and one not in self._todo]
+        others = (one for one in self._workers.values() if one is not worker)
+        at_others = {sent.number for one in others for sent in one.sent}
+        taken = self._done | at_others | set(self._todo)
+        numbers = [one for one in numbers if one not in taken]
         self._todo.extendleft(reversed(numbers))
         if not numbers:
             return "it had no batch"

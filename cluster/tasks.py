@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import pickle
 import queue
@@ -47,7 +48,7 @@ class Work:
     @cached_property
     def key(self) -> str:
         """Tells what is prepared from all else."""
-        return digest_of((self.prepare, self.given))
+        return digest_of(_name(self.prepare), self.given)
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,23 @@ class Reply:
     error: InputError | None = None
 
 
-def digest_of(content: object) -> str:
-    """16 hexadecimal digits of something that can be pickled."""
-    return hashlib.sha256(pickle.dumps(content, protocol=5)).hexdigest()[:16]
+def digest_of(*content: object) -> str:
+    """16 hexadecimal digits of what can be pickled."""
+    found = io.BytesIO()
+    pickler = pickle.Pickler(found, protocol=5)
+    pickler.fast = True  # by value: whether two parts are one object makes no difference
+    pickler.dump(content)
+    return hashlib.sha256(found.getbuffer()).hexdigest()[:16]
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def key_of(work: Work, label: str, content: object) -> str:
     """A task's name in Dask: the same work has the same name, and a person can read it."""
     readable = re.sub(r"[^\w.+]+", "-", label)[:60]
-    return f"{work.name}-{readable}-{digest_of((work.key, work.do, content))}"
+    return f"{work.name}-{readable}-{digest_of(work.key, _name(work.do), content)}"
 
 
 @cache

@@ -106,6 +106,8 @@ def discover_heads_command(
     if dask and merge:
         raise InputError("--merge pools shards that were scored before; leave --dask out")
     check_address(dask, wait=wait, send_audio=send_audio)
+    if out is not None:
+        output_path(out, force)
     with contextlib.ExitStack() as stack:
         # Who does not answer is told before a model is loaded.
         cluster = stack.enter_context(open_cluster(dask, wait=wait, send_audio=send_audio))

@@ -11,7 +11,7 @@ from typing import get_args
 
 import numpy as np
 
-from ..cluster import Cluster
+from ..cluster import Cluster, check_address, open_cluster
 from ..corpora import Corpus, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
@@ -46,6 +46,9 @@ def discover_heads(
     cuts: int = 3,
     seed: int = 0,
     aligner: AlignerName | None = None,
+    dask: str | None = None,
+    wait: bool = False,
+    send_audio: bool = False,
     progress: Progress | None = None,
 ) -> HeadsFile:
     """Score every (layer, head) of a model's text decoder and rank them.
@@ -64,16 +67,27 @@ def discover_heads(
         cuts: cut versions of each clip, for the border scores; 0: none.
         seed: of the sample.
         aligner: `gold`, `qwen3` or `pocketsphinx`; None: gold where the corpus has it.
+        dask: measure on a Dask cluster: the address of its scheduler, or "local:N" for N processes
+            here. The result is the same.
+        wait: go on waiting while there are no workers.
+        send_audio: send the audio to workers that cannot see its files.
         progress: called with clips done and clips in all.
 
     Raises:
         InputError: bad input of any kind, or nothing that could be scored.
+        ClusterError: the cluster has gone.
     """
     check_options(text, rank_by, top, cuts, seed)
-    if isinstance(model, str | Path):
-        model = SpeechModel.load(model)
-    prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
-    found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
+    check_address(dask, wait=wait, send_audio=send_audio)
+    with open_cluster(dask, wait=wait, send_audio=send_audio) as cluster:
+        given = None
+        if isinstance(model, str | Path):
+            given, model = model, SpeechModel.load(model)
+        prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
+        found = measure_corpus(
+            model, prepared, language, text, cuts,
+            top=top, progress=progress, cluster=cluster, given=given,
+        )  # fmt: skip
     return heads_file(found, rank_by, top)
 
 

@@ -301,7 +301,7 @@ def test_addresses_that_cannot_be(given, message):
 
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'alignheads\[cluster\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[cluster\]'"):
         check_address("local:2")
 
 
