@@ -30,6 +30,8 @@ EXPECTED_TIMES = 10.0
 """How many times as long as the slowest so far, a second of audio, is longer than expected."""
 ALONE_S = 60.0
 """How long a run goes on without any worker: one that was killed is started anew."""
+ASLEEP_S = 30.0
+"""Who has not looked for so long cannot say who was silent."""
 MOST_TRIES = 3
 TELL_EVERY_S = 30.0
 
@@ -143,11 +145,13 @@ class _Run:
         self._gone: list[_Worker] = []
         self._events: queue.SimpleQueue[_Sent] = queue.SimpleQueue()
         self._tries: Counter[int] = Counter()
-        self._sendings = self._clips = self._failures = 0
+        self._sendings = self._clips = self._failures = self._unprepared = 0
+        self._was_any_ready = False
         self._slowest: float | None = None  # seconds a second of audio
         self._told: set[str] = set()
         self._refusal = ""
         self._begin_s = self._alone_since_s = time.monotonic()
+        self._checked_s = self._awake_s = self._begin_s
         self._look_s, self._tell_s = 0.0, self._begin_s + TELL_EVERY_S
         self._is_waiting_told = False
 
@@ -155,11 +159,11 @@ class _Run:
         while len(self._done) < len(self._tasks):
             self._look()
             self._send()
-            self._check_times()
             self._tell()
             try:
                 sent = self._events.get(timeout=TICK_S)
             except queue.Empty:
+                self._check_times()  # what is there to be taken is no silence
                 continue
             found = self._take(sent)
             if found is not None:
@@ -199,7 +203,11 @@ class _Run:
         for sent in worker.sent:
             sent.future.release()
         worker.sent.clear()
-        if first is not None and worker.state != "silent":
+        if first is None:
+            self._unprepared += 1
+            if self._unprepared >= MOST_TRIES and not self._was_any_ready:
+                raise ClusterError(f"{self._unprepared} workers ended as they loaded the model")
+        elif worker.state != "silent":
             # Of what it had, only the first can have been its end.
             self._fail(first, f"each time its worker ended, the last time {worker}")
 
@@ -294,7 +302,7 @@ class _Run:
                 _log.info("%s", line)
             self._told.add(line)
         if worker.state != "ready":
-            worker.state = "ready"
+            worker.state, self._was_any_ready = "ready", True
             worker.ready_s = worker.ready_s or worker.heard_s
         if sent.number is None or sent.number in self._done:
             return None
@@ -354,10 +362,13 @@ class _Run:
 
     def _check_times(self) -> None:
         now = time.monotonic()
+        if now - self._checked_s > ASLEEP_S:
+            self._awake_s = now  # this process was stopped, or busy with what it was given
+        self._checked_s = now
         for worker in self._workers.values():
             if worker.state not in ("ready", "preparing") or not worker.sent:
                 continue
-            silent_s = now - max(worker.sent[0].since_s, worker.heard_s)
+            silent_s = now - max(worker.sent[0].since_s, worker.heard_s, self._awake_s)
             if silent_s > self._limit_s(worker.sent[0]):
                 worker.state = "silent"
                 self._count_failure(worker)

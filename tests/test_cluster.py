@@ -167,6 +167,42 @@ def test_a_batch_that_kills_every_worker_ends_the_run_and_is_named():
         mapped(scheduler)
 
 
+def test_workers_that_end_as_they_prepare_are_not_tried_for_ever():
+    class Killing(Scheduler):
+        def submit(self, call, code, work, arguments, *, key, workers, pure):
+            self.workers = {f"tcp://{len(self.futures)}"}
+            self.futures.append(Scheduled(None, key))
+            return self.futures[-1]
+
+    with pytest.raises(ClusterError, match="3 workers ended as they loaded the model"):
+        mapped(Killing("tcp://a"))
+
+
+def test_a_client_that_was_stopped_takes_no_worker_for_silent(monkeypatch, capsys):
+    monkeypatch.setattr(run, "FIRST_LIMIT_S", 5.0)
+    begin, ahead = run.time.monotonic(), 0.0
+    monkeypatch.setattr(run.time, "monotonic", lambda: begin + ahead)
+    looks = 0
+
+    def on_task(worker, future):
+        nonlocal ahead
+        ahead += 100.0  # as after a laptop's sleep
+        waiting.append(future)
+
+    def nthreads(callback_timeout):
+        nonlocal looks
+        looks += 1
+        if looks % 5 == 0 and waiting:
+            waiting.pop(0).finish()
+        return dict.fromkeys(scheduler.workers, 1)
+
+    waiting = []
+    scheduler = Scheduler("tcp://a", on_task=on_task)
+    scheduler.nthreads = nthreads
+    assert sorted(mapped(scheduler)) == EVERY
+    assert "has not answered" not in capsys.readouterr().err
+
+
 def test_what_a_worker_that_hangs_had_is_given_to_others_and_its_late_answer_counts_once(
     monkeypatch, capsys
 ):
