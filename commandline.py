@@ -1,9 +1,9 @@
 """What every command shares: exit codes, one-line errors, messages and progress.
 
-Exit codes: 0 done, 1 failed (output that cannot be written, for one), 2 wrong usage or bad input,
-130 interrupted, 143 told to end (SIGTERM), 129 its terminal has gone (SIGHUP). stdout carries data,
-stderr everything else. Heavy modules are imported by commands after parsing, so that `--help` is
-instant.
+Exit codes: 0 done, 1 failed (output that cannot be written, a cluster that went away), 2 wrong
+usage or bad input, 130 interrupted, 143 told to end (SIGTERM), 129 its terminal has gone (SIGHUP).
+stdout carries data, stderr everything else. Heavy modules are imported by commands after parsing,
+so that `--help` is instant.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import NoReturn
 
 import typer
 
-from .errors import InputError, OutputError
+from .errors import ClusterError, InputError, OutputError
 from .streams import OutputLost, finish_stdout, forget_stdout, prepare_streams
 from .wording import wrapped
 
@@ -78,7 +78,7 @@ def in_a_line(name: str, options: Mapping[str, str] | None = None) -> Iterator[N
         given = f"given: {shlex.join(sys.argv[1:])}; see {name} --help"
         fail(name, f"{error.format_message()} ({given})", 2)  # type: ignore[attr-defined]
     except InputError as error:
-        code = 1 if isinstance(error, OutputError) else 2
+        code = 1 if isinstance(error, OutputError | ClusterError) else 2
         fail(name, with_options(error, options or {}), code)
     except ToldToEnd as error:
         fail(name, str(error), error.code)

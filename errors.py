@@ -27,3 +27,11 @@ class OutputError(InputError):
 
     Nothing is wrong with the input, so commands exit with code 1.
     """
+
+
+class ClusterError(InputError):
+    """A scheduler or workers that went away in the middle, or a batch that failed too often.
+
+    What was finished is kept where it has a journal. Nothing is wrong with the input, so commands
+    exit with code 1.
+    """

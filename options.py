@@ -136,4 +136,21 @@ SeedOption = Annotated[
 FiguresOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="folder for every figure, as PNG and SVG")
 ]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local:N",
+        help="do the work on a Dask cluster (extra cluster): a scheduler's address, as "
+        "tcp://HOST:8786, or N processes that are started here",
+    ),
+]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="with --dask: go on waiting while there are no workers")
+]
+SendAudioOption = Annotated[
+    bool,
+    typer.Option(
+        "--send-audio", help="with --dask: send the audio to workers that cannot see its files"
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="overwrite existing files")]

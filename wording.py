@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 clip`, `2,000 clips`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 clip`, `2,000 clips`; `plural` where it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def wrapped(text: str, width: int, indent: str = "") -> str:

@@ -133,7 +133,7 @@ def print_result(bars: Bars, sweep: Sweep, speech: Sequence[Speech]) -> None:
     print(f"\nchosen on demo:dev: {settings}")
     for corpus in speech:
         say(f"held out: {corpus.corpus.name}")
-        held_out = score_held_out(configs, corpus, sweep.replayed)
+        held_out = score_held_out(configs, corpus, sweep.streamer)
         print(f"\n{corpus.corpus.name}, {len(corpus.corpus)} utterances, {corpus.phases} phases\n")
         print_cells(("decoder", "WER %", "mean delay s"))
         print_cells(["---"] * 3)

@@ -36,7 +36,7 @@ def held_out(sweep: Sweep, rule: str) -> HeldOut:
         say(f"{rule}: {line}")
     configs = {CHOSEN: sweep.config(found)}
     configs |= {name: sweep.space.config(p) for name, p in sweep.space.baselines().items()}
-    return score_held_out(configs, sweep.test, sweep.replayed)
+    return score_held_out(configs, sweep.test, sweep.streamer)
 
 
 def verdict(one: Comparison) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..cluster import check_address, open_cluster
 from ..corpora import Corpus
 from ..heads import HeadsFile
 from ..runtime.models.aligners import AlignerName
@@ -60,6 +61,9 @@ def calibrate_decoder(
     store: Path | str | None = None,
     aligner: AlignerName | None = None,
     strict: bool = False,
+    dask: str | None = None,
+    wait: bool = False,
+    send_audio: bool = False,
     out: Path | str | None = None,
     report: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -95,6 +99,10 @@ def calibrate_decoder(
         store: folder for what was decoded, or "memory"; None: the user's cache folder.
         aligner: gold, qwen3 or pocketsphinx; None: gold where the corpus has it.
         strict: fail where an utterance would be skipped.
+        dask: decode on a Dask cluster: the address of its scheduler, or "local:N" for N processes
+            here. What is decoded comes into this process's store.
+        wait: go on waiting while there are no workers.
+        send_audio: send the audio to workers that cannot see its files.
         out: decoder_config.json, written after every improvement and at the end.
         report: calibration.json, written at the end.
         progress: called with complete trials and trials in all.
@@ -102,7 +110,9 @@ def calibrate_decoder(
     Raises:
         InputError: bad input of any kind, or a study of something else.
         TrialsFailed: three trials in a row failed.
+        ClusterError: the cluster has gone; the trials and what was decoded are kept.
     """
+    check_address(dask, wait=wait, send_audio=send_audio)
     speech = SpeechOptions(corpus, test_corpus, holdout, clips, aligner, None, seed, phases, strict)
     options = SweepOptions(
         trials=trials,
@@ -121,11 +131,13 @@ def calibrate_decoder(
         study=study,
         store=store,
     )
-    sweep = set_up(model, heads, speech, options)
-    paths = [None if path is None else Path(path) for path in (out, report)]
-    outputs = Outputs(sweep, *paths, force=True)
-    sweep.run(lambda trial, standing: _after(outputs, standing, trials, progress))
-    return conclude(sweep, outputs)
+    options.check()
+    with open_cluster(dask, wait=wait, send_audio=send_audio) as cluster:
+        sweep = set_up(model, heads, speech, options, cluster=cluster)
+        paths = [None if path is None else Path(path) for path in (out, report)]
+        outputs = Outputs(sweep, *paths, force=True)
+        sweep.run(lambda trial, standing: _after(outputs, standing, trials, progress))
+        return conclude(sweep, outputs)
 
 
 def _after(outputs: Outputs, standing, trials: int, progress) -> None:

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..commandline import fail, progress_bar, run, say
-from ..errors import InputError
+from ..errors import ClusterError, InputError
 from ..options import (
     AlignerOption,
     AlignmentsOption,
     ClipsOption,
     CorpusLanguageOption,
+    DaskOption,
     DtypeOption,
     ForceOption,
     HeadsOption,
     ModelOption,
     ModelsCorpusOption,
     SeedOption,
+    SendAudioOption,
     StrictOption,
+    WaitOption,
 )
 from ..wording import counted
 from .study.pareto import DEFAULT_RULE
@@ -109,6 +112,9 @@ def calibrate_command(
     aligner: AlignerOption = None,
     alignments: AlignmentsOption = None,
     dtype: DtypeOption = None,
+    dask: DaskOption = None,
+    wait: WaitOption = False,
+    send_audio: SendAudioOption = False,
     out: Annotated[Path, typer.Option(help="the decoder's configuration")] = Path(
         "decoder_config.json"
     ),
@@ -136,6 +142,7 @@ def calibrate_command(
     reads = [model, heads, corpus, test_corpus, alignments, storage or journal]
     reads += [f"{storage or journal}.lock"]
 
+    from ..cluster import check_address, open_cluster
     from .calibration import conclude
     from .outputs import Outputs, check_paths
     from .setting_up import set_up
@@ -152,22 +159,26 @@ def calibrate_command(
     )  # fmt: skip
     options.check()
     check_paths(out, report, figure, force=force, reads=reads)
+    check_address(dask, wait=wait, send_audio=send_audio)
     speech = SpeechOptions(
         corpus, test_corpus, holdout, clips, aligner, alignments, seed, phases, strict
     )
-    with progress_bar("word times") as progress:
-        sweep = set_up(model, heads, speech, options, dtype=dtype, progress=progress)
-    outputs = Outputs(sweep, out, report, figure, force=force)
-    try:
-        _run(sweep, outputs)
-        with progress_bar("held-out speech") as progress:
-            found = conclude(sweep, outputs, progress)
-    except KeyboardInterrupt:
-        _keep(sweep, outputs)
-        fail("calibrate", f"interrupted; go on with: {_again()}", 130)
-    except TrialsFailed as error:
-        _keep(sweep, outputs)
-        fail("calibrate", str(error), 1)
+    with open_cluster(dask, wait=wait, send_audio=send_audio) as cluster:
+        with progress_bar("word times") as progress:
+            sweep = set_up(
+                model, heads, speech, options, dtype=dtype, progress=progress, cluster=cluster
+            )
+        outputs = Outputs(sweep, out, report, figure, force=force)
+        try:
+            _run(sweep, outputs)
+            with progress_bar("held-out speech") as progress:
+                found = conclude(sweep, outputs, progress)
+        except KeyboardInterrupt:
+            _keep(sweep, outputs)
+            fail("calibrate", f"interrupted; go on with: {_again()}", 130)
+        except (TrialsFailed, ClusterError) as error:
+            _keep(sweep, outputs)
+            fail("calibrate", str(error), 1)
     _draw(found, figure)
     _report(sweep, found)
     say(f"wrote {out}, {report} and {figure}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..evaluate.intervals import paired_difference, rate_interval
-from ..evaluate.timed import TimedStream
 from ..runtime.stream.config import DecoderConfig
 from .result import Comparison, HeldOut, Point, Setting
-from .scoring import Score, score
+from .scoring import Score, Streamer, score
 from .speech import Recording, Speech
 
 _SHOWN = (
@@ -20,27 +19,32 @@ _SHOWN = (
 def score_held_out(
     configs: Mapping[str, DecoderConfig],
     test: Speech,
-    stream: Callable[[DecoderConfig, Recording], TimedStream],
+    streamer: Callable[[DecoderConfig, Sequence[Recording], Callable[[], object]], Streamer],
     progress: Callable[[int, int], object] | None = None,
 ) -> HeldOut:
     """Score `configs` by name; each but the first is compared with the first.
 
+    Args:
+        configs: see there.
+        test: the speech.
+        streamer: gives what streams the recordings of it, one after another, with one of the
+            configurations; called with what counts them.
+        progress: called with the streams done, and in all.
+
     Raises:
-        Exception: what `stream` raises.
+        Exception: what streaming raises.
     """
     done, total = 0, len(configs) * len(test.recordings)
     scores: dict[str, Score] = {}
 
-    def streamed(config: DecoderConfig, recording: Recording) -> TimedStream:
+    def count() -> None:
         nonlocal done
-        found = stream(config, recording)
         done += 1
         if progress is not None:
             progress(done, total)
-        return found
 
     for name, config in configs.items():
-        scores[name] = score(test.recordings, lambda one, config=config: streamed(config, one))
+        scores[name] = score(test.recordings, streamer(config, test.recordings, count))
     first, *others = configs
     return HeldOut(
         corpus=test.info,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..cluster import Cluster
 from ..errors import InputError
 from ..heads import HeadsFile, load_heads
+from ..runtime.models.elsewhere import ModelElsewhere
 from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
+from .replay.elsewhere import Elsewhere
 from .replay.identity import code_version, digest, engine_version
 from .replay.source import Replay
 from .replay.store import DecodeStore
@@ -29,6 +32,7 @@ def set_up(
     *,
     dtype: str | None = None,
     progress: Progress | None = None,
+    cluster: Cluster | None = None,
 ) -> Sweep:
     """Load everything, open the study, and enqueue the baselines if it is new.
 
@@ -39,6 +43,7 @@ def set_up(
         options: what to search.
         dtype: of a model that is loaded here.
         progress: called with utterances that have word times, and utterances in all.
+        cluster: decodes in place of this process.
 
     Raises:
         InputError: bad input of any kind, or a study of something else.
@@ -48,8 +53,10 @@ def set_up(
     speech.check()
     # What is wrong in a small file is told before a large one is loaded.
     file = heads if isinstance(heads, HeadsFile) or heads is None else load_heads(heads)
+    given = None
     if isinstance(model, str | Path):
-        model = SpeechModel.load(model, dtype)
+        given, model = model, SpeechModel.load(model, dtype)
+    elsewhere = cluster and Elsewhere(cluster, ModelElsewhere.of(model, given))
     if file is None:
         file = load_heads(None, model.name)
     file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
@@ -89,7 +96,7 @@ def set_up(
     replay = Replay(model, space.base.pairs, store, with_means=means)
     return Sweep(
         model, file, source_name, space, dev, test, options, storage, study, store,
-        replay, parse_rule(options.select), notes,
+        replay, parse_rule(options.select), notes, elsewhere=elsewhere,
     )  # fmt: skip
 
 

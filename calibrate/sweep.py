@@ -24,6 +24,7 @@ from ..runtime.stream.config import DecoderConfig
 from ..runtime.stream.decoder import StreamDecoder
 from . import report
 from .held_out import score_held_out
+from .replay.elsewhere import Elsewhere, live_elsewhere, replayed_elsewhere
 from .replay.identity import digest
 from .replay.source import Replay
 from .replay.store import DecodeStore
@@ -38,7 +39,7 @@ from .result import (
     ReplayInfo,
     StudyInfo,
 )
-from .scoring import Score, score
+from .scoring import Score, Streamer, score
 from .speech import Progress, Recording, Speech
 from .study.explain import explain
 from .study.limits import Limits
@@ -147,6 +148,7 @@ class Sweep:
     rule: Rule
     notes: list[str] = field(default_factory=list)
     streamed: Callable[[float], object] | None = None  # told the share of a trial that is done
+    elsewhere: Elsewhere | None = None  # decodes in place of this process
 
     # Streams
 
@@ -178,16 +180,34 @@ class Sweep:
         """A configuration on the development speech, replayed."""
         done, total = 0, len(self.dev.recordings)
 
-        def stream(recording: Recording) -> TimedStream:
+        def count() -> None:
             nonlocal done
-            found = self.replayed(config, recording)
             done += 1
             # The first trial decodes what the others replay: it takes minutes.
             if self.streamed is not None:
                 self.streamed(done / total)
+
+        return score(self.dev.recordings, self.streamer(config, self.dev.recordings, count))
+
+    def streamer(
+        self, config: DecoderConfig, recordings: Sequence[Recording], count: Callable[[], object]
+    ) -> Streamer:
+        """Gives the streams of `recordings`, one after another; `count` is called for each."""
+        if self.elsewhere is not None:
+            streams = iter(
+                replayed_elsewhere(
+                    self.elsewhere, self.replay, config, recordings,
+                    lambda recording: self.replayed(config, recording), count,
+                )
+            )  # fmt: skip
+            return lambda recording: next(streams)
+
+        def stream(recording: Recording) -> TimedStream:
+            found = self.replayed(config, recording)
+            count()
             return found
 
-        return score(self.dev.recordings, stream)
+        return stream
 
     # Trials
 
@@ -287,7 +307,7 @@ class Sweep:
         configs = {CHOSEN: self.config(found)}
         for name, params in self.space.baselines().items():
             configs[name] = self.space.config(params)
-        return score_held_out(configs, self.test, self.replayed, progress)
+        return score_held_out(configs, self.test, self.streamer, progress)
 
     def replay_info(self, found: Standing | None = None) -> ReplayInfo:
         """What replay did; with `found`, how the chosen configuration compares with live."""
@@ -295,9 +315,13 @@ class Sweep:
         identical = 0
         if found is not None and found.selected is not None:
             config = self.space.config(found.chosen.params)
-            for recording in self.test.first_phase:
-                live.append(self.live(config, recording))
-                identical += said(live[-1]) == said(self.replayed(config, recording))
+            first = self.test.first_phase
+            if self.elsewhere is not None:
+                live += live_elsewhere(self.elsewhere, config.resolved(self.model), first)
+            for place, recording in enumerate(first):
+                if self.elsewhere is None:
+                    live.append(self.live(config, recording))
+                identical += said(live[place]) == said(self.replayed(config, recording))
         audio_s = sum(stream.audio_s for stream in live)
         answers = self.replay.decoded + self.replay.replayed
         gflop = [stream.work and stream.work.flop / 1e9 for stream in live]

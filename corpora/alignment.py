@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,21 @@ class AlignedCorpus(Corpus):
     counts: AlignmentCounts = field(default_factory=AlignmentCounts)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """The result of an aligner for one utterance, before repair.
+
+    `by_rule`: words that are not in its dictionary.
+    """
+
+    words: tuple[WordTime, ...]
+    by_rule: int = 0
+
+
+Elsewhere = Callable[[Sequence[Utterance]], Iterator[tuple[int, "Entry | AlignmentFailed"]]]
+"""Asks an aligner for all of some utterances; gives the place of each and the answer."""
+
+
 def default_aligner(corpus: Corpus) -> str:
     """`gold` when every utterance has word times, else `qwen3`."""
     return "gold" if corpus.has_word_times else "qwen3"
@@ -69,6 +84,7 @@ def align_utterances(
     aligner: Aligner,
     cache: Path | None = None,
     progress: Callable[[], object] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AlignedCorpus:
     """`corpus` with the `words` of every utterance filled in by `aligner`.
 
@@ -81,6 +97,7 @@ def align_utterances(
         cache: a JSONL file. Earlier results are read from it, and each new one is appended as
             soon as it is made. Keyed by audio, text, language, aligner and version.
         progress: called after each utterance.
+        elsewhere: asks the aligner in place of this process, in any order.
 
     Raises:
         InputError: the aligner cannot be used, the cache cannot be read or written, or no
@@ -90,9 +107,13 @@ def align_utterances(
     kept: list[Utterance] = []
     skipped: list[Skipped] = []
     counts = AlignmentCounts()
+    fresh: dict[str, Entry | AlignmentFailed] = {}
+    if elsewhere is not None and aligner.name != "gold":
+        fresh = _asked(corpus.utterances, known, elsewhere, progress)
+        progress = None
     for utterance in corpus.utterances:
         try:
-            aligned, more = _align(utterance, aligner, known)
+            aligned, more = _align(utterance, aligner, known, fresh.get(utterance.id))
             kept.append(aligned)
             counts += more
         except AlignmentFailed as error:
@@ -108,17 +129,65 @@ def align_utterances(
     )
 
 
+def _asked(
+    utterances: Sequence[Utterance],
+    cache: _Cache | None,
+    elsewhere: Elsewhere,
+    progress: Callable[[], object] | None,
+) -> dict[str, Entry | AlignmentFailed]:
+    """Answers by id, of all that is not in the cache; what comes is kept there at once."""
+    progress = progress or (lambda: None)
+    left: list[Utterance] = []
+    for utterance in utterances:
+        if _has_audio(utterance) and not (cache and cache.get(utterance)):
+            left.append(utterance)
+        else:
+            progress()
+    found: dict[str, Entry | AlignmentFailed] = {}
+    for place, answer in elsewhere(left):
+        utterance = left[place]
+        if cache and isinstance(answer, Entry):
+            answer = cache.put(utterance, answer)
+        found[utterance.id] = answer
+        progress()
+    return found
+
+
+def _has_audio(utterance: Utterance) -> bool:
+    try:
+        part_duration_s(utterance.audio_path, utterance.offset_s, utterance.duration_s)
+    except InputError:
+        return False
+    return True
+
+
+def ask_all(aligner: Aligner, utterances: Sequence[Utterance]) -> list[Entry | AlignmentFailed]:
+    """What an aligner says of each of `utterances`."""
+    found: list[Entry | AlignmentFailed] = []
+    for utterance in utterances:
+        try:
+            found.append(_ask(utterance, aligner))
+        except AlignmentFailed as error:
+            found.append(error)
+    return found
+
+
 def _align(
-    utterance: Utterance, aligner: Aligner, cache: _Cache | None
+    utterance: Utterance,
+    aligner: Aligner,
+    cache: _Cache | None,
+    answer: Entry | AlignmentFailed | None = None,
 ) -> tuple[Utterance, AlignmentCounts]:
     part = (utterance.audio_path, utterance.offset_s, utterance.duration_s)
     try:
         duration_s = part_duration_s(*part)
     except InputError as error:
         raise AlignmentFailed(str(error)) from error
-    found = cache.get(utterance) if cache else None
-    entry = found or _ask(utterance, aligner)
-    if cache and not found:
+    if isinstance(answer, AlignmentFailed):
+        raise answer
+    found = cache.get(utterance) if cache and answer is None else None
+    entry = answer or found or _ask(utterance, aligner)
+    if cache and answer is None and found is None:
         entry = cache.put(utterance, entry)
     words, repairs = repair(entry.words, duration_s)
     wanted = sum(bool(bare(word)) for word in utterance.text.split())
@@ -135,19 +204,11 @@ def _align(
     return replace(utterance, words=words), counts
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """The result of an aligner for one utterance, before repair."""
-
-    words: tuple[WordTime, ...]
-    by_rule: int = 0
-
-
-def _ask(utterance: Utterance, aligner: Aligner) -> _Entry:
+def _ask(utterance: Utterance, aligner: Aligner) -> Entry:
     if aligner.name == "gold":
         if utterance.words is None:
             raise AlignmentFailed("it has no gold word times")
-        return _Entry(utterance.words)
+        return Entry(utterance.words)
     try:
         samples = utterance.read()
     except InputError as error:
@@ -155,7 +216,7 @@ def _ask(utterance: Utterance, aligner: Aligner) -> _Entry:
     words = aligner.align(samples, utterance.text, utterance.language)
     # Only aligners with a dictionary have this method.
     unknown = getattr(aligner, "unknown_words", lambda text: ())(utterance.text)
-    return _Entry(tuple(words), len(unknown))
+    return Entry(tuple(words), len(unknown))
 
 
 class _Cache:
@@ -164,7 +225,7 @@ class _Cache:
     def __init__(self, path: Path, aligner: Aligner) -> None:
         self._path = path
         self._aligner = aligner
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._hashes: dict[Path, str] = {}
         try:
             content = path.read_bytes() if path.exists() else b""
@@ -188,15 +249,15 @@ class _Cache:
         try:
             row: dict[str, Any] = json.loads(line)
             words = tuple(WordTime(str(w[0]), float(w[1]), float(w[2])) for w in row["words"])
-            key, entry = str(row["key"]), _Entry(words, int(row["by_rule"]))
+            key, entry = str(row["key"]), Entry(words, int(row["by_rule"]))
         except (ValueError, TypeError, KeyError, IndexError):
             return
         self._entries[key] = entry
 
-    def get(self, utterance: Utterance) -> _Entry | None:
+    def get(self, utterance: Utterance) -> Entry | None:
         return self._entries.get(self._key(utterance))
 
-    def put(self, utterance: Utterance, entry: _Entry) -> _Entry:
+    def put(self, utterance: Utterance, entry: Entry) -> Entry:
         """Keep an entry, and give it as it will be read, so that going on gives the same."""
         row = {
             "key": self._key(utterance),
@@ -212,7 +273,7 @@ class _Cache:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
-        return _Entry(tuple(WordTime(*word) for word in row["words"]), entry.by_rule)
+        return Entry(tuple(WordTime(*word) for word in row["words"]), entry.by_rule)
 
     def _key(self, utterance: Utterance) -> str:
         path = utterance.audio_path

@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 
 from ..commandline import progress_bar, run, say
-from ..errors import InputError
+from ..errors import ClusterError, InputError
 from ..options import (
     AlignerOption,
     ClipsOption,
     CorpusArgument,
+    DaskOption,
     ForceOption,
     SeedOption,
+    SendAudioOption,
     StrictOption,
+    WaitOption,
 )
 from ..wording import counted
 
@@ -34,6 +37,9 @@ def align_corpus(
     ] = None,
     clips: ClipsOption = None,
     seed: SeedOption = 0,
+    dask: DaskOption = None,
+    wait: WaitOption = False,
+    send_audio: SendAudioOption = False,
     strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -44,15 +50,18 @@ def align_corpus(
     """
     from importlib.metadata import version
 
+    from ..cluster import check_address, open_cluster
     from ..journal import Journal, has_lines, journal_path
     from ..runtime.models.aligners import make_aligner
     from .alignment import align_utterances, default_aligner
+    from .elsewhere import aligned_elsewhere
     from .export import export_plan, write_alignment
     from .load import load_corpus
     from .readable import unreadable
 
     if seed < 0:
         raise InputError(f"--seed is {seed}, expected 0 or more")
+    check_address(dask, wait=wait, send_audio=send_audio)
     loaded = load_corpus(corpus, strict=strict, language=language)
     if clips is not None:
         loaded = loaded.sample(clips, seed)
@@ -63,13 +72,18 @@ def align_corpus(
     journal_file = journal_path(out / "manifest.jsonl")
     # Of a run that was stopped, the files that are there are its own.
     is_begun = not force and has_lines(journal_file)
+    cache = cache or out / "alignments.jsonl"
     plan = export_plan(loaded, out, Path(corpus), force or is_begun, [corpus, cache])
     subject = {
         "corpus": loaded.fingerprint,
         "aligner": f"{worker.name} ({worker.version})",
         "version": version("alignheads"),
     }
-    with Journal(journal_file) as journal:
+    with (
+        Journal(journal_file) as journal,
+        open_cluster(dask, wait=wait, send_audio=send_audio) as cluster,
+    ):
+        elsewhere = cluster and aligned_elsewhere(cluster, worker, make_aligner)
         if is_begun:
             list(journal.go_on(subject))
         else:
@@ -77,10 +91,13 @@ def align_corpus(
         say(f"aligning {counted(len(loaded), 'utterance')} of {loaded.name} with {name}")
         with progress_bar("aligning") as progress:
             done = itertools.count(1)
-            aligned = align_utterances(
-                loaded, worker, cache or out / "alignments.jsonl",
-                lambda: progress(next(done), len(loaded)),
-            )  # fmt: skip
+            try:
+                aligned = align_utterances(
+                    loaded, worker, cache, lambda: progress(next(done), len(loaded)), elsewhere
+                )
+            except ClusterError:
+                say(f"stopped; what is done is kept in {cache}: run the same command again")
+                raise
         journal.add({"files": len(plan)})
         manifest = write_alignment(aligned, plan, out, strict=strict)
         journal.remove()

@@ -1,7 +1,8 @@
 """What a batch of clips adds to a measurement, in memory and as a line of a journal.
 
-A measurement that was killed takes the finished batches from its journal and goes on. It adds
-them up in the same order, number by number, so that it ends as one that was never stopped.
+A measurement that was killed takes the finished batches from its journal and goes on. They are
+added up in the order of the corpus, number by number, whatever the order in which they came: so it
+ends as one that was never stopped, and on many processes as on one.
 """
 
 from __future__ import annotations
@@ -68,10 +69,10 @@ class Batch:
     """Clips that were decoded together, and their cut versions.
 
     Attributes:
-        utterances: ids of the clips.
+        utterances: ids of the clips, in the order of the corpus.
         clips: those that could be scored.
         cuts: their cut versions.
-        skipped: {utterance: reason}, of all that were skipped since the batch before.
+        skipped: {utterance: reason}, of the others.
     """
 
     utterances: list[str]

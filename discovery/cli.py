@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..commandline import progress_bar, run, say
-from ..errors import InputError
+from ..errors import ClusterError, InputError
 from ..files import output_folder, output_path
 from ..journal import Journal, journal_path
 from ..options import (
@@ -17,18 +17,22 @@ from ..options import (
     AlignmentsOption,
     ClipsOption,
     CorpusLanguageOption,
+    DaskOption,
     DtypeOption,
     FiguresOption,
     ForceOption,
     ModelOption,
     ModelsCorpusOption,
     SeedOption,
+    SendAudioOption,
     StrictOption,
+    WaitOption,
 )
 from ..tables import print_table
 from ..wording import counted
 
 if TYPE_CHECKING:
+    from ..cluster import Cluster
     from ..corpora import Utterance
     from ..heads import HeadsFile
     from ..runtime.models.model import SpeechModel
@@ -81,6 +85,9 @@ def discover_heads_command(
     ] = None,
     figures: FiguresOption = None,
     dtype: DtypeOption = None,
+    dask: DaskOption = None,
+    wait: WaitOption = False,
+    send_audio: SendAudioOption = False,
     strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -89,29 +96,37 @@ def discover_heads_command(
     Scores every (layer, head) of the text decoder against word times and writes a heads file
     (JSON) and a heatmap (PNG). Without options: the bundled tiny model on the bundled speech.
     """
+    from ..cluster import check_address, open_cluster
     from . import discover, shards
 
     discover.check_options(text, rank_by, top, cuts, seed)
     part = shards.parse_shard(shard) if shard else None
     if part and merge:
         raise InputError("--merge pools shards that were scored before; leave --shard out")
-    found, example = shards.merge(merge) if merge else None, None
-    if found is None:
-        from ..runtime.models.model import SpeechModel
-
-        loaded = SpeechModel.load(model, dtype)
-        label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")
-    else:
-        loaded, label = None, found.subject.label
-    reads = [model, corpus, alignments, *(merge or ()), *map(shards.sums_path, merge or ())]
-    out = output_path(out or Path(f"alignment_heads_{label}.json"), force, reads)
-    figure = _figure_path(figure or out.with_suffix(".png"), out, force, reads)
-    if figures is not None:
-        names = (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES)
-        output_folder(figures, names, force, reads)
-    if part:
-        output_path(shards.sums_path(out), force, reads)
+    if dask and merge:
+        raise InputError("--merge pools shards that were scored before; leave --dask out")
+    check_address(dask, wait=wait, send_audio=send_audio)
+    if out is not None:
+        output_path(out, force)
     with contextlib.ExitStack() as stack:
+        # Who does not answer is told before a model is loaded.
+        cluster = stack.enter_context(open_cluster(dask, wait=wait, send_audio=send_audio))
+        found, example = shards.merge(merge) if merge else None, None
+        if found is None:
+            from ..runtime.models.model import SpeechModel
+
+            loaded = SpeechModel.load(model, dtype)
+            label = loaded.label + (f"_{part[0]}of{part[1]}" if part else "")
+        else:
+            loaded, label = None, found.subject.label
+        reads = [model, corpus, alignments, *(merge or ()), *map(shards.sums_path, merge or ())]
+        out = output_path(out or Path(f"alignment_heads_{label}.json"), force, reads)
+        figure = _figure_path(figure or out.with_suffix(".png"), out, force, reads)
+        if figures is not None:
+            names = (f"{name}{end}" for name in _FIGURES for end in _SUFFIXES)
+            output_folder(figures, names, force, reads)
+        if part:
+            output_path(shards.sums_path(out), force, reads)
         journal = None
         if found is None:
             assert loaded is not None
@@ -121,7 +136,9 @@ def discover_heads_command(
                     loaded, corpus, clips=clips, seed=seed, aligner=aligner, alignments=alignments,
                     shard=part, strict=strict, progress=progress,
                 )  # fmt: skip
-            found = _score(loaded, prepared, language, text, cuts, top, strict, journal, force)
+            found = _score(
+                loaded, prepared, language, text, cuts, top, strict, journal, force, cluster, model
+            )
             example = prepared.part.utterances[0]
         heads = discover.heads_file(found, rank_by, top)
         heads.save(out, overwrite=force)
@@ -146,6 +163,8 @@ def _score(
     strict: bool,
     journal: Journal,
     anew: bool,
+    cluster: Cluster | None,
+    given: str,
 ) -> Measurement:
     """Score every head, with progress; with `strict`, a skipped utterance is an InputError."""
     from .discover import measure_corpus
@@ -156,9 +175,9 @@ def _score(
         try:
             found = measure_corpus(
                 model, prepared, language, text, cuts, top=top, progress=progress,
-                journal=journal, anew=anew,
+                journal=journal, anew=anew, cluster=cluster, given=given,
             )  # fmt: skip
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ClusterError):
             if journal.count > 0:
                 say(f"stopped; what is done is kept in {journal.path}: run the same command again")
             raise

@@ -11,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 
+from ..cluster import Cluster, check_address, open_cluster
 from ..corpora import Corpus, load_corpus
 from ..corpora.alignment import AlignedCorpus, align_utterances, default_aligner
 from ..errors import InputError
@@ -23,6 +24,7 @@ from ..runtime.models.machine import backend_name
 from ..runtime.models.model import SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from .batches import Batch, batches_in
+from .elsewhere import measured_elsewhere
 from .measure import Measurement, Progress, Subject, measure
 from .ranking import RANKINGS, HeadRanking, RankBy, rank_heads
 
@@ -44,6 +46,9 @@ def discover_heads(
     cuts: int = 3,
     seed: int = 0,
     aligner: AlignerName | None = None,
+    dask: str | None = None,
+    wait: bool = False,
+    send_audio: bool = False,
     progress: Progress | None = None,
 ) -> HeadsFile:
     """Score every (layer, head) of a model's text decoder and rank them.
@@ -62,16 +67,27 @@ def discover_heads(
         cuts: cut versions of each clip, for the border scores; 0: none.
         seed: of the sample.
         aligner: `gold`, `qwen3` or `pocketsphinx`; None: gold where the corpus has it.
+        dask: measure on a Dask cluster: the address of its scheduler, or "local:N" for N processes
+            here. The result is the same.
+        wait: go on waiting while there are no workers.
+        send_audio: send the audio to workers that cannot see its files.
         progress: called with clips done and clips in all.
 
     Raises:
         InputError: bad input of any kind, or nothing that could be scored.
+        ClusterError: the cluster has gone.
     """
     check_options(text, rank_by, top, cuts, seed)
-    if isinstance(model, str | Path):
-        model = SpeechModel.load(model)
-    prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
-    found = measure_corpus(model, prepared, language, text, cuts, top=top, progress=progress)
+    check_address(dask, wait=wait, send_audio=send_audio)
+    with open_cluster(dask, wait=wait, send_audio=send_audio) as cluster:
+        given = None
+        if isinstance(model, str | Path):
+            given, model = model, SpeechModel.load(model)
+        prepared = prepare_corpus(model, corpus, clips=clips, seed=seed, aligner=aligner)
+        found = measure_corpus(
+            model, prepared, language, text, cuts,
+            top=top, progress=progress, cluster=cluster, given=given,
+        )  # fmt: skip
     return heads_file(found, rank_by, top)
 
 
@@ -163,6 +179,8 @@ def measure_corpus(
     progress: Progress | None = None,
     journal: Journal | None = None,
     anew: bool = False,
+    cluster: Cluster | None = None,
+    given: str | Path | None = None,
 ) -> Measurement:
     """Measure `model` on a prepared corpus.
 
@@ -171,10 +189,13 @@ def measure_corpus(
         prepared: what `prepare_corpus` gave.
         journal: what it holds is not measured again, and each batch is added to it.
         anew: but nothing is taken from it.
+        cluster: measures the batches in place of this process.
+        given: what its workers load the model by; None: its folder.
 
     Raises:
         InputError: nothing could be scored, a language the model does not know, or a journal of
             something else.
+        ClusterError: the cluster has gone; the journal has what it did.
     """
     whole = prepared.whole
     languages = {_name(model, u.language) for u in whole.utterances if u.language} - {None}
@@ -195,8 +216,11 @@ def measure_corpus(
         attention=model.attention_kind,
         checkpoint=model.fingerprint,
     )
+    elsewhere = None
+    if cluster is not None:
+        elsewhere = measured_elsewhere(cluster, model, given, subject, language)
     if journal is None:
-        return measure(model, prepared.part, subject, language, top, progress)
+        return measure(model, prepared.part, subject, language, top, progress, elsewhere=elsewhere)
     of_this = {
         **asdict(subject),
         "clips": len(prepared.part.utterances),
@@ -215,7 +239,7 @@ def measure_corpus(
         if batch.clips:  # what could not be scored may be, once it is mended
             journal.add(batch.as_line())
 
-    return measure(model, prepared.part, subject, language, top, progress, begun, keep)
+    return measure(model, prepared.part, subject, language, top, progress, begun, keep, elsewhere)
 
 
 def _name(model: AlignmentModel, language: str) -> str | None:

@@ -1,19 +1,22 @@
 """Measure every head of a model on a corpus: the one loop over clips.
 
-For each clip: encode, prefill, greedy decoding (several clips together), and one pass over
-the answer that shows the attention of every layer and head. Cut versions of the clip go the
-same way, for the border scores. Audio is read as streams read it: the heads are for them.
+Which clips are decoded together is planned from the headers of their audio, so that every process
+that measures a corpus has the same batches. For each clip: encode, prefill, greedy decoding
+(several clips together), and one pass over the answer that shows the attention of every layer and
+head. Cut versions of the clip go the same way, for the border scores. Audio is read as streams
+read it: the heads are for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from ..corpora import Corpus, Utterance, WordTime
-from ..corpora.audio import SAMPLE_RATE
+from ..corpora.audio import SAMPLE_RATE, part_duration_s
 from ..errors import InputError
 from ..heads.schema import AttentionKind
 from ..runtime.models.protocol import AlignmentModel, Prefix
@@ -37,6 +40,10 @@ CACHE_BUDGET_BYTES = 96_000_000
 _ANSWER_POSITIONS = 200
 
 Progress = Callable[[float, int], None]
+Utterances = tuple[Utterance, ...]
+Elsewhere = Callable[[Sequence[tuple[int, Utterances]]], Iterator[tuple[int, Batch]]]
+"""Measures batches of a plan, with their numbers, as `measure_batch` does."""
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,7 @@ def measure(
     progress: Progress | None = None,
     begun: Iterable[Batch] = (),
     keep: Callable[[Batch], object] = lambda batch: None,
+    elsewhere: Elsewhere | None = None,
 ) -> Measurement:
     """Measure all heads of `model` on `corpus`, whose utterances need word times.
 
@@ -137,50 +145,40 @@ def measure(
         language: given to the model; None: the utterance's own, or detected.
         top: how many best heads the stability curves are about.
         progress: called with clips done, also parts of one, and clips in all.
-        begun: batches that an earlier run over the same has finished, from the first on.
-        keep: called with each batch that is finished.
+        begun: batches that an earlier run over the same has finished, in any order.
+        keep: called with each batch that is finished, as it comes.
+        elsewhere: measures the batches in place of this process, in any order.
 
     Raises:
-        InputError: nothing could be scored, or a language the model does not know.
+        InputError: nothing could be scored, a language the model does not know, or a batch of
+            `begun` that this run does not have.
     """
     shape = (model.num_layers, model.num_heads)
     totals = HeadTotals(*shape, subject.frames_per_s)
     found = Measurement(subject, totals, HitCounts(np.zeros(shape), 0))
     found.skipped.update({skip.id: skip.reason for skip in corpus.skipped})
     model.language_name(language)
-    decoded: set[str] = set()
-    total = len(corpus.utterances)
+    plan = plan_batches(model, corpus.utterances)
+    finished = _finished(begun, plan)
+    clips_of, total = [len(batch) for batch in plan], len(corpus.utterances)
 
     def tell(more: float = 0.0) -> None:
         if progress is not None:
-            progress(min(total, len(decoded | found.skipped.keys()) + more), total)
+            progress(min(total, sum(clips_of[number] for number in finished) + more), total)
 
-    def add(batch: Batch) -> None:
-        found.add(batch, top)
-        decoded.update(batch.utterances)
+    def here(left: Sequence[tuple[int, Utterances]]) -> Iterator[tuple[int, Batch]]:
+        for number, utterances in left:
+            yield number, measure_batch(model, utterances, subject, language, tell)
+
+    left = [(number, batch) for number, batch in enumerate(plan) if number not in finished]
+    added = _add_in_order(found, finished, top)
+    if finished:
         tell()
-
-    for batch in begun:
-        add(batch)
-    left = [u for u in corpus.utterances if u.id not in decoded and u.id not in found.skipped]
-    skipped: dict[str, str] = {}
-    for clips in _batches(model, _read(model, left, skipped)):
-        batch = Batch([clip.utterance.id for clip in clips])
-        answers = _decode(model, clips, language)
-        for number in range(len(answers)):
-            # Decoding, scoring and the cut versions take about as long as one another.
-            tell((len(clips) + number) / 3)
-            if one := _scored(model, answers[number], subject, skipped):
-                batch.clips.append(one)
-        names = {clip.id for clip in batch.clips}
-        whole = [answer.clip for answer in answers if answer.clip.utterance.id in names]
-        cut = [one for clip in whole for one in _cut_versions(clip, subject.cuts)]
-        del answers  # and with them the keys and values of every clip
-        batch.cuts = list(_scored_cuts(model, cut, language))
-        batch.skipped = {id: why for id, why in skipped.items() if id not in found.skipped}
+    for number, batch in (elsewhere or here)(left):
         keep(batch)
-        add(batch)
-    found.skipped.update(skipped)
+        finished[number] = batch
+        added = _add_in_order(found, finished, top, added)
+        tell()
     if not found.totals.clips:
         reasons = "; ".join(f"{i}: {reason}" for i, reason in list(found.skipped.items())[:3])
         raise InputError(
@@ -188,6 +186,68 @@ def measure(
             f"{reasons}); check that its audio, transcripts and word times belong together"
         )
     return found
+
+
+def _finished(begun: Iterable[Batch], plan: Sequence[Utterances]) -> dict[int, Batch | None]:
+    """The batches of an earlier run by their numbers in `plan`."""
+    numbers = {tuple(one.id for one in batch): number for number, batch in enumerate(plan)}
+    finished: dict[int, Batch | None] = {}
+    for batch in begun:
+        number = numbers.get(tuple(batch.utterances))
+        if number is None:
+            raise InputError(
+                f"the clips that were decoded together with {batch.utterances[0]} were others "
+                "before; give force=True to start anew",
+                arguments=("force",),
+            )
+        finished[number] = batch
+    return finished
+
+
+def _add_in_order(
+    found: Measurement, finished: dict[int, Batch | None], top: int, added: int = 0
+) -> int:
+    """Add the batches from number `added` on that are there without a gap; gives the next number.
+
+    However they come, the sums are added up in one order: a sum of floats depends on it.
+    """
+    while (batch := finished.get(added)) is not None:
+        found.add(batch, top)
+        finished[added] = None  # it is in the sums
+        added += 1
+    return added
+
+
+def measure_batch(
+    model: AlignmentModel,
+    utterances: Utterances,
+    subject: Subject,
+    language: str | None,
+    tell: Callable[[float], object] = lambda more: None,
+) -> Batch:
+    """What some clips, decoded together, add to a measurement.
+
+    Args:
+        model, subject, language: see `measure`.
+        utterances: a batch of `plan_batches`.
+        tell: called with how many of them are done, also parts of one.
+    """
+    batch = Batch([utterance.id for utterance in utterances])
+    clips = list(_read(model, utterances, batch.skipped))
+    if not clips:
+        return batch
+    answers = _decode(model, clips, language)
+    for number in range(len(answers)):
+        # Decoding, scoring and the cut versions take about as long as one another.
+        tell((len(clips) + number) / 3)
+        if one := _scored(model, answers[number], subject, batch.skipped):
+            batch.clips.append(one)
+    names = {clip.id for clip in batch.clips}
+    whole = [answer.clip for answer in answers if answer.clip.utterance.id in names]
+    cut = [one for clip in whole for one in _cut_versions(clip, subject.cuts)]
+    del answers  # and with them the keys and values of every clip
+    batch.cuts = list(_scored_cuts(model, cut, language))
+    return batch
 
 
 def _read(
@@ -204,14 +264,27 @@ def _read(
             skipped[utterance.id] = str(error)
 
 
+def plan_batches(model: AlignmentModel, utterances: Sequence[Utterance]) -> list[Utterances]:
+    """Utterances to decode together, in their order; one that cannot be read takes no room."""
+
+    def samples(utterance: Utterance) -> int:
+        part = (utterance.audio_path, utterance.offset_s, utterance.duration_s)
+        try:
+            return int(SAMPLE_RATE * part_duration_s(*part)) if utterance.words else 0
+        except InputError:
+            return 0
+
+    return [tuple(batch) for batch in _batches(model, utterances, samples)]
+
+
 def _batches(
-    model: AlignmentModel, clips: Iterator[_Clip] | Sequence[_Clip]
-) -> Iterator[list[_Clip]]:
+    model: AlignmentModel, clips: Iterable[_Any], samples: Callable[[_Any], int]
+) -> Iterator[list[_Any]]:
     """Clips to decode together: as many as their keys and values leave memory for."""
-    batch: list[_Clip] = []
+    batch: list[_Any] = []
     longest, position_bytes = 0, model.cost().cache_bytes_per_position
     for clip in clips:
-        frames = model.clock.count(len(clip.samples))
+        frames = model.clock.count(samples(clip))
         longest = max(longest, frames + _ANSWER_POSITIONS)
         over = position_bytes * longest * (len(batch) + 1) > CACHE_BUDGET_BYTES
         if batch and (over or len(batch) >= MAX_BATCH):
@@ -309,7 +382,8 @@ def _cut_versions(clip: _Clip, cuts: int) -> list[_Clip]:
 def _scored_cuts(
     model: AlignmentModel, clips: Sequence[_Clip], language: str | None
 ) -> Iterator[ScoredCut]:
-    for batch in _batches(model, sorted(clips, key=lambda clip: len(clip.samples))):
+    by_length = sorted(clips, key=lambda clip: len(clip.samples))
+    for batch in _batches(model, by_length, lambda clip: len(clip.samples)):
         for answer in _decode(model, batch, language):
             clip = answer.clip
             assert clip.cut_s is not None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..cluster import Cluster, check_address, open_cluster
 from ..corpora import Corpus, Utterance, load_corpus
 from ..corpora.corpus import Skipped
 from ..corpora.readable import unreadable
@@ -19,15 +20,17 @@ from ..heads import HeadsFile, load_heads
 from ..journal import Journal, check_subject, has_lines, is_in_use, journal_path
 from ..runtime.models import machine
 from ..runtime.models.context import checked_context
+from ..runtime.models.elsewhere import ModelElsewhere
 from ..runtime.models.model import Dtype, SpeechModel
 from ..runtime.models.protocol import AlignmentModel
 from ..runtime.stream.config import LEAST_STEP_S, DecoderConfig, chosen_config
 from ..runtime.stream.voice import check_installed
+from .elsewhere import run_elsewhere
 from .error_rates import word_errors
 from .items import Item, make_items, shown_items
 from .journal import Done, add_to, done_in
 from .load import load_benchmark
-from .measure import DETECT, Decoder, decoders, run_decoder
+from .measure import DETECT, Decoder, decoders, run_decoder, with_heads
 from .normalise import ErrorName, Unit, error_name, normalise, unit_of
 from .result import (
     GROUPS,
@@ -108,6 +111,8 @@ class Job:
         seed: of the bootstrap.
         traces: how many utterances of each simul run are watched step by step.
         skipped: utterances of the corpus that cannot be decoded.
+        cluster: decodes in place of this process.
+        elsewhere: the model, as its workers load it.
     """
 
     model: AlignmentModel
@@ -119,6 +124,8 @@ class Job:
     seed: int = 0
     traces: int = 3
     skipped: tuple[Skipped, ...] = ()
+    cluster: Cluster | None = None
+    elsewhere: ModelElsewhere | None = None
 
     def items(self) -> list[Item]:
         """See `make_items`; of what can be decoded."""
@@ -146,6 +153,9 @@ def benchmark_decoder(
     vad: bool = False,
     dtype: Dtype | None = None,
     strict: bool = False,
+    dask: str | None = None,
+    wait: bool = False,
+    send_audio: bool = False,
     progress: Callable[[Running], None] | None = None,
 ) -> BenchmarkFile:
     """Measure decoders on a corpus: word error rate, latency, real-time factor.
@@ -170,12 +180,18 @@ def benchmark_decoder(
         vad: decode only what is speech, whatever the configurations say.
         dtype: of a model that is loaded here.
         strict: fail where an utterance would be skipped.
+        dask: decode on a Dask cluster: the address of its scheduler, or "local:N" for N processes
+            here. Results are the same but for times and memory, which are those of the workers.
+        wait: go on waiting while there are no workers.
+        send_audio: send the audio to workers that cannot see its files.
         progress: called after each utterance.
 
     Raises:
         InputError: bad input of any kind. Nothing was written then.
+        ClusterError: the cluster has gone; the journal has what it did.
     """
     check_options(modes, group, steps_s, max_utterances, traces, seed)
+    check_address(dask, wait=wait, send_audio=send_audio)
     path = None if out is None else Path(out)
     if path is not None:
         given = [one for one in (model, corpus, heads, *configs) if isinstance(one, str | Path)]
@@ -192,30 +208,35 @@ def benchmark_decoder(
         corpus = load_corpus(corpus, strict=strict)
     for skipped in corpus.skipped:
         _log.warning("skipped %s: %s", skipped.id, skipped.reason)
-    if isinstance(model, str | Path):
-        model = SpeechModel.load(model, dtype)
-    if language not in (None, DETECT):
-        model.language_name(language)
-    context = checked_context(model, context)
-    resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
-    skipped = unreadable(corpus.utterances[:max_utterances], strict=strict)
-    if language is None:
-        readable = corpus.utterances[:max_utterances]
-        skipped += _in_unknown_languages(model, readable, skipped, strict=strict)
-    for one in skipped:
-        _log.warning("skipped %s: %s", one.id, one.reason)
-    job = Job(
-        model=model,
-        corpus=corpus,
-        skipped=skipped,
-        decoders=decoders(modes, resolved, steps_s, context),
-        group=group,
-        limit=max_utterances,
-        language=language,
-        seed=seed,
-        traces=traces,
-    )
-    return benchmark(job, path, resume=resume, force=force, progress=progress)
+    with open_cluster(dask, wait=wait, send_audio=send_audio) as cluster:
+        source = None
+        if isinstance(model, str | Path):
+            source, model = model, SpeechModel.load(model, dtype)
+        elsewhere = cluster and ModelElsewhere.of(model, source)
+        if language not in (None, DETECT):
+            model.language_name(language)
+        context = checked_context(model, context)
+        resolved = [(name, chosen_config(model, one, file, settings)) for name, one in given]
+        skipped = unreadable(corpus.utterances[:max_utterances], strict=strict)
+        if language is None:
+            readable = corpus.utterances[:max_utterances]
+            skipped += _in_unknown_languages(model, readable, skipped, strict=strict)
+        for one in skipped:
+            _log.warning("skipped %s: %s", one.id, one.reason)
+        job = Job(
+            model=model,
+            corpus=corpus,
+            skipped=skipped,
+            decoders=decoders(modes, resolved, steps_s, context),
+            group=group,
+            limit=max_utterances,
+            language=language,
+            seed=seed,
+            traces=traces,
+            cluster=cluster,
+            elsewhere=elsewhere,
+        )
+        return benchmark(job, path, resume=resume, force=force, progress=progress)
 
 
 def _in_unknown_languages(
@@ -342,14 +363,18 @@ def benchmark(
     items = job.items()
     file = _frame(job, items)
     runs: list[Run] = []
+    workers = _Workers()
     with contextlib.ExitStack() as stack:
         done, journal = Done(), None
         if out is not None:
             journal = stack.enter_context(Journal(journal_path(out)))
             done = _begun(job, file, items, out, journal, resume)
         for decoder in job.decoders:
-            runs.append(_run(job, decoder, items, done, journal, progress))
+            runs.append(_run(job, decoder, items, done, journal, workers, progress))
         fields = {name: getattr(file, name) for name in ("model", "corpus", "machine", "seed")}
+        if workers.devices:
+            names = sorted(workers.devices)
+            fields["machine"] = file.machine.model_copy(update={"workers": names})
         finished = BenchmarkFile(**fields, runs=runs)
         if out is not None and journal is not None:
             finished.save(out, overwrite=resume or force)
@@ -470,8 +495,10 @@ def _run(
     items: Sequence[Item],
     done: Done,
     journal: Journal | None,
+    workers: _Workers,
     progress: Callable[[Running], None] | None,
 ) -> Run:
+    workers.memory = None
     running = Running(decoder.name, len(items))
     for one in done.of(decoder.name).values():
         running.add(one)
@@ -485,31 +512,59 @@ def _run(
             progress(running)
 
     watched = shown_items(items, job.traces, _LONGEST_SHOWN_S) if decoder.mode == "simul" else []
-    machine.reset_peak_array_bytes()
-    run_decoder(
-        job.model, decoder, items, job.language,
-        known=dict(done.of(decoder.name)),
-        traced=frozenset(item.id for item in watched),
-        on_observation=keep,
-    )  # fmt: skip
+    known, traced = dict(done.of(decoder.name)), frozenset(item.id for item in watched)
+    if job.cluster is None or job.elsewhere is None:
+        machine.reset_peak_array_bytes()
+        run_decoder(
+            job.model, decoder, items, job.language,
+            known=known, traced=traced, on_observation=keep,
+        )  # fmt: skip
+    else:
+        run_elsewhere(
+            job.cluster, job.elsewhere, with_heads(decoder, job.model), items, job.language,
+            known=known, traced=traced, on_observation=keep, on_worker=workers.add,
+        )  # fmt: skip
     found = done.of(decoder.name)
     utterances = [scored(found[item.id]) for item in items]
     traces = done.traces.get(decoder.name, {})
     return Run(
         settings=decoder.settings(job.model),
         totals=totals(utterances, decoder.mode, job.seed),
-        memory=_memory(done.memory.get(decoder.name)),
+        memory=_peaks(workers.memory or _own_memory(), done.memory.get(decoder.name)),
         utterances=utterances,
         traces=[traces[item.id] for item in items if item.id in traces],
     )
 
 
-def _memory(before: Memory | None) -> Memory:
-    """The peaks of this process, or of one before that did a part of the run."""
-    peaks = (machine.peak_process_bytes(), machine.peak_array_bytes())
-    if before is not None:
-        peaks = (
-            max(peaks[0], before.process_bytes or 0),
-            max(peaks[1], before.array_bytes or 0),
-        )
-    return Memory(process_bytes=peaks[0], array_bytes=peaks[1])
+@dataclass
+class _Workers:
+    """What the workers of a cluster are; none: this process decodes.
+
+    Attributes:
+        memory: their peaks in the run at hand.
+        devices: of all of them.
+    """
+
+    memory: Memory | None = None
+    devices: set[str] = field(default_factory=set)
+
+    def add(self, memory: Memory, device: str) -> None:
+        """Note one more."""
+        self.memory = _peaks(memory, self.memory)
+        self.devices.add(device)
+
+
+def _own_memory() -> Memory:
+    return Memory(
+        process_bytes=machine.peak_process_bytes(), array_bytes=machine.peak_array_bytes()
+    )
+
+
+def _peaks(memory: Memory, before: Memory | None) -> Memory:
+    """The peaks of both: of processes that each did a part of the run."""
+    if before is None:
+        return memory
+    return Memory(
+        process_bytes=max(memory.process_bytes or 0, before.process_bytes or 0),
+        array_bytes=max(memory.array_bytes or 0, before.array_bytes or 0),
+    )

@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..commandline import run, say
-from ..errors import InputError
+from ..errors import ClusterError, InputError
 from ..files import output_path
 from ..options import (
     ConfigsOption,
     ContextOption,
     CorpusOption,
+    DaskOption,
     DtypeOption,
     ForceOption,
     HeadsOption,
     ModelOption,
     SeedOption,
+    SendAudioOption,
     StepsSOption,
     StrictOption,
     VadOption,
+    WaitOption,
 )
 from ..tables import print_table
 from ..wording import counted
@@ -100,6 +103,9 @@ def benchmark_decoder_command(
     seed: SeedOption = 0,
     vad: VadOption = False,
     dtype: DtypeOption = None,
+    dask: DaskOption = None,
+    wait: WaitOption = False,
+    send_audio: SendAudioOption = False,
     strict: StrictOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -149,9 +155,9 @@ def benchmark_decoder_command(
                 context=told, out=out, resume=resume, force=force, traces=traces, seed=seed,
                 vad=vad,
                 dtype=dtype,  # type: ignore[arg-type]
-                strict=strict, progress=progress,
+                strict=strict, dask=dask, wait=wait, send_audio=send_audio, progress=progress,
             )  # fmt: skip
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ClusterError):
         say(f"stopped; {out} is not finished: go on with the same command and --resume")
         raise
     from rich.console import Console

@@ -209,6 +209,13 @@ def _times(found: TimedStream, gold: Sequence[WordTime]) -> Times:
     return stream_times(found.words, gold, found.audio_s).rounded(4)
 
 
+def with_heads(decoder: Decoder, model: AlignmentModel) -> Decoder:
+    """A decoder whose configuration holds its heads, or every stream would read their file."""
+    if decoder.config is None:
+        return decoder
+    return replace(decoder, config=decoder.config.resolved(model))
+
+
 def run_decoder(
     model: AlignmentModel,
     decoder: Decoder,
@@ -226,8 +233,7 @@ def run_decoder(
     Raises:
         Exception: as `observe`. What came before was handed over.
     """
-    if decoder.config is not None:  # or every stream would read the heads file again
-        decoder = replace(decoder, config=decoder.config.resolved(model))
+    decoder = with_heads(decoder, model)
     left = [item for item in items if item.id not in known]
     if left:
         warm_up(model, decoder, left[0], language)

@@ -172,12 +172,13 @@ class CorpusInfo(Record):
 
 
 class Machine(Record):
-    """Where it ran."""
+    """Where it ran. `workers`: the devices of a cluster's, where one decoded."""
 
     platform: str
     device: str | None
     backend: str | None
     versions: dict[str, str] = Field(default_factory=dict)
+    workers: list[str] | None = None
 
 
 class BenchmarkFile(Record):

@@ -19,6 +19,7 @@ ROOT = Path(alignheads.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SCRIPTS = PROJECT["project"]["scripts"]
 FLOORS = {
+    "cluster": 0,
     "heads": 1,
     "corpora": 1,
     "runtime.models": 2,

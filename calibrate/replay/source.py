@@ -28,6 +28,10 @@ from ...runtime.models.work import Work
 from .store import Decoded, DecodeStore
 
 
+class StateMissing(Exception):
+    """A state that is not in the store, of a replay that decodes nothing."""
+
+
 class Replay:
     """A model with ranked heads, and what it once said.
 
@@ -37,6 +41,7 @@ class Replay:
         decoded: answers that were decoded.
         replayed: answers that came from the store.
         owed_s: seconds that decoding the replayed answers took, when they were decoded.
+        is_closed: nothing is decoded: a state that is not in the store raises `StateMissing`.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class Replay:
         self.model = model
         self.heads = list(heads)
         self.store = store
+        self.with_means = with_means
+        self.is_closed = False
         self.live = model.open_source(heads, "mean" if with_means else "median")
         self.live_stream: object = None  # the stream that the live source is at
         self.decoded = self.replayed = 0
@@ -170,6 +177,8 @@ class ReplaySource:
         So one decode answers for the trials that wait longer, too. Where the model would not
         say again what is committed, it is decoded from there.
         """
+        if self._replay.is_closed:
+            raise StateMissing(state)
         store = self._replay.store
         for kept in dict.fromkeys((len(committed) // 2, len(committed))):
             if store.has(state, committed[:kept], needs_mean=self._needs_mean):

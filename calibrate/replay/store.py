@@ -10,6 +10,7 @@ Knows bytes and token ids; nothing of models, audio or policy.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sqlite3
 import time
@@ -155,6 +156,25 @@ class DecodeStore:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         return _answer(records, committed, needs_mean)
+
+    def of(self, recording: str) -> dict[str, list[Decoded]]:
+        """All records of one recording by state, whose names begin with it.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        start = json.dumps([recording])[:-1] + ","
+        found = {state: list(all) for state, all in self._known.items() if state.startswith(start)}
+        if self._file is None:
+            return found
+        try:
+            rows = self._file.execute(
+                "select distinct state from continuation where state >= ? and state < ?",
+                (start, start[:-1] + chr(ord(start[-1]) + 1)),
+            )
+            return {state: list(self._read(state)) for (state,) in rows.fetchall()}
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def has(self, state: str, prefix: tuple[int, ...], *, needs_mean: bool = False) -> bool:
         """Whether a record that was looked at continues just `prefix`."""

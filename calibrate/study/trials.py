@@ -30,7 +30,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ...errors import InputError
+from ...errors import ClusterError, InputError
 
 FINGERPRINT = "fingerprint"
 REASON = "reason"
@@ -376,7 +376,7 @@ def _run_one(
         with _pulse(study, trial._trial_id), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             values = objective(trial)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, ClusterError):
         retry(study, _frozen(study, trial.number), "interrupted", is_counted=False)
         raise
     except Exception as error:  # whatever decoding raises: the trial failed, and says why
