@@ -118,7 +118,12 @@ class _EngineThread:
     def _take_round(self, first: Asked) -> None:
         asked = self._waiting(first)
         begin = time.monotonic()
-        take_steps(asked, self._limit)
+        try:
+            take_steps(asked, self._limit)
+        except BaseException as error:  # nobody waits for ever
+            for one in asked:
+                if not one.future.done():
+                    one.future.set_exception(error)
         spent_s = time.monotonic() - begin
         self._rounds = [*self._rounds[-1:], {one.asker for one in asked}]
         # A stream that was alone, and kept nobody waiting, is not kept waiting itself.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mlx_qwen3_asr.decoder import KVCache
@@ -195,7 +195,7 @@ def _go_on(texts: list[_Text], limit: Limit) -> None:
             half = len(live) // 2
             groups[:0] = [live[:half], live[half:]]
             if is_short_of_memory(error):
-                limit.most = min(limit.most, half)
+                limit.most = min(limit.most, len(live) - half)
                 _tell_of_memory(len(live), limit)
             else:
                 _log.warning(f"{len(live)} streams are decoded by halves, since together: {error}")
@@ -209,7 +209,8 @@ def _go_on_together(live: list[_Text]) -> None:
         together.read([text.token(place) for text in live])
     while live:
         rows = together.read([text.token(len(text.rows)) for text in live])
-        places = [at for at, (text, row) in enumerate(zip(live, rows, strict=True)) if text.take(row)]
+        goes_on = [text.take(row) for text, row in zip(live, rows, strict=True)]
+        places = [place for place, goes in enumerate(goes_on) if goes]
         if len(places) < len(live):
             live[:] = [live[place] for place in places]
             if live:

@@ -52,8 +52,7 @@ def decode(
     Returns:
         Hidden states after the final norm, [batch, new or last, width].
     """
-    batch, new, _ = embedded.shape
-    past = cache.offset
+    new, past = embedded.shape[1], cache.offset
     positions = mx.arange(past, past + new)[None, :]
     if left_padding is None:
         mask = None if new == 1 else "causal"
