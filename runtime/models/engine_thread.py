@@ -27,7 +27,7 @@ _Task = tuple[Future, Callable[[], Any]]
 _WAIT_FRACTION = 0.1
 """Where streams keep each other waiting, a round waits for those of the last ones, a tenth of the
 time that one takes, and no longer than"""
-_LONGEST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 0.25
 
 _threads: weakref.WeakKeyDictionary[object, _EngineThread] = weakref.WeakKeyDictionary()
 _threads_lock = threading.Lock()
