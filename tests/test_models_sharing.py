@@ -1,5 +1,6 @@
 """Steps of several streams taken together: what each is told, and what ends none but its own."""
 
+import asyncio
 import logging
 import threading
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ from alignheads.runtime.models.engine_thread import step_on_engine_thread
 from alignheads.runtime.models.protocol import Hypothesis
 from alignheads.runtime.models.qwen3 import together
 from alignheads.runtime.models.qwen3.source import Qwen3Source
-from alignheads.runtime.models.shared_steps import Asked, Limit, take_steps
+from alignheads.runtime.models.shared_steps import Waiting, Limit, take_steps
 
 RATE = 16_000
 HEADS = [(3, 5), (0, 1), (3, 0), (2, 7)]
@@ -68,7 +69,7 @@ def asked(tiny, buffers, answers):
 
 
 def step_of(source, given):
-    return Asked(Future(), lambda: source._begun(*given), id(source))
+    return Waiting(Future(), lambda: source._begun(*given), id(source))
 
 
 def assert_same(found: Hypothesis, expected: Hypothesis):
@@ -211,7 +212,7 @@ def test_who_fails_to_read_its_buffer_fails_alone(asked):
     def begin():
         raise OSError("no buffer")
 
-    steps[1] = Asked(Future(), begin, 1)
+    steps[1] = Waiting(Future(), begin, 1)
     take_steps(steps, Limit())
     with pytest.raises(OSError, match="no buffer"):
         steps[1].future.result()
@@ -270,7 +271,7 @@ def test_who_finds_no_memory_to_read_its_buffer_reads_it_when_the_others_are_don
             raise MemoryError
         return real()
 
-    steps[2] = Asked(steps[2].future, begin, 2)
+    steps[2] = Waiting(steps[2].future, begin, 2)
     take_steps(steps, Limit())
     assert tries == [[False, False], [True, True]]
     for found, alone in zip(answers_of(steps), expected, strict=True):
@@ -284,7 +285,7 @@ def test_without_memory_for_a_single_one_it_is_told(tiny, demo, monkeypatch):
     def begin():
         raise MemoryError("none")
 
-    alone = Asked(Future(), begin, id(source))
+    alone = Waiting(Future(), begin, id(source))
     take_steps([alone], Limit())
     with pytest.raises(MemoryError, match="none"):
         alone.future.result()
@@ -363,3 +364,17 @@ def test_a_round_that_breaks_leaves_nobody_waiting(monkeypatch):
         step_on_engine_thread(owner, lambda: 1, 1)
     monkeypatch.setattr(engine_thread, "take_steps", shared_steps.take_steps)
     assert step_on_engine_thread(owner, lambda: 1, 1) == 1
+
+
+def test_a_server_waits_for_many_steps_at_once():
+    from alignheads.runtime.whisperlivekit.threads import serve_sessions
+
+    serve_sessions()  # no loop runs here
+    gate = threading.Barrier(24, timeout=20)
+
+    async def serve():
+        for _ in range(2):
+            serve_sessions()
+        await asyncio.gather(*(asyncio.to_thread(gate.wait) for _ in range(24)))
+
+    asyncio.run(serve())

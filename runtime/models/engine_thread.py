@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from .backend import check_not_forked, mx
-from .shared_steps import Asked, Limit, take_steps
+from .shared_steps import Waiting, Limit, take_steps
 
 _Result = TypeVar("_Result")
 _Task = tuple[Future, Callable[[], Any]]
@@ -48,7 +48,7 @@ def step_on_engine_thread(model: object, begin: Callable[[], Any], asker: int) -
 
     Args:
         model: whose thread it is.
-        begin: see `shared_steps.Asked`.
+        begin: see `shared_steps.Waiting`.
         asker: a number of the stream's own.
 
     Raises:
@@ -70,7 +70,7 @@ def _thread_of(model: object) -> _EngineThread:
 
 class _EngineThread:
     def __init__(self) -> None:
-        self._tasks: SimpleQueue[_Task | Asked | None] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | Waiting | None] = SimpleQueue()
         self._limit = Limit()
         self._rounds: list[set[int]] = []  # who was in the last two
         self._wait_s = 0.0  # that the next one may wait for them
@@ -86,7 +86,7 @@ class _EngineThread:
         return future.result()
 
     def step(self, begin: Callable[[], Any], asker: int) -> Any:
-        asked = Asked(Future(), begin, asker)
+        asked = Waiting(Future(), begin, asker)
         if threading.current_thread() is self._thread:
             take_steps([asked], self._limit)
         else:
@@ -102,7 +102,7 @@ class _EngineThread:
     def _work(self) -> None:
         while not self._is_over:
             item = self._tasks.get()
-            if isinstance(item, Asked):
+            if isinstance(item, Waiting):
                 self._take_round(item)
             else:
                 self._do(item)
@@ -115,7 +115,7 @@ class _EngineThread:
         else:
             _run(*task)
 
-    def _take_round(self, first: Asked) -> None:
+    def _take_round(self, first: Waiting) -> None:
         asked = self._waiting(first)
         begin = time.monotonic()
         try:
@@ -130,7 +130,7 @@ class _EngineThread:
         is_shared = len(asked) > 1 or not self._tasks.empty()
         self._wait_s = min(_WAIT_FRACTION * spent_s, _LONGEST_WAIT_S) if is_shared else 0.0
 
-    def _waiting(self, first: Asked) -> list[Asked]:
+    def _waiting(self, first: Waiting) -> list[Waiting]:
         """Who waits for a step: the first, the others that are there, and those about to come."""
         asked, until = [first], time.monotonic() + self._wait_s
         expected = len(set().union(*self._rounds))
@@ -140,7 +140,7 @@ class _EngineThread:
                 item = self._tasks.get(left_s > 0, max(0.0, left_s))
             except Empty:
                 break
-            if isinstance(item, Asked):
+            if isinstance(item, Waiting):
                 asked.append(item)
             else:
                 self._do(item)

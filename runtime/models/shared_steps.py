@@ -72,7 +72,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Waiting:
     """A step that a stream waits for.
 
     Attributes:
@@ -93,7 +93,7 @@ class Limit:
     most: int = MOST_TOGETHER
 
 
-def take_steps(asked: Sequence[Asked], limit: Limit) -> None:
+def take_steps(asked: Sequence[Waiting], limit: Limit) -> None:
     """Take the steps of several streams, and give each its answer. Raises nothing."""
     rest = list(asked)
     while rest:
@@ -157,7 +157,7 @@ class _Text:
         self._future.set_exception(error)
 
 
-def _begun(asked: list[Asked], limit: Limit) -> tuple[list[_Text], list[Asked]]:
+def _begun(asked: list[Waiting], limit: Limit) -> tuple[list[_Text], list[Waiting]]:
     """The first steps up to where their texts are decoded on, and those that come after them."""
     texts: list[_Text] = []
     for place, one in enumerate(asked):
