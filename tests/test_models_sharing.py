@@ -15,7 +15,7 @@ from alignheads.runtime.models.engine_thread import step_on_engine_thread
 from alignheads.runtime.models.protocol import Hypothesis
 from alignheads.runtime.models.qwen3 import together
 from alignheads.runtime.models.qwen3.source import Qwen3Source
-from alignheads.runtime.models.shared_steps import Waiting, Limit, take_steps
+from alignheads.runtime.models.shared_steps import Limit, Waiting, take_steps
 
 RATE = 16_000
 HEADS = [(3, 5), (0, 1), (3, 0), (2, 7)]

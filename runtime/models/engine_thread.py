@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from .backend import check_not_forked, mx
-from .shared_steps import Waiting, Limit, take_steps
+from .shared_steps import Limit, Waiting, take_steps
 
 _Result = TypeVar("_Result")
 _Task = tuple[Future, Callable[[], Any]]
@@ -27,7 +27,7 @@ _Task = tuple[Future, Callable[[], Any]]
 _WAIT_FRACTION = 0.1
 """Where streams keep each other waiting, a round waits for those of the last ones, a tenth of the
 time that one takes, and no longer than"""
-_LONGEST_WAIT_S = 0.25
+_LONGEST_WAIT_S = 1.0
 
 _threads: weakref.WeakKeyDictionary[object, _EngineThread] = weakref.WeakKeyDictionary()
 _threads_lock = threading.Lock()
