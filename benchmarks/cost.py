@@ -1,12 +1,13 @@
 """What a stream computes at the real models' sizes, counted while the tiny one speaks.
 
-    python benchmarks/cost.py --size 0.6b
+    python benchmarks/cost.py --size 0.6b [--sessions 8]
 
 The bundled tiny model streams the demo speech, one clip after the other in one stream, with the
 policy bundled for the size; each of its steps is counted by the formulas of the size's shapes
 (`runtime/models/qwen3/cost.py`). Nothing of that size is loaded or computed: what a step costs
 follows from how much audio and text it reads, and tiny writes some three tokens a second, as the
-real models do. The numbers are the same on every machine.
+real models do. The numbers are the same on every machine. What `--sessions` adds is measured on
+this one: see `sharing.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must com
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 from unittest.mock import patch
 
 import numpy as np
 import typer
 from full_size import shapes
+from sharing import report_sharing
 
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder, load_corpus
 from alignheads.commandline import run
@@ -91,6 +94,8 @@ def cost_command(
     seconds: Annotated[float, typer.Option(help="of the demo speech")] = 128.0,
     steps: Annotated[str, typer.Option(help="seconds between steps, by commas")] = "0.5,1,2",
     buffers: Annotated[str, typer.Option(help="seconds of the buffer, by commas")] = "12,16,24,30",
+    sessions: Annotated[int, typer.Option(help="at once, to measure what they share")] = 0,
+    full_size: Annotated[Path | None, typer.Option(help="a checkpoint for these, too")] = None,
 ) -> None:
     """Count what a stream computes, by step and buffer, and compare with the bar."""
     model, samples = SpeechModel.load("tiny"), speech(seconds)
@@ -117,6 +122,8 @@ def cost_command(
             print(
                 f"bar: at most {BARS[size]:g} GFLOP a second, exact: {found.gflops:.1f}, {verdict}"
             )
+    if sessions:
+        report_sharing(sessions, 24, full_size)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What a live server makes of the decoder: the real WhisperLiveKit, fed at the pace of speech.
 
-    python benchmarks/live_server.py [--clips 12] [--pace 1] [--minutes 10]
+    python benchmarks/live_server.py [--clips 12] [--pace 1] [--minutes 10] [--sessions 32]
 
 Starts `wlk-alignheads` on loopback, with the server's voice detection and without, streams the
 same clips to it over its WebSocket as raw samples, and compares with `StreamDecoder` on the same
-audio: errors, and how much later each word arrives. Needs the extra `whisperlivekit`.
+audio: errors, and how much later each word arrives. With `--sessions`, then finds how many streams
+at once it keeps up with. Needs the extra `whisperlivekit`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from alignheads.runtime.stream.decoder import StreamDecoder, Word
 
 CHUNK_S = 0.1
 READY_S = 60.0
+HOLDS_S = 2.0
+"""A session holds real time if its last words come so soon after its last audio: a last step, and
+one that was due shortly before. One that falls behind is later the longer it has spoken."""
 
 
 @dataclass(frozen=True)
@@ -192,14 +196,35 @@ def added_s(heard: Heard, words: Sequence[Word]) -> list[float]:
 
 
 def live_server(
-    clips: Annotated[int, typer.Option(help="Demo clips to stream, one after the other.")] = 12,
+    clips: Annotated[
+        int, typer.Option(help="Demo clips to stream, one after the other; 0: none.")
+    ] = 12,
     pace: Annotated[float, typer.Option(help="Times the speed of speech.")] = 1.0,
     minutes: Annotated[float, typer.Option(help="Then stream this long, and watch memory.")] = 0,
     minutes_pace: Annotated[float, typer.Option(help="Times the speed of speech, there.")] = 1.0,
+    sessions: Annotated[
+        int, typer.Option(help="Then find how many sessions hold real time, up to so many.")
+    ] = 0,
+    session_seconds: Annotated[float, typer.Option(help="How long each of them speaks.")] = 30.0,
+    session_model: Annotated[str, typer.Option(help="For these, a model or a folder.")] = "tiny",
     log: Annotated[Path, typer.Option(help="The servers' log.")] = Path("live_server.log"),
 ) -> None:
     """Stream demo clips to a real server, and print what it makes of them."""
-    utterances = load_corpus("demo:all").utterances[:clips]
+    every = load_corpus("demo:all").utterances
+    if clips:
+        compare(every[:clips], pace, log)
+    if minutes:
+        with running_server(log) as server:
+            watch_memory(server, every[: clips or None], minutes, minutes_pace)
+    if sessions:
+        # All speak all the time: what a pause saves is not counted on.
+        with running_server(log, "--no-vac", "--model", session_model) as server:
+            holding = most_in_real_time(server, every, session_seconds, sessions)
+        print(f"sessions that hold real time: {holding} of up to {sessions} ({session_model})")
+
+
+def compare(utterances: Sequence[Utterance], pace: float, log: Path) -> None:
+    """Errors and delays of the server, with its voice detector and without."""
     model = SpeechModel.load("tiny")
     ours = [streamed(model, u.read()) for u in utterances]
     references = [plain_text(u.text) for u in utterances]
@@ -209,9 +234,47 @@ def live_server(
         with running_server(log, *options) as server:
             heard = [asyncio.run(session(server.url(), u.read(), pace=pace)) for u in utterances]
         _report(name, references, texts, heard, ours)
-    if minutes:
-        with running_server(log) as server:
-            watch_memory(server, utterances, minutes, minutes_pace)
+
+
+def late_s(server: Server, utterances: Sequence[Utterance], seconds: float, count: int) -> float:
+    """How long after the last audio the last of `count` sessions had its last words.
+
+    All begin at the same moment, with speech of their own, for `seconds`.
+    """
+    wanted = int(seconds * SAMPLE_RATE)
+    whole = np.concatenate([u.read() for u in utterances])
+    whole = np.tile(whole, 1 + -(-wanted // len(whole)))
+
+    async def all_of_them() -> list[Heard]:
+        starts = [(number * SAMPLE_RATE * 3) % (len(whole) - wanted) for number in range(count)]
+        speaking = [session(server.url(), whole[at : at + wanted]) for at in starts]
+        return await asyncio.gather(*speaking)
+
+    try:
+        heard = asyncio.run(all_of_them())
+    except TimeoutError:  # a minute later they had not come
+        return float("inf")
+    return max(one.updates[-1][0] - one.sent_s for one in heard)
+
+
+def most_in_real_time(
+    server: Server, utterances: Sequence[Utterance], seconds: float, most: int
+) -> int:
+    """The most sessions, up to `most`, whose last words come within `HOLDS_S`; 0: not even one.
+
+    Doubled while it holds, then halved between what held and what did not.
+    """
+    holding, failing, count = 0, most + 1, 1
+    while holding + 1 < failing:
+        behind_s = late_s(server, utterances, seconds, count)
+        holds = behind_s <= HOLDS_S
+        say(f"{count} sessions: {behind_s:.2f} s behind, {'holds' if holds else 'does not hold'}")
+        if holds:
+            holding = count
+        else:
+            failing = count
+        count = min(2 * count, most) if failing > most else (holding + failing) // 2
+    return holding
 
 
 def _percent(references: Sequence[str], texts: Sequence[str]) -> str:

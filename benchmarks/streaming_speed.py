@@ -20,7 +20,6 @@ from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models import capture
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.protocol import Hypothesis
 from alignheads.runtime.models.qwen3 import source, step
 from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.stream.config import DecoderConfig
@@ -101,16 +100,13 @@ class ForcedOurs(source.Qwen3Source):
     def step(self, samples: np.ndarray, committed: Sequence[int], language: str | None) -> int:
         """One step; returns how many tokens it decoded."""
         self._at = 0
-        return len(self.hypothesis(samples, 0, committed, language).token_ids)
-
-    def _draft_after(self, committed_ids: list[int]) -> list[int]:
-        return []
-
-    def _hypothesis(self, *arguments) -> Hypothesis:
         # The step is a function of both modules: one reads the prompt, the other goes on from it.
         forced = [patch.object(module, "take_step", self._forced) for module in (source, step)]
         with forced[0], forced[1]:
-            return super()._hypothesis(*arguments)
+            return len(self.hypothesis(samples, 0, committed, language).token_ids)
+
+    def _draft_after(self, committed_ids: list[int]) -> list[int]:
+        return []
 
     def _forced(self, model: Qwen3Model, embedded: mx.array, *given, **options) -> capture.Step:
         """A step that says the script's next token, read from a step that says its own."""

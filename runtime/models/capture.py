@@ -24,11 +24,18 @@ class Row:
 
 
 class Capture:
-    """Which heads are looked at, over which positions of the cache: those of the audio."""
+    """Which heads are looked at, over which positions of the cache: those of the audio.
+
+    Attributes:
+        with_weights: whether the heads' weights are kept, not only their frames.
+        kind: the same of captures that look at the same heads.
+        audio: the positions.
+    """
 
     def __init__(self, heads: Sequence[tuple[int, int]], aggregate: Aggregate) -> None:
-        """With the aggregate "mean", the heads' weights are kept, not only their frames."""
+        """Look at `heads`, (layer, head) pairs; with the aggregate "mean", at their weights."""
         self.with_weights = aggregate == "mean"
+        self.kind = tuple(heads), self.with_weights
         self.audio = slice(0)
         self._heads_of_layer: dict[int, list[int]] = {}
         for layer, head in heads:
@@ -46,6 +53,10 @@ class Capture:
         """How many heads are looked at."""
         return len(self.columns)
 
+    def wanted(self, layer: int) -> list[int]:
+        """The heads of a layer that are looked at."""
+        return self._heads_of_layer.get(layer, [])
+
     def observe(
         self, layer: int, queries: mx.array, keys: mx.array, rows: int
     ) -> tuple[mx.array, mx.array | None] | None:
@@ -55,7 +66,7 @@ class Capture:
             [rows, heads] the frame of the most attention; and, with weights, [heads, rows, frames].
             None where no head of this layer is wanted.
         """
-        wanted = self._heads_of_layer.get(layer)
+        wanted = self.wanted(layer)
         if not wanted:
             return None
         kv_heads, dim = keys.shape[1], keys.shape[3]

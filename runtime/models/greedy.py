@@ -33,6 +33,15 @@ class Stop:
         return self.came
 
 
+def taken(read: list[Row], text: Continuation, stop: Stop) -> tuple[list[Row], bool]:
+    """Of rows that were read as a draft, those that `text` takes, and one more if it refuses it;
+    and whether it wants to be decoded on."""
+    for count, row in enumerate(read, start=1):
+        if not text.take(row.token):
+            return read[:count], False
+    return read, not stop(read)
+
+
 Read = Callable[[mx.array, KVCache, mx.array | None, list[int]], Step]
 """A family's step over one more token of each text: read(tokens, cache, left_padding, live).
 

@@ -6,7 +6,7 @@ file of it is touched. What that server has no hook for is replaced by what call
 - `parse_args.ArgumentParser`: one that knows the backend and its options;
 - `WhisperLiveKitConfig`: with those options among its fields;
 - `TranscriptionEngine._do_init`: loads this backend's model, and leaves the rest to the original;
-- `online_factory`: opens this backend's sessions;
+- `online_factory`: opens this backend's sessions, and gives the server threads for them;
 - `AudioProcessor._process_pcm_array`: lets them hear what the voice detector will take for
   silence, which holds the first sounds of words;
 - `AudioProcessor.cleanup`: closes them when their client has gone.
@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 
 from ...errors import InputError
 from .backend import BACKEND
+from .threads import serve_sessions
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +164,7 @@ def _online_factory(original: Any) -> Any:
         from .session import Qwen3SimulASR, Qwen3SimulOnlineProcessor
 
         if isinstance(asr, Qwen3SimulASR):
+            serve_sessions()
             return Qwen3SimulOnlineProcessor(asr, language)
         return original(args, asr, language)
 

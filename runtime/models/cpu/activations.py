@@ -142,6 +142,20 @@ def attention(
     return (out[..., :dim] / out[..., dim : dim + 1]).reshape(queries.shape)
 
 
+def softmax(scores: mx.array, largest_score: float = math.inf) -> mx.array:
+    """Over the last axis of scores, which are of no more use; `largest_score` as in `attention`."""
+    if not _is_ours(scores):
+        return mx.softmax(scores, axis=-1, precise=True)
+    mx.eval(scores)
+    numbers = np.array(scores, copy=False)
+    if largest_score > _SAFE_SCORE:
+        numbers -= numbers.max(axis=-1, keepdims=True)
+        np.maximum(numbers, np.float32(_LEAST_EXPONENT), out=numbers)
+    np.exp(numbers, out=numbers)
+    numbers /= numbers.sum(axis=-1, keepdims=True)
+    return scores
+
+
 def largest_probability(logits: mx.array) -> np.ndarray:
     """[rows] float32: the greatest of the softmax of each row of `logits` [rows, n]."""
     if on_gpu() or logits.dtype != mx.float32:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..backend import mx
 from ..capture import Row
 from ..continuation import Continuation
 from ..greedy import Stop
-from ..protocol import Hypothesis, Until
+from ..protocol import Hypothesis
 from .source import Qwen3Source
 from .stream_encoder import StreamEncoder
 
@@ -76,7 +76,6 @@ class Qwen3Meter(Qwen3Source):
         committed_ids: list[int],
         language: str | None,
         context: str,
-        until: Until | None = None,
     ) -> Hypothesis:
         head: list[int] = []
         if language is None and not committed_ids:
@@ -111,15 +110,20 @@ class Qwen3Meter(Qwen3Source):
         return self._rows(self._script[: agreed + 1]), read
 
     def _continued(
-        self, read: list[Row], cache: KVCache, text: Continuation, stop: Stop
-    ) -> list[Row]:
+        self,
+        read: list[Row],
+        cache: KVCache,
+        text: Continuation,
+        stop: Stop,
+        ended: Callable[[list[Row]], Hypothesis],
+    ) -> Hypothesis:
         more = self._script[len(read) :]
         for place in range(len(more)):
             self._note_pass(cache.offset + place, 1, 1)
         for token in self._script:
             if token == _CUT or not text.take(token):
                 break
-        return self._rows(self._script)
+        return ended(self._rows(self._script))
 
     def _rows(self, tokens: Sequence[int]) -> list[Row]:
         frames = np.zeros(self._capture.num_heads, int)

@@ -14,8 +14,9 @@ What was said of the same buffer is not computed again: see `said.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,17 @@ from ..backend import mx
 from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation, token_budget
 from ..cpu.activations import is_waited_for
-from ..engine_thread import on_engine_thread
-from ..greedy import Stop, go_on
+from ..engine_thread import on_engine_thread, step_on_engine_thread
+from ..greedy import Stop, go_on, taken
 from ..kv_cache import shared
 from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis, Until
 from ..said import Said, draft_after
+from ..shared_steps import Wanted
 from ..work import Work
 from .cost import DecoderCost
 from .step import reading, take_step
 from .stream_encoder import StreamEncoder
+from .together import Qwen3Together
 
 if TYPE_CHECKING:
     from .model import Qwen3Model
@@ -102,16 +105,14 @@ class Qwen3Source:
         if len(samples) - lead < self._model.min_samples:
             return Hypothesis.nothing(self._capture.num_heads, language)
 
-        def task() -> Hypothesis:
+        def begin() -> Wanted | Hypothesis:
             try:
-                return self._hypothesis(
-                    samples, lead, list(committed_ids), language, context, until
-                )
+                return self._begun(samples, lead, list(committed_ids), language, context, until)
             except BaseException:
                 self._forget()  # whatever was half done
                 raise
 
-        return on_engine_thread(self._model, task)
+        return step_on_engine_thread(self._model, begin, id(self))
 
     def _hypothesis(
         self,
@@ -120,8 +121,21 @@ class Qwen3Source:
         committed_ids: list[int],
         language: str | None,
         context: str,
-        until: Until | None = None,
     ) -> Hypothesis:
+        """Without company."""
+        begun = self._begun(samples, lead, committed_ids, language, context)
+        return begun.end(begun.alone()) if isinstance(begun, Wanted) else begun
+
+    def _begun(
+        self,
+        samples: np.ndarray,
+        lead: int,
+        committed_ids: list[int],
+        language: str | None,
+        context: str,
+        until: Until | None = None,
+    ) -> Wanted | Hypothesis:
+        """What is said of the buffer, or how it is decoded on from what was read."""
         size = len(samples), lead
         known = self._said.answer(size, committed_ids, language, context)
         if known is not None:
@@ -154,14 +168,18 @@ class Qwen3Source:
             return as_hypothesis(self._capture, text, rows, frames, found, head)
 
         stop = Stop(until, said_in)
-        found = said_in(self._continued(read, cache, text, stop))
-        self._last_text, self._is_cut = [*committed_ids, *text.token_ids], False
-        if is_head_said:
-            _, head = self._model.vocabulary.answer_head(text.token_ids)
-            self._answer_head = text.token_ids[:head]
-        if not stop.came:
-            self._said.keep(size, committed_ids, language, context, found)
-        return found
+
+        def ended(rows: list[Row]) -> Hypothesis:
+            found = said_in(rows)
+            self._last_text, self._is_cut = [*committed_ids, *text.token_ids], False
+            if is_head_said:
+                _, head = self._model.vocabulary.answer_head(text.token_ids)
+                self._answer_head = text.token_ids[:head]
+            if not stop.came:
+                self._said.keep(size, committed_ids, language, context, found)
+            return found
+
+        return self._continued(read, cache, text, stop, ended)
 
     def _forget(self) -> None:
         self._encoder.reset()
@@ -240,23 +258,41 @@ class Qwen3Source:
         return rows, cache
 
     def _continued(
-        self, read: list[Row], cache: KVCache, text: Continuation, stop: Stop
-    ) -> list[Row]:
-        """All rows of a text that begins with those read. It ends here, or is decoded on."""
-        for count, row in enumerate(read, start=1):
-            if not text.take(row.token):
-                return read[:count]
-        if stop(read):
-            return read
-        heads, dtype = self._model.num_heads, self._model.engine_dtype
-        more = go_on(
-            reading(self._model, self._capture), mx.array([read[-1].token]), [cache], [text],
-            self._capture, is_waited_for=lambda keys: is_waited_for(heads, keys, dtype),
-            is_enough=lambda more: stop([*read, *more]),
+        self,
+        read: list[Row],
+        cache: KVCache,
+        text: Continuation,
+        stop: Stop,
+        ended: Callable[[list[Row]], Hypothesis],
+    ) -> Wanted | Hypothesis:
+        """A text that begins with the rows `read` has `ended` with all its rows, or is decoded on.
+
+        `cache`: up to the last of them.
+        """
+        model, capture = self._model, self._capture
+        read, goes_on = taken(read, text, stop)
+        if not goes_on:
+            return ended(read)
+
+        def is_enough(more: list[Row]) -> bool:
+            return stop([*read, *more])
+
+        def alone() -> list[Row]:
+            heads, dtype = model.num_heads, model.engine_dtype
+            return go_on(
+                reading(model, capture), mx.array([read[-1].token]), [cache], [text], capture,
+                is_waited_for=lambda keys: is_waited_for(heads, keys, dtype), is_enough=is_enough,
+            )  # fmt: skip
+
+        def end(more: list[Row]) -> Hypothesis:
+            for place in range(len(more)):
+                self._note_pass(cache.offset + place, 1, 1)
+            return ended([*read, *more])
+
+        return Wanted(
+            read[-1].token, cache, text, capture, is_enough, alone, end, self._forget,
+            kind=capture.kind, open=partial(Qwen3Together, model),
         )  # fmt: skip
-        for place in range(len(more)):
-            self._note_pass(cache.offset + place, 1, 1)
-        return [*read, *more]
 
     def _note_pass(self, past: int, new: int, last: int) -> None:
         audio = self._capture.audio

@@ -52,8 +52,7 @@ def decode(
     Returns:
         Hidden states after the final norm, [batch, new or last, width].
     """
-    batch, new, _ = embedded.shape
-    past = cache.offset
+    new, past = embedded.shape[1], cache.offset
     positions = mx.arange(past, past + new)[None, :]
     if left_padding is None:
         mask = None if new == 1 else "causal"
@@ -64,6 +63,39 @@ def decode(
             keys[None, None, :] <= queries[None, :, None]
         )
         mask = mask_of(visible[:, None, :, :], embedded.dtype)
+
+    def attending(index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        k, v = cache.update(k, v, index)
+        weights = observe(index, q, k) if observe is not None else None
+        if weights is None:
+            seen = mask if mask is None or isinstance(mask, str) else mask[:, :, -q.shape[2] :]
+            return attend(q, k, v, seen, largest_score)
+        grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
+        return (grouped @ v[0][:, None]).reshape(q.shape)
+
+    return run_layers(decoder, embedded, positions, attending, last)
+
+
+Attending = Callable[[int, mx.array, mx.array, mx.array], mx.array]
+"""Called as attending(layer, queries [batch, heads, queried, dim], keys and values [batch,
+kv heads, new, dim] of the new positions); returns what the queries see, of their shape."""
+
+
+def run_layers(
+    decoder: TextDecoder,
+    embedded: mx.array,
+    positions: mx.array,
+    attending: Attending,
+    last: int | None = None,
+) -> mx.array:
+    """The layers of `decode`, whatever their keys and values are kept in.
+
+    Args:
+        decoder, embedded, last: see `decode`.
+        positions: [batch or 1, new], of the new ones in their texts.
+        attending: see `Attending`.
+    """
+    batch, new, _ = embedded.shape
     position_ids = mx.broadcast_to(positions[:, None, :], (batch, 3, new))
     cos, sin = decoder.rotary_emb(position_ids, dtype=embedded.dtype)
     half = cos.shape[-1] // 2
@@ -79,18 +111,11 @@ def decode(
         if index == len(decoder.layers) - 1 and last is not None and last < new:
             # Keys and values are kept for all positions; nothing else of them is used again.
             hidden, x = hidden[:, -last:], x[:, -last:]
-            mask = mask if mask is None or isinstance(mask, str) else mask[:, :, -last:]
         q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
         q = attention.q_norm(q).transpose(0, 2, 1, 3)
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
         q, k = _turned(q, *turns), _turned(k, *turns)
-        k, v = cache.update(k, v.transpose(0, 2, 1, 3), index)
-        weights = observe(index, q, k) if observe is not None else None
-        if weights is None:
-            out = attend(q, k, v, mask, largest_score)
-        else:
-            grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
-            out = (grouped @ v[0][:, None]).reshape(q.shape)
+        out = attending(index, q, k, v.transpose(0, 2, 1, 3))
         out = out.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], -1)
         hidden = hidden + attention.o_proj(out)
         x, mlp = layer.post_attention_layernorm(hidden), layer.mlp

@@ -1,0 +1,380 @@
+"""Steps of several streams taken together: what each is told, and what ends none but its own."""
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import Future
+from functools import cache
+
+import numpy as np
+import pytest
+
+from alignheads import DecoderConfig, StreamDecoder
+from alignheads.runtime.models import engine_thread, shared_steps
+from alignheads.runtime.models.engine_thread import step_on_engine_thread
+from alignheads.runtime.models.protocol import Hypothesis
+from alignheads.runtime.models.qwen3 import together
+from alignheads.runtime.models.qwen3.source import Qwen3Source
+from alignheads.runtime.models.shared_steps import Limit, Waiting, take_steps
+
+RATE = 16_000
+HEADS = [(3, 5), (0, 1), (3, 0), (2, 7)]
+
+
+@pytest.fixture(scope="module")
+def buffers(demo):
+    """Of several lengths, with what is committed of each, and its language."""
+    clips = [u.read() for u in demo.utterances[:5]]
+    return [
+        (clips[0], "English", 0),
+        (clips[1][: 3 * RATE], None, 0),
+        (clips[2][RATE:], "English", 2),
+        (clips[3], None, 3),
+        (clips[4][: RATE // 2], "English", 0),
+    ]
+
+
+@pytest.fixture(scope="module")
+def answers(tiny, buffers):
+    """What is committed of each, and what each is told alone, by the aggregate."""
+
+    @cache
+    def of(aggregate):
+        found = []
+        for samples, language, committed in buffers:
+            source = Qwen3Source(tiny, HEADS, aggregate)
+            said = source._hypothesis(samples, 0, [], language, "")
+            ids = list(said.token_ids[:committed])
+            source._forget()
+            found.append((ids, source._hypothesis(samples, 0, ids, language, "")))
+        return found
+
+    return of
+
+
+@pytest.fixture
+def asked(tiny, buffers, answers):
+    """Makes the steps, each of a source of its own; and what each is told alone."""
+
+    def make(aggregate="median", until=None):
+        steps = []
+        alone = answers(aggregate)
+        for (samples, language, _), (ids, _) in zip(buffers, alone, strict=True):
+            source = Qwen3Source(tiny, HEADS, aggregate)
+            given = samples, 0, ids, language, "", until and until(source)
+            steps.append(step_of(source, given))
+        return [answer for _, answer in alone], steps
+
+    return make
+
+
+def step_of(source, given):
+    return Waiting(Future(), lambda: source._begun(*given), id(source))
+
+
+def assert_same(found: Hypothesis, expected: Hypothesis):
+    assert found.token_ids == expected.token_ids
+    assert (found.head_frames == expected.head_frames).all()
+    assert (found.frames == expected.frames).all()
+    assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+    assert (found.ended, found.language) == (expected.ended, expected.language)
+    assert (found.decoded, found.audio_frames) == (expected.decoded, expected.audio_frames)
+    assert (found.weights is None) == (expected.weights is None)
+    if found.weights is not None:
+        assert found.weights == pytest.approx(expected.weights, abs=1e-4)
+
+
+def answers_of(steps):
+    assert all(step.future.done() for step in steps)
+    return [step.future.result() for step in steps]
+
+
+def failing(monkeypatch, reason):
+    """Have a pass fail for a `reason(texts)` that is not None; counts the passes by texts."""
+    real, passes = together.Qwen3Together.read, []
+
+    def read(self, tokens):
+        passes.append(len(tokens))
+        if (error := reason(self)) is not None:
+            raise error
+        return real(self, tokens)
+
+    monkeypatch.setattr(together.Qwen3Together, "read", read)
+    return passes
+
+
+# What each is told
+
+
+@pytest.mark.parametrize("aggregate", ["median", "mean"])
+def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, monkeypatch):
+    """Of buffers of any length, with and without a language, and committed words."""
+    passes = failing(monkeypatch, lambda _: None)
+    expected, steps = asked(aggregate)
+    take_steps(steps, Limit())
+    for found, alone in zip(answers_of(steps), expected, strict=True):
+        assert_same(found, alone)
+    assert max(passes) >= 4
+    assert len(passes) > together._ROOM_TOKENS  # the room for what is said has grown
+    assert passes == sorted(passes, reverse=True)  # who is done leaves
+
+
+def test_the_next_step_follows_as_it_does_alone(tiny, demo):
+    """What is kept between steps is as good."""
+    clips = [u.read()[: 6 * RATE] for u in demo.utterances[:3]]
+    alone = [Qwen3Source(tiny, HEADS) for _ in clips]
+    shared = [Qwen3Source(tiny, HEADS) for _ in clips]
+    for seconds in (2, 3, 5, 6):
+        given = [(clip[: seconds * RATE], 0, [], None, "") for clip in clips]
+        steps = [step_of(source, one) for source, one in zip(shared, given, strict=True)]
+        take_steps(steps, Limit())
+        expected = [source._hypothesis(*one) for source, one in zip(alone, given, strict=True)]
+        for found, said in zip(answers_of(steps), expected, strict=True):
+            assert_same(found, said)
+    assert [one.work for one in shared] == [one.work for one in alone]
+
+
+def test_who_looks_at_other_heads_is_decoded_apart(tiny, demo, monkeypatch):
+    passes = failing(monkeypatch, lambda _: None)
+    clip = demo.utterances[0].read()
+    heads = [HEADS, HEADS, HEADS[:1]]
+    sources = [Qwen3Source(tiny, one) for one in heads]
+    steps = [step_of(source, (clip, 0, [], "English", "")) for source in sources]
+    take_steps(steps, Limit())
+    assert max(passes) == 2
+    assert [answer.head_frames.shape[1] for answer in answers_of(steps)] == [4, 4, 1]
+
+
+def test_sessions_in_threads_share_their_steps_and_say_what_each_says_alone(
+    tiny, demo, monkeypatch
+):
+    config = DecoderConfig.bundled("tiny")
+    whole = np.concatenate([u.read() for u in demo.utterances[:6]])
+    clips = [whole[start : start + 4 * RATE] for start in range(0, 12 * RATE, 4 * RATE)]
+
+    def streamed(samples, wait=lambda: None):
+        stream = StreamDecoder(tiny, config)
+        for start in range(0, len(samples), RATE):
+            wait()
+            stream.feed(samples[start : start + RATE])
+        stream.finish()
+        return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in stream.words]
+
+    expected = [streamed(clip) for clip in clips]
+    rounds, found, gate = [], [None] * 3, threading.Barrier(3, timeout=60)
+    real = engine_thread.take_steps
+    monkeypatch.setattr(
+        engine_thread, "take_steps", lambda a, limit: (rounds.append(len(a)), real(a, limit))
+    )
+
+    def session(index):
+        found[index] = streamed(clips[index], gate.wait)
+
+    threads = [threading.Thread(target=session, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+    assert max(rounds) > 1
+
+
+# Who fails or leaves
+
+
+def test_who_fails_in_the_midst_of_a_batch_fails_alone(asked, caplog):
+    sources = []
+
+    def until(source):
+        sources.append(source)
+        place = len(sources)
+
+        def is_enough(said):
+            if place == 3 and len(said.token_ids) > 4:
+                raise ZeroDivisionError("of the third")
+            return False
+
+        return is_enough
+
+    expected, steps = asked(until=until)
+    take_steps(steps, Limit())
+    with pytest.raises(ZeroDivisionError, match="of the third"):
+        steps[2].future.result()
+    for place in (0, 1, 3, 4):
+        assert_same(steps[place].future.result(), expected[place])
+    assert sources[2]._cache.offset == 0  # what was half done is forgotten
+    assert not caplog.records
+
+
+def test_who_fails_to_read_its_buffer_fails_alone(asked):
+    expected, steps = asked()
+
+    def begin():
+        raise OSError("no buffer")
+
+    steps[1] = Waiting(Future(), begin, 1)
+    take_steps(steps, Limit())
+    with pytest.raises(OSError, match="no buffer"):
+        steps[1].future.result()
+    for place in (0, 2, 3, 4):
+        assert_same(steps[place].future.result(), expected[place])
+
+
+def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, caplog):
+    """Whoever it is: halves find it."""
+    expected, steps = asked()
+    bad = []
+
+    def reason(texts):
+        if not bad:
+            bad.append(texts._read[2])
+        # It fails after some passes that went well, so those are made again.
+        spoilt = any(cache is bad[0] for cache in texts._read)
+        return ValueError("spoilt") if spoilt and texts._said.offset == 2 else None
+
+    failing(monkeypatch, reason)
+    take_steps(steps, Limit())
+    failed = [step for step in steps if step.future.exception() is not None]
+    assert [str(step.future.exception()) for step in failed] == ["spoilt"]
+    for step, alone in zip(steps, expected, strict=True):
+        if step not in failed:
+            assert_same(step.future.result(), alone)
+    assert "by halves, since together: spoilt" in caplog.text
+
+
+def test_a_batch_that_does_not_fit_in_memory_is_halved_and_said(asked, monkeypatch, caplog):
+    expected, steps = asked()
+    short = RuntimeError("[malloc] Unable to allocate 1000000000 bytes.")
+    passes = failing(monkeypatch, lambda texts: short if len(texts._read) > 2 else None)
+    limit = Limit()
+    with caplog.at_level(logging.WARNING):
+        take_steps(steps, limit)
+    for found, alone in zip(answers_of(steps), expected, strict=True):
+        assert_same(found, alone)
+    assert "do not fit in memory: at most 2 are decoded together from now on" in caplog.text
+    assert limit.most == 2
+    passes.clear()
+    caplog.clear()
+    _, again = asked()
+    take_steps(again, limit)  # it is not tried again
+    assert max(passes) == 2
+    assert not caplog.records
+
+
+def test_who_finds_no_memory_to_read_its_buffer_reads_it_when_the_others_are_done(asked, caplog):
+    expected, steps = asked()
+    real, tries = steps[2].begin, []
+
+    def begin():
+        tries.append([step.future.done() for step in steps[:2]])
+        if len(tries) == 1:
+            raise MemoryError
+        return real()
+
+    steps[2] = Waiting(steps[2].future, begin, 2)
+    take_steps(steps, Limit())
+    assert tries == [[False, False], [True, True]]
+    for found, alone in zip(answers_of(steps), expected, strict=True):
+        assert_same(found, alone)
+    assert "do not fit in memory" in caplog.text
+
+
+def test_without_memory_for_a_single_one_it_is_told(tiny, demo, monkeypatch):
+    source = Qwen3Source(tiny, HEADS)
+
+    def begin():
+        raise MemoryError("none")
+
+    alone = Waiting(Future(), begin, id(source))
+    take_steps([alone], Limit())
+    with pytest.raises(MemoryError, match="none"):
+        alone.future.result()
+
+
+# Whose turn it is
+
+
+class Owner:
+    """Something that has a thread."""
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    """Who is in each round."""
+    found = []
+    real = engine_thread.take_steps
+
+    def watched(asked, limit):
+        found.append([one.asker for one in asked])
+        real(asked, limit)
+
+    monkeypatch.setattr(engine_thread, "take_steps", watched)
+    return found
+
+
+def test_who_waits_is_in_the_next_round_before_anybodys_second_step(rounds):
+    owner, begun, others_wait = Owner(), threading.Event(), threading.Event()
+
+    def first():
+        begun.set()
+        assert others_wait.wait(10)
+        return "first"
+
+    answers = {}
+
+    def ask(asker, begin):
+        answers[asker] = step_on_engine_thread(owner, begin, asker)
+
+    def ask_twice():
+        ask(0, first)
+        ask(0, lambda: "again")
+
+    threads = [threading.Thread(target=ask_twice)]
+    threads[0].start()
+    assert begun.wait(10)
+    tasks = engine_thread._thread_of(owner)._tasks
+    for asker in range(1, 6):
+        threads.append(threading.Thread(target=ask, args=(asker, lambda asker=asker: asker)))
+        threads[-1].start()
+        while tasks.qsize() < asker:
+            pass
+    others_wait.set()
+    for thread in threads:
+        thread.join(10)
+    assert rounds[0] == [0]
+    assert rounds[1][:5] == [1, 2, 3, 4, 5]
+    assert answers == {0: "again", **{asker: asker for asker in range(1, 6)}}
+
+
+def test_who_is_alone_waits_for_nobody(rounds):
+    owner = Owner()
+    for count in range(4):
+        assert step_on_engine_thread(owner, lambda count=count: count, 7) == count
+        assert engine_thread._thread_of(owner)._wait_s == 0
+    assert rounds == [[7]] * 4
+
+
+def test_a_round_that_breaks_leaves_nobody_waiting(monkeypatch):
+    def broken(asked, limit):
+        raise AssertionError("broken")
+
+    owner = Owner()
+    monkeypatch.setattr(engine_thread, "take_steps", broken)
+    with pytest.raises(AssertionError, match="broken"):
+        step_on_engine_thread(owner, lambda: 1, 1)
+    monkeypatch.setattr(engine_thread, "take_steps", shared_steps.take_steps)
+    assert step_on_engine_thread(owner, lambda: 1, 1) == 1
+
+
+def test_a_server_waits_for_many_steps_at_once():
+    from alignheads.runtime.whisperlivekit.threads import serve_sessions
+
+    serve_sessions()  # no loop runs here
+    gate = threading.Barrier(24, timeout=20)
+
+    async def serve():
+        for _ in range(2):
+            serve_sessions()
+        await asyncio.gather(*(asyncio.to_thread(gate.wait) for _ in range(24)))
+
+    asyncio.run(serve())
