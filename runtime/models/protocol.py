@@ -131,7 +131,8 @@ class HypothesisSource(Protocol):
 
     One that counts what it computes has a property `work`, all of it since it was opened. One that
     can stop has `can_stop`, and `hypothesis` takes `until`: decoding ends where that is true of
-    what has come.
+    what has come. One that goes on over cuts has `cut_samples`, and `drop` takes `goes_on`: of a
+    cut at a multiple of so many, what was read of the rest may stay.
     """
 
     def reset(self) -> None:
@@ -237,6 +238,7 @@ class AlignmentModel(Protocol):
         min_samples: it takes no less audio.
         max_audio_s: it takes no more.
         longest_piece_s: a longer recording is transcribed in pieces, cut at pauses.
+        can_reuse: its sources and meters take `refresh_s`: see `DecoderConfig.reuse`.
         dtype: of its weights, "float32", "float16" or "bfloat16".
         task: see `Task`.
     """
@@ -253,6 +255,7 @@ class AlignmentModel(Protocol):
     min_samples: int
     max_audio_s: float
     longest_piece_s: float
+    can_reuse: bool
     dtype: str
     task: Task
 

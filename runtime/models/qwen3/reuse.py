@@ -66,16 +66,15 @@ class Kept:
         found += [Part(audio, audio + kept, was), Part(audio + kept, prompt.text_start)]
         at = prompt.text_start
         if not is_text_anew and list(old.fixed) == list(prompt.fixed):
-            last = prompt.stop - 1  # what it says is asked of it
-            stop = min(at + len(prompt.fixed), last)
-            found.append(Part(at, stop, old.text_start))
-            at = stop
-            left = self._left(prompt)
-            first = old.text_start + len(old.fixed) + left
+            # The tokens that say that the audio ends are always read: kept, they have seen it
+            # end earlier, and the model goes on where it should not.
+            text, left = at + len(prompt.fixed), self._left(prompt)
             is_old = (heard - since >= refresh for since in self.since[left:])
-            settled = sum(1 for _ in takewhile(bool, is_old)) if at < last else 0
-            stop = min(at + min(settled, self._same(prompt, left)), last)
-            found.append(Part(at, stop, first))
+            settled = sum(1 for _ in takewhile(bool, is_old))
+            stop = text + min(settled, self._same(prompt, left))
+            stop = max(text, min(stop, prompt.stop - 1))  # what the last one says is asked of it
+            first = old.text_start + len(old.fixed) + left
+            found += [Part(at, text), Part(text, stop, first)]
             at = stop
         found.append(Part(at, prompt.stop + len(prompt.draft)))
         return joined(found)
