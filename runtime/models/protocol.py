@@ -226,6 +226,8 @@ class CostModel:
 class AlignmentModel(Protocol):
     """A speech model with attention that can be looked at.
 
+    One with `can_reuse` opens sources and meters with `refresh_s`, too, for `DecoderConfig.reuse`.
+
     Attributes:
         name: of the checkpoint, as it goes into results.
         label: a short form of it for file names.
@@ -238,7 +240,6 @@ class AlignmentModel(Protocol):
         min_samples: it takes no less audio.
         max_audio_s: it takes no more.
         longest_piece_s: a longer recording is transcribed in pieces, cut at pauses.
-        can_reuse: its sources and meters take `refresh_s`: see `DecoderConfig.reuse`.
         dtype: of its weights, "float32", "float16" or "bfloat16".
         task: see `Task`.
     """
@@ -255,7 +256,6 @@ class AlignmentModel(Protocol):
     min_samples: int
     max_audio_s: float
     longest_piece_s: float
-    can_reuse: bool
     dtype: str
     task: Task
 

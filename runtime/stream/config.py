@@ -265,7 +265,7 @@ class DecoderConfig(BaseModel):
                 f"max_audio_s is {self.max_audio_s}, but {model.name} takes no more than "
                 f"{model.max_audio_s:g} s"
             )
-        if self.reuse and not model.can_reuse:
+        if self.reuse and not getattr(model, "can_reuse", False):
             raise InputError(
                 f"reuse is true, but {model.name} keeps nothing from one step to the next that "
                 f"could be: only Qwen3-ASR's models do; set it to false",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
@@ -20,9 +19,6 @@ from .reuse import Part
 from .reusing import ReusingSource
 from .source import Qwen3Source
 from .stream_encoder import StreamEncoder
-
-if TYPE_CHECKING:
-    from .model import Qwen3Model
 
 _CUT = -1  # a token of a loop that is not in the text any more
 

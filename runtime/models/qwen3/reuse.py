@@ -10,11 +10,12 @@ has still seen: that is the approximation. Knows tokens and positions; no audio,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 
 from .asked import Asked
 
+_NOTHING = Asked((), 0, (), (), (), 0)
 _LEAST_RUN = 4  # tokens of a context that has slid; fewer are read again as fast
 
 
@@ -40,8 +41,8 @@ class Kept:
         gone: so many of its first frames have left the buffer since, with the words in them.
     """
 
-    prompt: Asked = Asked((), 0, (), (), (), 0)
-    since: tuple[int, ...] = field(default=())
+    prompt: Asked = _NOTHING
+    since: tuple[int, ...] = ()
     gone: int = 0
 
     def parts(

@@ -118,9 +118,7 @@ class ReusingSource(Qwen3Source):
         )
         return self._said_by(step, cache.plain(), asked.draft, asked.stop)
 
-    def _embedded(
-        self, fresh: Sequence[Part], asked: Asked, audio: Sequence[mx.array]
-    ) -> mx.array:
+    def _embedded(self, fresh: Sequence[Part], asked: Asked, audio: Sequence[mx.array]) -> mx.array:
         """[1, positions, width], of those positions of the prompt."""
         embed, dtype = self._model.engine.model.embed_tokens, self._model.engine_dtype
         text = [*asked.fixed, *asked.committed, *asked.draft]

@@ -212,9 +212,7 @@ class Qwen3Source:
         stable = len(asked.head) + sum(len(w) for w in windows)
         audio = [*windows[self._kept_windows :], tail]
         text_ids = [*asked.fixed, *asked.committed, *asked.draft]
-        found = self._read(
-            asked.head[self._cache.offset :], audio, text_ids, asked.draft, stable
-        )
+        found = self._read(asked.head[self._cache.offset :], audio, text_ids, asked.draft, stable)
         self._kept_windows = len(windows)
         return found
 
