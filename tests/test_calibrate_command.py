@@ -229,7 +229,10 @@ def test_the_package_is_a_package_and_the_call_a_function():
         (["--max-heads", 18], "--max-heads is 18, but the heads file of tiny lists 17"),
         (["--select", "best"], "--select is 'best', expected within=PERCENTAGE_POINTS"),
         (["--border", "frames"], "expected fraction or seconds"),
-        (["--tune", "heads"], "--tune has 'heads', expected step_s, aggregate or max_audio_s"),
+        (
+            ["--tune", "heads"],
+            "--tune has 'heads', expected step_s, aggregate, max_audio_s, reuse or refresh_s",
+        ),
         (["--phases", 0], "--phases is 0"),
         (["--holdout", 1], "--holdout is 1.0"),
         (["--clips", 0], "0 clips"),

@@ -169,7 +169,10 @@ def test_a_space_changes_only_what_it_searches(heads):
         ({"border": "inches"}, "fraction or seconds"),
         ({"max_heads": 18}, r"max_heads is 18.*lists 17.*1 to 17"),
         ({"max_heads": 0}, "1 to 17"),
-        ({"tune": ("sink_s",)}, "tune has 'sink_s', expected step_s, aggregate or max_audio_s"),
+        (
+            {"tune": ("sink_s",)},
+            "tune has 'sink_s', expected step_s, aggregate, max_audio_s, reuse or refresh_s",
+        ),
     ],
 )
 def test_a_space_that_cannot_be_is_refused(heads, given, message):

@@ -102,7 +102,7 @@ class DecoderConfig(BaseModel):
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
     vad: bool = False
     reuse: bool = False
-    refresh_s: Annotated[float, Field(ge=LEAST_REFRESH_S, le=MOST_REFRESH_S)] = 2.0
+    refresh_s: Annotated[float, Field(ge=LEAST_REFRESH_S, le=MOST_REFRESH_S)] = 1.0
     calibration: dict[str, Any] | None = None
 
     @field_validator("heads", mode="before")
