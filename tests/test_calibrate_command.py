@@ -233,6 +233,7 @@ def test_the_package_is_a_package_and_the_call_a_function():
             ["--tune", "heads"],
             "--tune has 'heads', expected step_s, aggregate, max_audio_s, reuse or refresh_s",
         ),
+        (["--tune", "refresh_s"], "--tune has 'refresh_s', which does nothing without reuse"),
         (["--phases", 0], "--phases is 0"),
         (["--holdout", 1], "--holdout is 1.0"),
         (["--clips", 0], "0 clips"),

@@ -623,6 +623,7 @@ class StreamDecoder:
             ended=hypothesis.ended,
             committed_tokens=sum(len(word.token_ids) for word in self._spoken),
             tokens=tokens,
+            reuse=self.config.reuse,
         )
 
     def _emit(

@@ -1,6 +1,6 @@
 """What `reuse` costs in words and saves in compute: the same speech, exactly and with it.
 
-    python benchmarks/reuse.py --refresh 1,2 --digits-corpus DIR --minutes 60
+    python benchmarks/reused_words.py --refresh 1,2 --digits-corpus DIR --minutes 60
 
 Streams the demo, real digits, the demo in noise and a long stream of it with pauses, with the
 tiny model, once exactly and once for each `refresh_s`. Compute is counted at a real model's shapes,
@@ -98,13 +98,14 @@ def result(model: SpeechModel, config: DecoderConfig, spoken: Sequence[Spoken]) 
 
 def changed_words(exact: Result, other: Result) -> tuple[int, int]:
     """Words of the exact streams that are other ones, missing or more; and all of them."""
-    changed = total = 0
-    for one, two in zip(exact.texts, other.texts, strict=True):
-        was, now = one.split(), two.split()
-        total += len(was)
-        for kind, a, b, c, d in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
-            changed += 0 if kind == "equal" else max(b - a, d - c)
-    return changed, total
+    pairs = [(one.split(), two.split()) for one, two in zip(exact.texts, other.texts, strict=True)]
+    return sum(words_changed(*pair) for pair in pairs), sum(len(one) for one, _ in pairs)
+
+
+def words_changed(was: Sequence[str], now: Sequence[str]) -> int:
+    """Words that are other ones, missing or more."""
+    parts = SequenceMatcher(None, was, now, autojunk=False).get_opcodes()
+    return sum(max(b - a, d - c) for kind, a, b, c, d in parts if kind != "equal")
 
 
 def alone(utterances: Sequence[Utterance]) -> list[Spoken]:
@@ -137,13 +138,20 @@ def reuse_command(
     sections: Annotated[str, typer.Option(help="which corpora")] = "demo,digits,noise,long",
 ) -> None:
     """Compare streams with reuse with exact ones, and check the bars."""
+    compare(sections, refresh, digits_corpus, minutes, clips)
+
+
+def compare(
+    sections: str, refresh: str, digits: Path | None, minutes: float, clips: int | None = None
+) -> None:
+    """Print the table and the bars of some corpora, by commas."""
     model = SpeechModel.load("tiny")
     exact = DecoderConfig.bundled("tiny")
     configs = [
         exact.changed(reuse=True, refresh_s=float(refresh_s)) for refresh_s in refresh.split(",")
     ]
     print("corpus  refresh s  WER %  start error ms  delay s  words changed  GFLOP/s  ms/s")
-    for name, spoken in corpora(sections.split(","), digits_corpus, minutes, clips):
+    for name, spoken in corpora(sections.split(","), digits, minutes, clips):
         say(name)
         base: Result | None = None
         for config in (exact, *configs):
