@@ -1,7 +1,7 @@
 """What replay saves, what calibration gains, and what a ranking of heads is worth to a stream.
 
     python benchmarks/calibration.py [--digits-corpus DIR]
-    python benchmarks/calibration.py --sections "" --rankings a.json --rankings b.json
+    python benchmarks/calibration.py --sections none --rankings a.json --rankings b.json
 
 All in one run. Each bar is printed with met or MISSED. See README.md beside this file.
 """
@@ -245,7 +245,7 @@ def other_than(corpus: str) -> str:
 
 def benchmark(
     model: Annotated[str, typer.Option(help="tiny, or a folder")] = "tiny",
-    sections: Annotated[str, typer.Option(help="some of cost,command,result; or empty")] = ",".join(
+    sections: Annotated[str, typer.Option(help="some of cost,command,result; or none")] = ",".join(
         SECTIONS
     ),
     digits_corpus: Annotated[
@@ -262,7 +262,7 @@ def benchmark(
     phases: Annotated[int | None, typer.Option(help="phases to compare them at")] = None,
 ) -> None:
     """Measure calibration: its cost, its result, and rankings of heads by their streams."""
-    chosen = [name for name in sections.split(",") if name]
+    chosen = [] if sections == "none" else sections.split(",")
     if set(chosen) - set(SECTIONS):
         raise InputError(f"--sections is {sections!r}; expected some of {','.join(SECTIONS)}")
     for name in rankings or []:

@@ -43,7 +43,7 @@ def test_rankings_are_compared_at_each_number_of_heads(tmp_path):
         }
     )
     few.save(tmp_path / "few.json")
-    done = run("--sections", "", "--rankings", "tiny", "--rankings", tmp_path / "few.json",
+    done = run("--sections", "none", "--rankings", "tiny", "--rankings", tmp_path / "few.json",
                "--phases", 1)  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| tiny")]

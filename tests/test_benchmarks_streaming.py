@@ -251,7 +251,7 @@ def test_prints_noise_and_text_without_spaces(config):
 
 @pytest.mark.slow
 def test_prints_a_long_stream_and_sessions(config):
-    done = run("--config", config, "--clips", 2, "--sections", "", "--hour", "--minutes", 0.3,
+    done = run("--config", config, "--clips", 2, "--sections", "none", "--hour", "--minutes", 0.3,
                "--sessions", 2, "--session-seconds", 3)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"resident memory against the first mark: [\d.e+-]+ %", done.stdout)
