@@ -23,6 +23,7 @@ from unittest.mock import patch
 import numpy as np
 import typer
 from full_size import shapes
+from reused_words import compare, words_changed
 from sharing import report_sharing
 
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder, load_corpus
@@ -34,6 +35,8 @@ from alignheads.runtime.models.work import Work
 
 BARS = {"0.6b": 140.0}
 """GFLOP a second of audio with steps of 1 s, a buffer of 30 s, and no draft."""
+REUSE_BARS = {"0.6b": 70.0}
+"""Likewise, with reuse."""
 _MODELS_OWN = ("model", "heads", "head_count", "calibration", "language", "schema_version")
 
 
@@ -94,36 +97,67 @@ def cost_command(
     seconds: Annotated[float, typer.Option(help="of the demo speech")] = 128.0,
     steps: Annotated[str, typer.Option(help="seconds between steps, by commas")] = "0.5,1,2",
     buffers: Annotated[str, typer.Option(help="seconds of the buffer, by commas")] = "12,16,24,30",
+    refresh: Annotated[str, typer.Option(help="seconds read again with reuse, by commas")] = "1,2",
+    words: Annotated[
+        str, typer.Option(help="compare words with reuse, of demo, digits, noise and long")
+    ] = "",
+    digits_corpus: Annotated[Path | None, typer.Option(help="real digits, for words")] = None,
+    minutes: Annotated[float, typer.Option(help="of a long stream, for words")] = 60.0,
     sessions: Annotated[int, typer.Option(help="at once, to measure what they share")] = 0,
     full_size: Annotated[Path | None, typer.Option(help="a checkpoint for these, too")] = None,
 ) -> None:
-    """Count what a stream computes, by step and buffer, and compare with the bar."""
+    """Count what a stream computes, by step, buffer and reuse, and compare with the bars."""
     model, samples = SpeechModel.load("tiny"), speech(seconds)
     bundled = DecoderConfig.bundled(size)
     policy = {k: v for k, v in dict(bundled).items() if k not in _MODELS_OWN}
     base = DecoderConfig.bundled("tiny").changed(**policy)
     print(f"{size} shapes, tiny's text, {len(samples) / SAMPLE_RATE:.0f} s of demo speech")
-    print("step  buffer  draft  GFLOP/s  encoder  decoder  attention  vocabulary  weight reads/s")
-    settings = [(float(step), bundled.max_audio_s, True) for step in steps.split(",")]
-    settings += [(bundled.step_s, float(buffer), True) for buffer in buffers.split(",")]
-    settings += [(bundled.step_s, bundled.max_audio_s, False)]
-    for step_s, max_audio_s, draft in dict.fromkeys(settings):
+    print(
+        "step  buffer  draft  reuse  GFLOP/s  encoder  decoder  attention  vocabulary  "
+        "weight reads/s  words changed"
+    )
+    usual = bundled.step_s, bundled.max_audio_s
+    settings = [(float(step), usual[1], True, 0.0) for step in numbers(steps)]
+    settings += [(usual[0], float(buffer), True, 0.0) for buffer in numbers(buffers)]
+    settings += [(*usual, False, float(refresh_s)) for refresh_s in ("0", *numbers(refresh))]
+    exact: Counted | None = None
+    for step_s, max_audio_s, draft, refresh_s in dict.fromkeys(settings):
         config = base.changed(step_s=step_s, max_audio_s=max_audio_s)
+        if refresh_s:
+            config = config.changed(reuse=True, refresh_s=refresh_s)
         found = counted(model, size, samples, config, draft=draft)
+        exact = found if not (draft or refresh_s) else exact
         work, per_s = found.work, 1e9 * found.audio_s
         parts = (work.encoder_flop, work.decoder_flop, work.attention_flop, work.vocabulary_flop)
         print(
-            f"{step_s:4g}  {max_audio_s:6g}  {'yes' if draft else 'no':>5}  {found.gflops:7.1f}  "
+            f"{step_s:4g}  {max_audio_s:6g}  {'yes' if draft else 'no':>5}  "
+            f"{refresh_s or 'no':>5}  {found.gflops:7.1f}  "
             + "  ".join(f"{part / per_s:7.1f}" for part in parts)
             + f"  {work.forward_passes / found.audio_s:14.2f}"
+            + (f"  {changed(exact, found)} of {len(exact.words)}" if refresh_s and exact else ""),
+            flush=True,
         )
-        if not draft and size in BARS:
-            verdict = "met" if found.gflops <= BARS[size] else "missed"
+        bars = REUSE_BARS if refresh_s else BARS
+        if not draft and size in bars:
+            verdict = "met" if found.gflops <= bars[size] else "missed"
+            kind = f"with {refresh_s:g} s read again" if refresh_s else "exact"
             print(
-                f"bar: at most {BARS[size]:g} GFLOP a second, exact: {found.gflops:.1f}, {verdict}"
+                f"bar: at most {bars[size]:g} GFLOP a second, {kind}: {found.gflops:.1f}, {verdict}"
             )
     if sessions:
         report_sharing(sessions, 24, full_size)
+    if words:
+        compare(words, refresh, digits_corpus, minutes)
+
+
+def numbers(text: str) -> list[str]:
+    """What commas part."""
+    return [part for part in text.split(",") if part.strip()]
+
+
+def changed(exact: Counted, found: Counted) -> int:
+    """Words of one that are other ones, missing or more in the other."""
+    return words_changed(*([word[0] for word in one.words] for one in (exact, found)))
 
 
 if __name__ == "__main__":

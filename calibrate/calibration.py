@@ -83,7 +83,8 @@ def calibrate_decoder(
         phases: how often each utterance is streamed, see `SpeechOptions`.
         language: given to the model; None: the utterances' own.
         border: what a border is measured in, "seconds" or "fraction" of the buffer.
-        tune: what else to search: "step_s", "max_audio_s", "aggregate".
+        tune: what else to search: "step_s", "max_audio_s", "aggregate", "reuse",
+            "refresh_s".
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: "within=1" or "max-wer-increase=0.3" (percentage points), "max-delay=0.8"
             (seconds), "min-cost=0.5" (the least compute, percentage points), or "knee"; see

@@ -64,7 +64,10 @@ def calibrate_command(
         str, typer.Option(help="what a border is measured in: seconds, or fraction (of the buffer)")
     ] = "seconds",
     tune: Annotated[
-        str, typer.Option(help="what else to search, by commas: step_s, max_audio_s, aggregate")
+        str,
+        typer.Option(
+            help="what else to search, by commas: step_s, max_audio_s, aggregate, reuse, refresh_s"
+        ),
     ] = "",
     max_heads: Annotated[
         int | None, typer.Option(help="the most heads a trial may use; default: all ranked ones")

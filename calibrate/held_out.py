@@ -12,7 +12,7 @@ from .speech import Recording, Speech
 
 _SHOWN = (
     "border_fraction", "border_s", "rewind_fraction", "unsure_s", "head_count", "step_s",
-    "max_audio_s", "aggregate",
+    "max_audio_s", "aggregate", "reuse", "refresh_s",
 )  # fmt: skip
 
 

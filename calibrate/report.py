@@ -330,19 +330,21 @@ def described(params: dict[str, Setting]) -> list[str]:
         "head_count": "heads",
         "step_s": "step",
         "max_audio_s": "buffer",
+        "refresh_s": "refresh",
     }
     order = (
         *BORDERS.values(), "rewind_fraction", "unsure_s", "head_count", "step_s", "max_audio_s",
-        "aggregate",
+        "aggregate", "reuse", "refresh_s",
     )  # fmt: skip
     cells = []
     for key in order:
-        if params.get(key) is None:
+        if params.get(key) is None or (key == "refresh_s" and not params.get("reuse")):
             continue
         value = params[key]
         if key.endswith("_fraction") and isinstance(value, float):
             text = f"{value:.2f}".lstrip("0")
         else:
             text = f"{value} s" if key.endswith("_s") else str(value)
+            text = ("no", "yes")[value] if isinstance(value, bool) else text
         cells.append(f"{names.get(key, key)} {text}")
     return cells

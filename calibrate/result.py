@@ -27,7 +27,7 @@ Objective = Literal["wer", "delay_s", "gflop_per_s"]
 OBJECTIVES: tuple[Objective, ...] = ("wer", "delay_s", "gflop_per_s")
 Limited = Literal["rtf", "gflop_per_s"]
 Border = Literal["fraction", "seconds"]
-Setting = float | int | str | None
+Setting = bool | float | int | str | None
 
 
 class HeadsInfo(Record):
@@ -68,7 +68,7 @@ class Range(Record):
     high: float | None = None
     log: bool = False
     step: float | None = None
-    choices: list[float | str] | None = None
+    choices: list[bool | float | str] | None = None
 
 
 class Measures(Record):

@@ -61,6 +61,12 @@ def set_up(
         file = load_heads(None, model.name)
     file.check_model(model.name, model.num_layers, model.num_heads, model.attention_kind)
     file.check_checkpoint(model.name, lambda: model.fingerprint)
+    if "reuse" in options.tune and not getattr(model, "can_reuse", False):
+        raise InputError(
+            f"tune has 'reuse', but {model.name} keeps nothing from one step to the next that "
+            "could be: only Qwen3-ASR's models do; leave it out",
+            arguments=("tune",),
+        )
     language = model.language_name(options.language)
     space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
     dev, test = load_speech(

@@ -65,7 +65,7 @@ class SweepOptions:
     Attributes:
         trials: complete trials in all, those of earlier runs and of other processes included.
         border: what a border is measured in: "seconds", or "fraction" of the buffer.
-        tune: what else is searched, of step_s and aggregate.
+        tune: what else is searched, see `study.space.Tunable`.
         max_heads: the most heads a trial may use; None: all ranked ones.
         select: the rule by which a point of the front is chosen.
         realtime: trials that do not keep up with the audio cannot be chosen.

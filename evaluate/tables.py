@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -40,13 +40,13 @@ def totals_rows(file: BenchmarkFile) -> tuple[list[str], list[list[str]]]:
     Intervals are at 95 %; three numbers in a row are p50 / p90 / p95. Indented lines belong to
     the figure above them (those of errors: under the basic normaliser).
     """
-    columns = [_figures(run.totals, run.error_name) for run in file.runs]
+    columns = [_figures(run.totals, run.error_name, run.settings.config or {}) for run in file.runs]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "–") for column in columns)] for name in names]
     return ["", *(run.settings.name for run in file.runs)], rows
 
 
-def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
+def _figures(totals: Totals, rate: ErrorName, config: Mapping[str, object]) -> dict[str, str]:
     shown = {"utterances": str(totals.utterances)}
     for name, text in totals.texts.items():
         shown[f"{rate} %, {name}"] = with_interval(text.words)
@@ -67,6 +67,8 @@ def _figures(totals: Totals, rate: ErrorName) -> dict[str, str]:
     shown["real-time factor"] = number(totals.rtf, 4)
     shown["GFLOP a second of audio"] = number(totals.gflop_per_s)
     shown["  weight reads"] = number(totals.weight_reads_per_s)
+    if config.get("reuse"):
+        shown["  with reuse, read again"] = f"{config['refresh_s']:g} s"
     latency = totals.latency
     if latency is not None:
         interval = f" ({number(latency.delay_low_s)} to {number(latency.delay_high_s)})"

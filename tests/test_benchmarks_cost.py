@@ -19,7 +19,13 @@ def script(monkeypatch):
     sys.modules["cost_of_streams"] = module
     spec.loader.exec_module(module)
     yield module
-    for name in ("cost_of_streams", "full_size"):
+    for name in (
+        "cost_of_streams",
+        "full_size",
+        "reused_words",
+        "streaming_hard",
+        "streaming_long",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -38,3 +44,20 @@ def test_a_size_costs_what_its_shapes_say(script, tiny):
     assert small.work.decoder_flop > 27 / 28 * small.work.decoder_positions * dense
     assert 2.5 < large.work.decoder_flop / small.work.decoder_flop < 4
     assert small.gflops == pytest.approx(small.work.flop / 1e9 / 4)
+
+
+def test_reuse_is_counted_at_the_shapes_of_the_size_too(script, tiny):
+    samples = script.speech(3.0)[: 5 * 16_000]
+    config = DecoderConfig.bundled("tiny")
+    exact, found = (
+        script.counted(tiny, "0.6b", samples, one, draft=False)
+        for one in (config, config.changed(reuse=True))
+    )
+    assert script.changed(exact, found) == 0
+    assert found.gflops < 0.8 * exact.gflops
+
+
+def test_words_that_are_others_missing_or_more_have_changed(script):
+    assert script.words_changed(["a", "b", "c", "d"], ["a", "x", "c"]) == 2
+    assert script.words_changed([], ["a"]) == 1
+    assert script.numbers("1, ,2") == ["1", "2"]

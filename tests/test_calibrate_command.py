@@ -236,7 +236,11 @@ def test_the_package_is_a_package_and_the_call_a_function():
         ),
         (["--select", "best"], "--select is 'best', expected within=PERCENTAGE_POINTS"),
         (["--border", "frames"], "expected fraction or seconds"),
-        (["--tune", "heads"], "--tune has 'heads', expected step_s, aggregate or max_audio_s"),
+        (
+            ["--tune", "heads"],
+            "--tune has 'heads', expected step_s, aggregate, max_audio_s, reuse or refresh_s",
+        ),
+        (["--tune", "refresh_s"], "--tune has 'refresh_s', which does nothing without reuse"),
         (["--phases", 0], "--phases is 0"),
         (["--phases", 65], "--phases is 65, expected 1 to 64"),
         (["--holdout", 1], "--holdout is 1.0"),

@@ -106,6 +106,34 @@ def command(in_process):
 SMALL = ("--clips", 2, "--phases", 1, "--store", "memory")
 
 
+def test_a_sweep_may_reuse(command, tmp_path):
+    from alignheads import CalibrationFile, DecoderConfig
+
+    code, out, err = command(
+        *SMALL, "--trials", 4, "--cost", "--tune", "reuse,refresh_s", "--select", "min-cost=100"
+    )
+    assert (code, err.count("Traceback")) == (0, 0), err
+    file = CalibrationFile.load(tmp_path / "calibration.json")
+    costs = {kind: [] for kind in (False, True)}
+    for trial in file.trials:
+        costs[trial.params["reuse"]].append(trial.measures.gflop_per_s)
+    assert costs[True]
+    assert min(costs[True]) < min(costs[False])
+    config = DecoderConfig.load(tmp_path / "decoder_config.json")
+    assert config.reuse
+    assert "reuse yes" in err
+    assert "reuse" in out
+
+
+def test_reuse_is_not_searched_for_a_family_that_cannot(command, monkeypatch):
+    from alignheads.runtime.models.qwen3.model import Qwen3Model
+
+    monkeypatch.setattr(Qwen3Model, "can_reuse", False)
+    code, _, err = command(*SMALL, "--trials", 4, "--tune", "reuse")
+    assert code == 2
+    assert "--tune has 'reuse', but tiny keeps nothing from one step to the next" in err
+
+
 def test_a_sweep_with_compute_as_an_objective(command, tmp_path):
     from alignheads import CalibrationFile, DecoderConfig
 

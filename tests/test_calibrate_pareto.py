@@ -170,7 +170,10 @@ def test_a_space_changes_only_what_it_searches(heads):
         ({"border": "inches"}, "fraction or seconds"),
         ({"max_heads": LISTED + 1}, rf"max_heads is {LISTED + 1}.*lists {LISTED}.*1 to {LISTED}"),
         ({"max_heads": 0}, f"1 to {LISTED}"),
-        ({"tune": ("sink_s",)}, "tune has 'sink_s', expected step_s, aggregate or max_audio_s"),
+        (
+            {"tune": ("sink_s",)},
+            "tune has 'sink_s', expected step_s, aggregate, max_audio_s, reuse or refresh_s",
+        ),
     ],
 )
 def test_a_space_that_cannot_be_is_refused(heads, given, message):

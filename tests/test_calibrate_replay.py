@@ -79,6 +79,29 @@ def test_the_mean_of_weights_is_replayed_for_any_number_of_heads(tiny, base, rec
     assert replay.replayed > replay.decoded
 
 
+def test_answers_with_reuse_are_kept_apart_and_its_work_is_counted(tiny, base, recordings):
+    """One stream alone decodes what a live one does; over a cut that is hardly read again, too."""
+    replay = Replay(tiny, base.pairs, DecodeStore())
+    samples = np.concatenate(list(recordings.values()))[: 14 * 16_000]
+    model = replay.recording("both")
+    exact = base.changed(head_count=5, max_audio_s=8.0, language="English")
+    found, live = [], []
+    for config in (exact, exact.changed(reuse=True)):
+        for stream, kept in (
+            (StreamDecoder(model, config), found),
+            (StreamDecoder(tiny, config), live),
+        ):
+            kept.append((timed_stream(stream, samples).text, stream.work.flop))
+    assert found == live
+    assert found[0][0] == found[1][0]
+    assert found[1][1] < 0.7 * found[0][1]
+    before = replay.decoded
+    words(model, exact.changed(reuse=True), samples)
+    assert replay.decoded == before
+    words(model, exact.changed(reuse=True, refresh_s=4.0), samples)
+    assert replay.decoded > before
+
+
 @pytest.mark.slow
 def test_a_stream_longer_than_its_buffer_is_replayed_too(tiny, base, long_audio):
     assert len(long_audio) / 16_000 > 1.5 * base.max_audio_s

@@ -91,7 +91,7 @@ def test_public_functions_are_typed(name):
         ("discover_heads", "rank_by", set(RANKINGS)),
         ("discover_heads", "aligner", set(ALIGNERS)),
         ("calibrate_decoder", "border", set(typing.get_args(Border))),
-        ("calibrate_decoder", "tune", {"step_s", "aggregate", "max_audio_s"}),
+        ("calibrate_decoder", "tune", {"step_s", "aggregate", "max_audio_s", "reuse", "refresh_s"}),
         ("calibrate_decoder", "aligner", set(ALIGNERS)),
         ("benchmark_decoder", "dtype", set(DTYPES)),
     ],

@@ -5,7 +5,9 @@ border, rewind nor head count: they only decide where to cut. So every state is 
 the attended frame of *every* ranked head, and the runtime's own stream and policy cut what the
 store gives. What is replayed is what would have been decoded live, with one reservation: text
 that is committed is read at once and not token by token, which differs in the last bits of a
-float, so where two tokens or two frames all but tie, the other may win.
+float, so where two tokens or two frames all but tie, the other may win. With `reuse` an answer
+depends on the stream's past as well: the states say where its audio was read, and an answer is
+that of the first stream which asked for it, whenever that had committed its text.
 
 Knows the seam (`AlignmentModel`, `HypothesisSource`) and the store; not the policy.
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +27,7 @@ from ...runtime.models.protocol import (
     AlignmentModel,
     Hypothesis,
     HypothesisSource,
+    Meter,
 )
 from ...runtime.models.work import Work
 from .store import Decoded, DecodeStore
@@ -65,14 +70,33 @@ class Replay:
         self.store = store
         self.with_means = with_means
         self.is_closed = False
-        self.live = model.open_source(heads, "mean" if with_means else "median")
-        self.live_stream: object = None  # the stream that the live source is at
+        self._lives: dict[float | None, Live] = {}
         self.decoded = self.replayed = 0
         self.owed_s = 0.0
+
+    def live(self, refresh_s: float | None = None) -> Live:
+        """What decodes, exactly or with `reuse`."""
+        if refresh_s not in self._lives:
+            aggregate: Aggregate = "mean" if self.with_means else "median"
+            source = self.model.open_source(self.heads, aggregate, **_options(refresh_s))
+            self._lives[refresh_s] = Live(source)
+        return self._lives[refresh_s]
 
     def recording(self, key: str) -> AlignmentModel:
         """The model, for streams of the recording that `key` tells from all others."""
         return _ReplayedModel(self, key)  # type: ignore[return-value]
+
+
+@dataclass
+class Live:
+    """A source that decodes, and the stream that it is at."""
+
+    source: HypothesisSource
+    stream: object = None
+
+
+def _options(refresh_s: float | None) -> dict[str, Any]:
+    return {} if refresh_s is None else {"refresh_s": refresh_s}
 
 
 class _ReplayedModel:
@@ -85,7 +109,11 @@ class _ReplayedModel:
         return getattr(self._replay.model, name)
 
     def open_source(
-        self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
+        self,
+        heads: Sequence[tuple[int, int]],
+        aggregate: Aggregate = "median",
+        *,
+        refresh_s: float | None = None,
     ) -> HypothesisSource:
         """See `AlignmentModel`; `heads` are some of the ranked ones, for "mean" the first."""
         known = self._replay.heads
@@ -94,14 +122,19 @@ class _ReplayedModel:
         columns = [known.index(head) for head in heads]
         if aggregate == "mean" and columns != list(range(len(columns))):
             raise ValueError(f"{list(heads)} are not the first of the ranked heads")
-        return ReplaySource(self._replay, self._key, columns, aggregate)
+        return ReplaySource(self._replay, self._key, columns, aggregate, refresh_s)
 
 
 class ReplaySource:
     """Answers a stream from a store, and asks the live model for what is not in it."""
 
     def __init__(
-        self, replay: Replay, recording: str, columns: Sequence[int], aggregate: Aggregate
+        self,
+        replay: Replay,
+        recording: str,
+        columns: Sequence[int],
+        aggregate: Aggregate,
+        refresh_s: float | None = None,
     ) -> None:
         """A source for one stream.
 
@@ -110,14 +143,19 @@ class ReplaySource:
             recording: identifies the samples.
             columns: which of the replay's heads the stream uses.
             aggregate: how they give one frame.
+            refresh_s: see `DecoderConfig`; None: all is exact.
         """
         self._replay = replay
+        self._live, self._refresh_s = replay.live(refresh_s), refresh_s
+        self.cut_samples: int = getattr(self._live.source, "cut_samples", 0)
         self._recording = recording
         self._columns = list(columns)
         self._needs_mean = aggregate == "mean"
         heads = [replay.heads[column] for column in columns]
         can_count = hasattr(replay.model, "open_meter")
-        self._meter = replay.model.open_meter(heads) if can_count else None
+        self._meter: Meter | None = None
+        if can_count:
+            self._meter = replay.model.open_meter(heads, **_options(refresh_s))
         self.reset()
 
     @property
@@ -130,15 +168,23 @@ class ReplaySource:
         if self._meter is not None:
             self._meter.reset()
         self._dropped = 0
+        self._anew = 0  # samples dropped before the buffer was last read anew
+        self._heard = self._before = 0  # samples of the stream, at the last step and before it
         self._stream = object()
 
-    def drop(self, samples: int) -> None:
+    def drop(self, samples: int, *, goes_on: bool = False) -> None:
         """See `HypothesisSource`."""
         self._dropped += samples
-        if self._meter is not None:
-            self._meter.drop(samples)
-        if self._replay.live_stream is self._stream:
-            self._replay.live.drop(samples)
+        told: list[Any] = [] if self._meter is None else [self._meter]
+        if self._live.stream is self._stream:
+            told.append(self._live.source)
+        if goes_on:
+            for one in told:
+                one.drop(samples, goes_on=True)
+            return
+        self._anew = self._dropped
+        for one in told:
+            one.drop(samples)
 
     def hypothesis(
         self,
@@ -150,7 +196,12 @@ class ReplaySource:
     ) -> Hypothesis:
         """See `HypothesisSource`."""
         replay = self._replay
-        state = json.dumps([self._recording, self._dropped, len(samples), lead, language, context])
+        state = json.dumps(
+            [
+                *(self._recording, self._dropped, len(samples), lead, language, context),
+                *self._history(len(samples) - lead),
+            ]
+        )
         committed = tuple(committed_ids)
         found = replay.store.find(state, committed, needs_mean=self._needs_mean)
         if found is None:
@@ -162,6 +213,16 @@ class ReplaySource:
         if self._meter is not None:
             self._meter.note(samples, lead, committed, language, context, answer)
         return answer
+
+    def _history(self, samples: int) -> list[float]:
+        """What else an answer depends on where it is reused: where the audio was read, and how
+        often. What was committed when is left out, or hardly one would be found."""
+        if self._refresh_s is None:
+            return []
+        heard = self._dropped + samples
+        if heard != self._heard:
+            self._heard, self._before = heard, self._heard
+        return [self._refresh_s, self._anew, self._before]
 
     def _decoded(
         self,
@@ -198,12 +259,12 @@ class ReplaySource:
         language: str | None,
         context: str,
     ) -> Decoded:
-        replay = self._replay
-        if replay.live_stream is not self._stream:
-            replay.live.reset()
-            replay.live_stream = self._stream
+        live = self._live
+        if live.stream is not self._stream:
+            live.source.reset()
+            live.stream = self._stream
         begin = time.perf_counter()
-        said = replay.live.hypothesis(samples, lead, committed, language, context)
+        said = live.source.hypothesis(samples, lead, committed, language, context)
         seconds = time.perf_counter() - begin
         mean = None if said.weights is None else _mean_frames(said.weights).astype(np.uint16)
         return Decoded(

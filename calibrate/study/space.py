@@ -27,8 +27,10 @@ RANGES = {
     "step_s": Range(choices=[0.5, 1.0, 2.0]),
     "max_audio_s": Range(choices=[8.0, 12.0, 16.0, 20.0, 24.0, 30.0]),
     "aggregate": Range(choices=["median", "mean"]),
+    "reuse": Range(choices=[False, True]),
+    "refresh_s": Range(choices=[1.0, 2.0, 4.0]),
 }
-Tunable = Literal["step_s", "aggregate", "max_audio_s"]
+Tunable = Literal["step_s", "aggregate", "max_audio_s", "reuse", "refresh_s"]
 TUNABLE: tuple[str, ...] = get_args(Tunable)
 PUBLISHED = {
     "published, border .15": {
@@ -174,6 +176,9 @@ def check_searched(border: str, tune: Sequence[str]) -> None:
         if name not in TUNABLE:
             message = f"tune has {name!r}, expected {', '.join(TUNABLE[:-1])} or {TUNABLE[-1]}"
             raise InputError(message, arguments=("tune",))
+    if "refresh_s" in tune and "reuse" not in tune:
+        message = "tune has 'refresh_s', which does nothing without reuse; give reuse, too"
+        raise InputError(message, arguments=("tune",))
 
 
 def make_space(

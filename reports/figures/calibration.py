@@ -147,12 +147,14 @@ def _settings(trial: TrialInfo | None) -> str:
         return ""
     names = {
         "border_fraction": "border", "border_s": "border", "rewind_fraction": "rewind",
-        "unsure_s": "unsure", "step_s": "step", "max_audio_s": "buffer",
+        "unsure_s": "unsure", "step_s": "step", "max_audio_s": "buffer", "refresh_s": "refresh",
     }  # fmt: skip
     parts = []
     for key, value in trial.params.items():
         if key == "head_count":
             parts.append(counted(int(value or 0), "head"))
+        elif key == "reuse" or (key == "refresh_s" and not trial.params.get("reuse")):
+            parts += ["reuse"] if value is True else []
         elif key in names:
             parts.append(f"{names[key]} {value:g}{' s' if key.endswith('_s') else ''}")
         else:

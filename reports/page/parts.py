@@ -90,6 +90,8 @@ def tiles(rows: Sequence[Row]) -> list[Tile]:
         tiles.append(Tile(words.ratio(row.totals.rtf), "real-time factor", f"on {chip}"))
     if row.totals.gflop_per_s is not None and row.totals.weight_reads_per_s is not None:
         reads = f"{row.totals.weight_reads_per_s:.1f} reads of the weights; on every machine"
+        if (row.run.settings.config or {}).get("reuse"):
+            reads += "; with reuse, so nearly"
         tiles.append(Tile(f"{row.totals.gflop_per_s:.3g}", "GFLOP a second of audio", reads))
     cut = f"of {row.totals.utterances} utterances, {space.utterances_cut} have one"
     tiles.append(Tile(str(space.cut_words), "words cut in two", cut))

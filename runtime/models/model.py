@@ -124,6 +124,7 @@ class SpeechModel(ABC):
     clock: FrameClock
     min_samples: int
     max_audio_s: float
+    can_reuse = False
     longest_piece_s: float
     num_layers: int
     num_heads: int

@@ -131,7 +131,8 @@ class HypothesisSource(Protocol):
 
     One that counts what it computes has a property `work`, all of it since it was opened. One that
     can stop has `can_stop`, and `hypothesis` takes `until`: decoding ends where that is true of
-    what has come.
+    what has come. One that goes on over cuts has `cut_samples`, and `drop` takes `goes_on`: of a
+    cut at a multiple of so many, what was read of the rest may stay.
     """
 
     def reset(self) -> None:
@@ -224,6 +225,8 @@ class CostModel:
 
 class AlignmentModel(Protocol):
     """A speech model with attention that can be looked at.
+
+    One with `can_reuse` opens sources and meters with `refresh_s`, too, for `DecoderConfig.reuse`.
 
     Attributes:
         name: of the checkpoint, as it goes into results.

@@ -40,6 +40,9 @@ _FOLDER = Path(__file__).parent / "configs"
 LEAST_STEP_S = 0.05
 """Less than a frame of any model: more steps would say nothing more."""
 
+LEAST_REFRESH_S, MOST_REFRESH_S = 0.1, 8.0
+"""A frame that more audio changes must be read again; what is as old as a window never is."""
+
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 
@@ -64,6 +67,9 @@ class DecoderConfig(BaseModel):
             to, and to end so much after its last token's.
         max_context_tokens: committed text that stays as context once its audio is gone.
         vad: decode only what is speech; needs the extra of that name.
+        reuse: keep what was read of committed text and of older audio, nearly what it would be
+            now, for half the compute; only of a family that can.
+        refresh_s: then, so much of the audio's end is read again at each step.
         calibration: where the values come from; None: not calibrated.
 
     Raises:
@@ -95,6 +101,8 @@ class DecoderConfig(BaseModel):
     word_margin_s: Annotated[float, Field(ge=0)] = 0.08
     max_context_tokens: Annotated[int, Field(ge=0)] = 200
     vad: bool = False
+    reuse: bool = False
+    refresh_s: Annotated[float, Field(ge=LEAST_REFRESH_S, le=MOST_REFRESH_S)] = 1.0
     calibration: dict[str, Any] | None = None
 
     @field_validator("heads", mode="before")
@@ -245,7 +253,8 @@ class DecoderConfig(BaseModel):
 
         Raises:
             InputError: the configuration or its heads are for another model, or there are fewer
-                heads than `head_count`, or the model takes less audio than `max_audio_s`.
+                heads than `head_count`, or the model takes less audio than `max_audio_s`, or it
+                cannot reuse.
         """
         if not _same_model(self.model, model.name):
             raise InputError(
@@ -256,6 +265,12 @@ class DecoderConfig(BaseModel):
             raise InputError(
                 f"max_audio_s is {self.max_audio_s}, but {model.name} takes no more than "
                 f"{model.max_audio_s:g} s"
+            )
+        if self.reuse and not getattr(model, "can_reuse", False):
+            raise InputError(
+                f"reuse is true, but {model.name} keeps nothing from one step to the next that "
+                f"could be: only Qwen3-ASR's models do; set it to false",
+                arguments=("reuse",),
             )
         if isinstance(self.heads, str):
             file = heads or load_heads(self.heads)
@@ -270,6 +285,11 @@ class DecoderConfig(BaseModel):
                     f"calibrate --model {model.name}"
                 )
         return self.model_copy(update={"heads": self.heads[: self.head_count]})
+
+    @property
+    def source_options(self) -> dict[str, Any]:
+        """What a model opens a source or a meter with, beside its heads."""
+        return {"refresh_s": self.refresh_s} if self.reuse else {}
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:

@@ -17,7 +17,12 @@ _LEAD_IN_S = 0.2  # of a longer pause, so much stays before the next word
 
 
 def quietest_cut(
-    samples: np.ndarray, gaps_s: Sequence[tuple[float, float]], least_s: float, most_s: float
+    samples: np.ndarray,
+    gaps_s: Sequence[tuple[float, float]],
+    least_s: float,
+    most_s: float,
+    *,
+    every_s: float = 0.0,
 ) -> tuple[int, float] | None:
     """The quietest place in the gaps between words.
 
@@ -26,6 +31,7 @@ def quietest_cut(
         gaps_s: end of a word and start of the next, in seconds from the buffer's start. They may
             touch.
         least_s, most_s: where the cut may be, from and to.
+        every_s: it must be at a multiple of this, anywhere in a gap; 0: it need not.
 
     Returns:
         Which gap, and where in it, on a whole 10 ms; None if no gap lies there.
@@ -34,11 +40,12 @@ def quietest_cut(
     found: list[tuple[float, int, int]] = []
     for index, (end_s, start_s) in enumerate(gaps_s):
         stop_s = min(max(end_s, start_s), most_s)
-        begin_s = max(end_s, stop_s - _LEAD_IN_S, least_s)
+        begin_s = max(end_s, least_s, -np.inf if every_s else stop_s - _LEAD_IN_S)
         begin, stop = (round(at_s * HOPS_PER_S) for at_s in (begin_s, stop_s))
-        stop = min(stop, len(loudness) - 1)
-        if begin <= stop:
-            at = begin + int(np.argmin(loudness[begin : stop + 1]))
+        stop, every = min(stop, len(loudness) - 1), max(1, round(every_s * HOPS_PER_S))
+        places = np.arange(-(-begin // every) * every, stop + 1, every)
+        if len(places):
+            at = int(places[np.argmin(loudness[places])])
             found.append((float(loudness[at]), index, at))
     if not found:
         return None

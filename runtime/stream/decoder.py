@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -136,7 +137,11 @@ class StreamDecoder:
         self._policy = self.config.policy
         self._frames_per_s = model.clock.frames(1.0)
         told = StreamContext(model, context, self.config.max_context_tokens)
-        self._source = source or model.open_source(self.config.pairs, self.config.aggregate)
+        self._source = source or model.open_source(
+            self.config.pairs, self.config.aggregate, **self.config.source_options
+        )
+        # Of a source that goes on over such cuts: see `HypothesisSource`.
+        self._cut_s = getattr(self._source, "cut_samples", 0) / SAMPLE_RATE
         self._asking = Asking(model, self._source, told, given)
         self._on_step = on_step
         self._shows_draft = draft or not getattr(self._source, "can_stop", False)
@@ -618,6 +623,7 @@ class StreamDecoder:
             ended=hypothesis.ended,
             committed_tokens=sum(len(word.token_ids) for word in self._spoken),
             tokens=tokens,
+            reuse=self.config.reuse,
         )
 
     def _emit(
@@ -664,10 +670,18 @@ class StreamDecoder:
             return
         waits_s = draft.start_s, draft.looked_s
         samples = audio.samples[audio.lead :]
-        self._drop(*front_of(samples, self._spoken, waits_s, audio.start_s, range_s))
+        gone_s, words, goes_on = front_of(
+            samples, self._spoken, waits_s, audio.start_s, range_s, self._cut_s
+        )
+        self._drop(gone_s, words, goes_on=goes_on)
 
-    def _drop(self, gone_s: float, words: int) -> bool:
+    def _drop(self, gone_s: float, words: int, *, goes_on: bool = False) -> bool:
         """Drop so much of the buffer's front, and the first `words` of those spoken in it.
+
+        Args:
+            gone_s: from its start.
+            words: likewise.
+            goes_on: the source may keep what it read of the rest.
 
         Returns:
             Whether that is enough to be dropped.
@@ -675,7 +689,10 @@ class StreamDecoder:
         gone = self._audio.drop(gone_s)
         if not gone:
             return False
-        self._source.drop(gone)
+        if goes_on:
+            cast("Any", self._source).drop(gone, goes_on=True)
+        else:
+            self._source.drop(gone)
         self._to_context(words)
         self._reading.shift(self._places, gone)
         return True

@@ -47,8 +47,10 @@ def front_of(
     draft_s: tuple[float, float],
     offset_s: float,
     range_s: tuple[float, float],
-) -> tuple[float, int]:
-    """Seconds of the front that go, and how many of the words spoken in the buffer.
+    every_s: float = 0.0,
+) -> tuple[float, int, bool]:
+    """Seconds of the front that go, how many of the words spoken in the buffer, and whether what
+    is read of the rest may stay.
 
     Args:
         samples: [n], the buffer.
@@ -56,14 +58,29 @@ def front_of(
         draft_s: where the first word that waits starts, and where it was looked at.
         offset_s: where the buffer starts in the stream.
         range_s: from where to where in the buffer it may be cut.
+        every_s: at a multiple of this it may stay; 0: nowhere.
     """
     gaps_s = [(end - offset_s, start - offset_s) for end, start in gaps_of(spoken, draft_s)]
     # Words that were looked at in one frame are told apart by none: not cut there, if possible.
     apart_s = [gap_s if gap_s[0] <= gap_s[1] else _NO_GAP_S for gap_s in gaps_s]
+    if every_s:
+        # What stays was heard with what goes, so it need not begin with the start of a word.
+        looked_s = [(end - offset_s, start - offset_s) for end, start in looks_of(spoken, draft_s)]
+        looked_s = [gap_s if gap_s[0] <= gap_s[1] else _NO_GAP_S for gap_s in looked_s]
+        cut = quietest_cut(samples, looked_s, *range_s, every_s=every_s)
+        if cut is not None:
+            return cut[1], cut[0] + 1, True
     cut = quietest_cut(samples, apart_s, *range_s) or quietest_cut(samples, gaps_s, *range_s)
     if cut is None:
-        return range_s[0], sum(word.end_s <= offset_s + range_s[0] for word in spoken)
-    return cut[1], cut[0] + 1
+        return range_s[0], sum(word.end_s <= offset_s + range_s[0] for word in spoken), False
+    return cut[1], cut[0] + 1, False
+
+
+def looks_of(spoken: Sequence[Word], draft_s: tuple[float, float]) -> list[tuple[float, float]]:
+    """End of the last frame that each word was looked at in, and start of the next one's first."""
+    looked_s = [word.attended_s or (word.start_s, word.end_s) for word in spoken]
+    starts_s = [*(start_s for start_s, _ in looked_s[1:]), draft_s[1]]
+    return [(end_s, start_s) for (_, end_s), start_s in zip(looked_s, starts_s, strict=True)]
 
 
 def gaps_of(spoken: Sequence[Word], draft_s: tuple[float, float]) -> list[tuple[float, float]]:

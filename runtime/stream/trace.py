@@ -61,6 +61,7 @@ class StepTrace:
         words: those that the step committed.
         gflop: what it computed, in 10^9 operations (see `models.work`); None: not counted.
         forward_passes: how often the text decoder ran for it, likewise.
+        reuse: whether the stream keeps what is nearly what it would be, see `DecoderConfig`.
     """
 
     step: int
@@ -76,6 +77,7 @@ class StepTrace:
     words: tuple[WordTrace, ...] = ()
     gflop: float | None = None
     forward_passes: int | None = None
+    reuse: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -13,6 +13,9 @@ from mlx_qwen3_asr.encoder import AudioEncoder
 from ..backend import mx
 from ..cpu.activations import attention, gelu
 
+KeysAndValues = list[tuple[mx.array, mx.array]]
+"""Of each layer, [1, heads, frames, dim] both; or of none."""
+
 _FLOAT16_LIMIT = float(np.finfo(np.float16).max - 1000.0)  # the engine's own clamp
 
 
@@ -75,18 +78,21 @@ def embed(
     return x.reshape(batch * frames, -1)
 
 
-def transform(encoder: AudioEncoder, hidden: mx.array) -> mx.array:
+def transform(
+    encoder: AudioEncoder, hidden: mx.array, seen: KeysAndValues | None = None
+) -> mx.array:
     """The frames of one window, or of a part of one, through the transformer.
 
     Args:
         encoder: the engine's, whose weights are used.
         hidden: [frames, d_model], from `embed`.
+        seen: of frames before these, which they see; extended in place. None: there are none.
 
     Returns:
         [frames, width of the text decoder].
     """
     x = hidden[None]
-    for layer in encoder.layers:
+    for index, layer in enumerate(encoder.layers):
         own = layer.self_attn
         normed = layer.self_attn_layer_norm(x)
         shape = (1, x.shape[1], own.num_heads, own.head_dim)
@@ -94,6 +100,14 @@ def transform(encoder: AudioEncoder, hidden: mx.array) -> mx.array:
             project(normed).reshape(shape).transpose(0, 2, 1, 3)
             for project in (own.q_proj, own.k_proj, own.v_proj)
         )
+        if seen is not None and index < len(seen):
+            k, v = (
+                mx.concatenate([old, new], axis=2)
+                for old, new in zip(seen[index], (k, v), strict=True)
+            )
+            seen[index] = k, v
+        elif seen is not None:
+            seen.append((k, v))
         out = attention(q, k, v).transpose(0, 2, 1, 3).reshape(x.shape)
         x = x + own.out_proj(out)
         x = x + layer.fc2(gelu(layer.fc1(layer.final_layer_norm(x))))

@@ -69,9 +69,9 @@ class EncoderCost:
         products += frames * bands * self._channels * self._width
         return Work(convolution_chunks=chunks, encoder_flop=2 * chunks * products)
 
-    def transformer(self, frames: int) -> Work:
-        """Of the frames of one window, or of a part of one."""
-        pairs = self._layers * frames * frames
+    def transformer(self, frames: int, seen: int = 0) -> Work:
+        """Of the frames of one window, or of a part of one, after so many that are `seen`."""
+        pairs = self._layers * frames * (seen + frames)
         return Work(
             encoder_frames=frames,
             attention_pairs=pairs,

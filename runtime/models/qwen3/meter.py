@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
@@ -13,16 +12,18 @@ from ..capture import Row
 from ..continuation import Continuation
 from ..greedy import Stop
 from ..protocol import Hypothesis
+from .asked import Asked
+from .audio_encoder import KeysAndValues
+from .refreshed_encoder import RefreshedEncoder
+from .reuse import Part
+from .reusing import ReusingSource
 from .source import Qwen3Source
 from .stream_encoder import StreamEncoder
-
-if TYPE_CHECKING:
-    from .model import Qwen3Model
 
 _CUT = -1  # a token of a loop that is not in the text any more
 
 
-class _CountedEncoder(StreamEncoder):
+class _Counting(StreamEncoder):
     """Counts what the encoder would do; what it gives has the right length and says nothing."""
 
     def _embed(self, batch: tuple[mx.array, int], first: int, skip: int) -> mx.array:
@@ -32,23 +33,31 @@ class _CountedEncoder(StreamEncoder):
         return mx.zeros((len(hidden), 1))
 
 
-class Qwen3Meter(Qwen3Source):
+class _CountedEncoder(_Counting, StreamEncoder):
+    """Of a source that computes exactly."""
+
+
+class _CountedRefreshed(_Counting, RefreshedEncoder):
+    """Of one that reuses."""
+
+    def _transform_rest(
+        self, hidden: mx.array, seen: KeysAndValues
+    ) -> tuple[mx.array, KeysAndValues]:
+        return self._transform(hidden), seen
+
+
+class _Metering(Qwen3Source):
     """A `Meter`. What it is told was said takes the place of what the model would say."""
 
-    def __init__(self, model: Qwen3Model, heads: Sequence[tuple[int, int]]) -> None:
-        """Of one stream that looks at `heads`."""
-        super().__init__(model, heads)
-        self._encoder = _CountedEncoder(model.engine.audio_tower, model.engine_dtype)
-        self._script: list[int] = []
-        self._end = min(model.vocabulary.end_ids)
+    _script: Sequence[int] = ()
+
+    @property
+    def _end(self) -> int:
+        return min(self._model.vocabulary.end_ids)
 
     def reset(self) -> None:
         """See `Meter`."""
         self._forget()
-
-    def drop(self, samples: int) -> None:
-        """See `Meter`."""
-        self._drop(samples)
 
     def note(
         self,
@@ -97,6 +106,12 @@ class Qwen3Meter(Qwen3Source):
     ) -> tuple[list[Row], KVCache]:
         past = self._cache.offset
         new = len(head) + sum(len(part) for part in audio) + len(text_ids)
+        return self._agreed(past, new, draft, stable)
+
+    def _agreed(
+        self, past: int, new: int, draft: Sequence[int], stable: int
+    ) -> tuple[list[Row], KVCache]:
+        """What `_read` gives, of so many new positions."""
         self._note_pass(past, new, 1 + len(draft))
         agreed = 0
         while agreed < min(len(draft), len(self._script) - 1):
@@ -128,3 +143,32 @@ class Qwen3Meter(Qwen3Source):
     def _rows(self, tokens: Sequence[int]) -> list[Row]:
         frames = np.zeros(self._capture.num_heads, int)
         return [Row(token, 1.0, frames, None) for token in tokens]
+
+
+class Qwen3Meter(_Metering):
+    """A `Meter` of a `Qwen3Source`, of one stream."""
+
+    def _open_encoder(self) -> StreamEncoder:
+        return _CountedEncoder(self._model.engine.audio_tower, self._model.engine_dtype)
+
+    def drop(self, samples: int) -> None:
+        """See `Meter`."""
+        self._drop(samples)
+
+
+class ReusingMeter(_Metering, ReusingSource):
+    """A `Meter` of a `ReusingSource`, of one stream."""
+
+    def _open_encoder(self) -> RefreshedEncoder:
+        engine, dtype = self._model.engine, self._model.engine_dtype
+        return _CountedRefreshed(engine.audio_tower, dtype, self._refresh_s)
+
+    def drop(self, samples: int, *, goes_on: bool = False) -> None:
+        """See `Meter`."""
+        self._drop(samples, goes_on=goes_on)
+
+    def _read_parts(
+        self, parts: Sequence[Part], asked: Asked, audio: Sequence[mx.array]
+    ) -> tuple[list[Row], KVCache]:
+        new = sum(len(part) for part in parts if part.old is None)
+        return self._agreed(parts[-1].stop - new, new, asked.draft, asked.stop)

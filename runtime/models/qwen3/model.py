@@ -27,7 +27,8 @@ from ..protocol import Aggregate, Answer, CostModel
 from .audio_encoder import encode
 from .clock import Qwen3Clock
 from .cost import cost_of
-from .meter import Qwen3Meter
+from .meter import Qwen3Meter, ReusingMeter
+from .reusing import ReusingSource
 from .source import Qwen3Source
 from .step import reading
 from .text_decoder import attention_weights, decode, largest_score
@@ -76,6 +77,7 @@ class Qwen3Model(SpeechModel):
     """
 
     family = "qwen3"
+    can_reuse = True
     attention_kind = "self"
     clock = Qwen3Clock()
     min_samples = MIN_SAMPLES
@@ -227,14 +229,24 @@ class Qwen3Model(SpeechModel):
         decode(self.engine.model, embedded, cache, observe=observe)
 
     def open_source(
-        self, heads: Sequence[tuple[int, int]], aggregate: Aggregate = "median"
+        self,
+        heads: Sequence[tuple[int, int]],
+        aggregate: Aggregate = "median",
+        *,
+        refresh_s: float | None = None,
     ) -> Qwen3Source:
         """See `AlignmentModel`."""
-        return Qwen3Source(self, heads, aggregate)
+        if refresh_s is None:
+            return Qwen3Source(self, heads, aggregate)
+        return ReusingSource(self, heads, aggregate, refresh_s=refresh_s)
 
-    def open_meter(self, heads: Sequence[tuple[int, int]]) -> Qwen3Meter:
+    def open_meter(
+        self, heads: Sequence[tuple[int, int]], *, refresh_s: float | None = None
+    ) -> Qwen3Meter | ReusingMeter:
         """See `AlignmentModel`."""
-        return Qwen3Meter(self, heads)
+        if refresh_s is None:
+            return Qwen3Meter(self, heads)
+        return ReusingMeter(self, heads, refresh_s=refresh_s)
 
     def cost(self) -> CostModel:
         """See `AlignmentModel`."""

@@ -24,7 +24,7 @@ import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
-from ..capture import Capture, Row, agreed_rows, as_hypothesis
+from ..capture import Capture, Row, Step, agreed_rows, as_hypothesis
 from ..continuation import Continuation, token_budget
 from ..cpu.activations import is_waited_for
 from ..engine_thread import on_engine_thread, step_on_engine_thread
@@ -34,6 +34,7 @@ from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis, Until
 from ..said import Said, draft_after
 from ..shared_steps import Wanted
 from ..work import Work
+from .asked import Asked
 from .cost import DecoderCost
 from .step import reading, take_step
 from .stream_encoder import StreamEncoder
@@ -67,10 +68,14 @@ class Qwen3Source:
         self._model = model
         self._caches = caches
         self._capture = Capture(heads, aggregate)
-        self._encoder = StreamEncoder(model.engine.audio_tower, model.engine_dtype, caches=caches)
+        self._encoder = self._open_encoder()
         self._cost = DecoderCost(model.engine.config.text_config, heads)
         self._decoded = Work()
         self._forget()
+
+    def _open_encoder(self) -> StreamEncoder:
+        engine, dtype = self._model.engine, self._model.engine_dtype
+        return StreamEncoder(engine.audio_tower, dtype, caches=self._caches)
 
     @property
     def work(self) -> Work:
@@ -149,15 +154,12 @@ class Qwen3Source:
                 self._hypothesis(samples, lead, [], None, context)
             said_head = self._answer_head or []
         head, rest = prompt.ids[: prompt.audio_start], prompt.ids[prompt.audio_stop :]
-        self._keep_keys(list(head))
-
-        draft = self._draft_after(committed_ids)
-        text_ids = [*rest, *said_head, *committed_ids, *draft]
         self._capture.audio = slice(prompt.audio_start, prompt.audio_stop)
-        stable = len(head) + sum(len(w) for w in windows)
-        audio = [*windows[self._kept_windows :], tail]
-        read, cache = self._read(head[self._cache.offset :], audio, text_ids, draft, stable)
-        self._kept_windows = len(windows)
+        whole = Asked(
+            list(head), frames, [*rest, *said_head], committed_ids,
+            self._draft_after(committed_ids), len(samples) - lead,
+        )  # fmt: skip
+        read, cache = self._read_prompt(whole, windows, tail)
         text = Continuation(token_budget(len(samples) - lead), self._model.vocabulary.end_ids)
         is_head_said = language is None and not committed_ids  # by the model, with the language
 
@@ -220,6 +222,18 @@ class Qwen3Source:
             return []
         return draft_after(self._last_text, committed_ids, is_cut=self._is_cut)
 
+    def _read_prompt(
+        self, asked: Asked, windows: list[mx.array], tail: mx.array
+    ) -> tuple[list[Row], KVCache]:
+        """Read what is asked, with the audio's embeddings. It returns what `_read` does."""
+        self._keep_keys(list(asked.head))
+        stable = len(asked.head) + sum(len(w) for w in windows)
+        audio = [*windows[self._kept_windows :], tail]
+        text_ids = [*asked.fixed, *asked.committed, *asked.draft]
+        found = self._read(asked.head[self._cache.offset :], audio, text_ids, asked.draft, stable)
+        self._kept_windows = len(windows)
+        return found
+
     def _read(
         self,
         head: Sequence[int],
@@ -248,13 +262,19 @@ class Qwen3Source:
         cache, last = shared(self._cache), 1 + len(draft)
         self._note_pass(cache.offset, embedded.shape[1], last)
         step = take_step(self._model, embedded, cache, last=last, capture=self._capture)
+        return self._said_by(step, cache, draft, stable)
+
+    def _said_by(
+        self, step: Step, cache: KVCache, draft: Sequence[int], stable: int
+    ) -> tuple[list[Row], KVCache]:
+        """What `_read` returns, of a step that read all there is; see there."""
         kept = self._cache
         kept.keys = [keys[:, :, :stable] for keys in cache.keys]  # type: ignore[index]
         kept.values = [values[:, :, :stable] for values in cache.values]  # type: ignore[index]
         kept.offset = stable
         mx.async_eval(*step.arrays, *kept.keys, *kept.values)
         rows = agreed_rows(step.rows(self._capture.columns), draft)
-        cache.trim(last - len(rows))
+        cache.trim(1 + len(draft) - len(rows))
         return rows, cache
 
     def _continued(

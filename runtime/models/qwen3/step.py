@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ def take_step(
     *,
     last: int = 1,
     left_padding: mx.array | None = None,
+    places: Sequence[int] | None = None,
     capture: Capture | None = None,
 ) -> Step:
     """Read new positions; what the last of them say.
@@ -32,7 +34,7 @@ def take_step(
         embedded: [texts, new, width]; several texts only where nothing is captured.
         cache: extended in place.
         last: of how many positions it is wanted.
-        left_padding: see `text_decoder.decode`.
+        left_padding, places: see `text_decoder.decode`.
         capture: which heads to look at.
     """
     attended: list[mx.array] = []
@@ -46,7 +48,8 @@ def take_step(
             weights.extend([] if seen[1] is None else [seen[1]])
 
     hidden = decode(
-        model.engine.model, embedded, cache, left_padding=left_padding, last=last,
+        model.engine.model, embedded, cache, left_padding=left_padding, places=places,
+        last=last,
         largest_score=np.inf if capture is None else model.largest_score,
         observe=None if capture is None else observe,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from ..work import Work
 from .audio_encoder import chunk_mel_frames, embed, transform
 from .cost import EncoderCost
 
-_MEL_PER_FRAME = 8
+MEL_PER_FRAME = 8
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class StreamEncoder:
         if whole:
             mel = self._scaled(begin, begin + whole * size, floor)
             chunks = mel.reshape(len(mel), whole, size).transpose(1, 0, 2)
-            made = self._counted(chunks, -(-size // _MEL_PER_FRAME))
+            made = self._counted(chunks, -(-size // MEL_PER_FRAME))
             for one in mx.split(made, whole):
                 parts.append(one)
                 self._keep(one, begin, stop, final, floor)
@@ -146,7 +146,7 @@ class StreamEncoder:
         kept = [*self._chunks, *([] if self._begun is None else [self._begun])]
         for index, chunk in enumerate(kept):
             first = start + index * size
-            stop = first + min(size, len(chunk.made) * _MEL_PER_FRAME)
+            stop = first + min(size, len(chunk.made) * MEL_PER_FRAME)
             highest = max(floor, chunk.floor)
             if floor != chunk.floor and not self._mel.is_above(highest, first, stop):
                 del self._chunks[index:]
@@ -159,12 +159,12 @@ class StreamEncoder:
         """The frames of a chunk, or of a part of one, after those that were begun with."""
         size, known = chunk_mel_frames(self._encoder), 0 if begun is None else len(begun.made)
         skip = min(known, 1)  # a frame sees the one before it, and no further
-        frames = -(-(end - begin) // _MEL_PER_FRAME)
+        frames = -(-(end - begin) // MEL_PER_FRAME)
         if begun is not None and frames == known:
             return begun.made[:0]
-        mel = self._scaled(begin + (known - skip) * _MEL_PER_FRAME, end, floor)
+        mel = self._scaled(begin + (known - skip) * MEL_PER_FRAME, end, floor)
         if end - begin < size <= count:  # the engine's padding, as far as it is seen
-            mel = mx.pad(mel, [(0, 0), (0, frames * _MEL_PER_FRAME - (end - begin))])
+            mel = mx.pad(mel, [(0, 0), (0, frames * MEL_PER_FRAME - (end - begin))])
         return self._counted(mel[None], frames - known, known, skip)
 
     def _counted(self, mel: mx.array, frames: int, first: int = 0, skip: int = 0) -> mx.array:
@@ -180,5 +180,5 @@ class StreamEncoder:
         size, sure = chunk_mel_frames(self._encoder), min(stop, final) - begin
         if sure >= size:
             self._chunks.append(_Chunk(floor, made))
-        elif sure >= _MEL_PER_FRAME:
-            self._begun = _Chunk(floor, made[: sure // _MEL_PER_FRAME])
+        elif sure >= MEL_PER_FRAME:
+            self._begun = _Chunk(floor, made[: sure // MEL_PER_FRAME])

@@ -9,7 +9,7 @@ that another thread could see; and batches of prompts of different lengths.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mlx_qwen3_asr.decoder import KVCache, TextDecoder
@@ -32,6 +32,7 @@ def decode(
     cache: KVCache,
     *,
     left_padding: mx.array | None = None,
+    places: Sequence[int] | None = None,
     last: int | None = None,
     largest_score: float = math.inf,
     observe: Observer | None = None,
@@ -44,6 +45,8 @@ def decode(
         cache: keys and values of earlier positions; extended in place.
         left_padding: [batch], unused positions at the left of each row of the cache, for
             prompts of different lengths; they are not attended to and not counted.
+        places: [new], the positions, in order, of a batch of one, where the cache puts them
+            between what it holds; the last one is the last of all. None: they follow it.
         last: only the last so many positions' hidden states are wanted; None: all. The last
             layer then computes theirs alone, and shows no other queries.
         largest_score: from the function of that name, for speed.
@@ -54,7 +57,12 @@ def decode(
     """
     new, past = embedded.shape[1], cache.offset
     positions = mx.arange(past, past + new)[None, :]
-    if left_padding is None:
+    if places is not None:
+        positions = mx.array(list(places))[None, :]
+        seen = mx.arange(places[-1] + 1) <= positions[..., None]
+        is_at_the_end = places[0] + new == places[-1] + 1
+        mask = "causal" if is_at_the_end else mask_of(seen[:, None], embedded.dtype)
+    elif left_padding is None:
         mask = None if new == 1 else "causal"
     else:
         positions = positions - left_padding[:, None]
@@ -114,7 +122,7 @@ def run_layers(
         q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
         q = attention.q_norm(q).transpose(0, 2, 1, 3)
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
-        q, k = _turned(q, *turns), _turned(k, *turns)
+        q, k = turned(q, *turns), turned(k, *turns)
         out = attending(index, q, k, v.transpose(0, 2, 1, 3))
         out = out.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], -1)
         hidden = hidden + attention.o_proj(out)
@@ -136,7 +144,7 @@ def largest_score(decoder: TextDecoder) -> float:
     return bound
 
 
-def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+def turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     """[batch, heads, positions, dim] by the rotary embedding of the last `positions`."""
     half, length = x.shape[-1] // 2, x.shape[2]
     if length < cos.shape[2]:
