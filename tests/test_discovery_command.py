@@ -524,7 +524,9 @@ def test_it_is_said_when_rankings_differ_beyond_their_intervals(capsys):
 
     listed = len(known.alignment_heads)
     assert f"the intervals of 0 of {listed} do not meet\n" in said(known)
-    assert f"{listed} of {listed} do not meet: the rankings differ by more than chance" in said(apart)
+    assert f"{listed} of {listed} do not meet: the rankings differ by more than chance" in said(
+        apart
+    )
     assert said(apart.model_copy(update={"model": "somebody/finetune"})) == ""
     assert said(apart.model_copy(update={"model": "Qwen/Qwen3-ASR-0.6B-4bit"})) == ""
 
