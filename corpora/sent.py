@@ -49,12 +49,12 @@ class SentUtterance(Utterance):
         except OSError as error:
             raise WorkerRefused(
                 f"it cannot see {self.audio_path} ({error.strerror}); mount that folder there, or "
-                "send the audio with --send-audio"
+                "have the audio sent"
             ) from error
         if found != self.size_bytes:
             raise WorkerRefused(
                 f"{self.audio_path} is another file there, of {found} bytes and not "
-                f"{self.size_bytes}; mount the same folder, or send the audio with --send-audio"
+                f"{self.size_bytes}; mount the same folder, or have the audio sent"
             )
 
 

@@ -112,7 +112,7 @@ def _summary(heads: HeadsFile) -> list[tuple[str, str]]:
 
 
 def _line(text: str, terminal: Console | None) -> str:
-    return text if terminal is None else wrapped(text, terminal.width, " " * 13)
+    return text if terminal is None else wrapped(text, terminal.width, f"{'':<13}")
 
 
 def _measured_on(heads: HeadsFile) -> str:

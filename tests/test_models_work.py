@@ -322,7 +322,9 @@ def test_a_source_that_does_not_count_has_no_work(tiny):
 @pytest.mark.parametrize("unseen_nats", [0.0, 0.2])
 def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, unseen_nats):
     samples = np.concatenate([one.read() for one in demo.utterances[2:4]])
-    config = DecoderConfig.bundled("tiny").changed(unseen_nats=unseen_nats, language="English")
+    config = DecoderConfig.bundled("tiny").changed(
+        border_s=0.6, unseen_nats=unseen_nats, language="English"
+    )
     found = []
     for draft in (True, False):
         stream = StreamDecoder(tiny, config, draft=draft)

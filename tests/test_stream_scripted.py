@@ -95,7 +95,7 @@ def test_a_word_without_an_end_leaves_in_pieces(tiny, max_audio_s, piece_s):
     """Letters of a script with spaces that come without any: held, and never lost."""
     said = "abcdefghijklmnopqrstuvwxyz" * 12
     script = evenly(tiny, said, 60)
-    config = DecoderConfig.bundled("tiny").changed(max_audio_s=max_audio_s)
+    config = DecoderConfig.bundled("tiny").changed(max_audio_s=max_audio_s, border_s=0.35)
     stream = stream_of(tiny, script, "English", config)
     fed(stream, 61, piece_s)
     assert stream.text.replace(" ", "") == said
