@@ -204,7 +204,8 @@ def print_compared(
     """The numbers, and the bars of `name`."""
     audio_s = count * seconds
     sizes = [size for _, size in shared.rounds]
-    batches = [spent for spent, size in shared.rounds if size > 1] or [0.0]
+    together = [spent for spent, size in shared.rounds if size > 1]
+    batches = together or [spent for spent, _ in shared.rounds]  # none shared a round
     print(f"\n{name}: {count} sessions, {seconds} s of each; wall (processor) time\n")
     print("|  | ms per s of audio | of it in the decode loop | audio a second | peak of arrays |")
     print("| --- | --- | --- | --- | --- |")

@@ -34,7 +34,8 @@ def test_an_array_that_is_made_again_gets_the_same_pages():
     kept, count = faults()
     if not kept:
         pytest.skip("another C library")
-    assert count < 1000  # 50 arrays of 16 MB are 195,000 pages
+    # 50 arrays of 16 MB are 195,000 pages. A few hundred are usual; where memory is short, more.
+    assert count < 100_000
 
 
 def test_the_environment_goes_first():
