@@ -582,6 +582,7 @@ def test_figures_for_print(tmp_path, call):
     assert code == 0, err
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     wanted = ("error_against_speed", "emission_delay", "timeline_1", "heads_hit_rate",
+              "heads_hit_rate_against_bias",
               "heads_scores")  # fmt: skip
     assert names == {f"{name}{suffix}" for name in wanted for suffix in (".png", ".svg")}
     code, _, err = call("--benchmark", "b.json", "--figures", "figures", "--out", "r.html")
