@@ -119,7 +119,7 @@ def test_digits_are_heard(base, speech):
     assert right >= 5
 
 
-@pytest.mark.parametrize("name", ["3_jackson_5", "9_jackson_8", "1_lucas_7"])
+@pytest.mark.parametrize("name", ["3_jackson_5", "4_jackson_9", "1_lucas_7"])
 def test_a_digit_that_is_said_25_times_comes_out_25_times(speech, name):
     # The bundled model, on human voices: it counts badly, and looks at one place for many.
     digit = read_audio(speech / "fsdd" / "recordings" / f"{name}.wav")
