@@ -13,11 +13,12 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from alignheads.cluster import Cluster, Task, Work, open_cluster
@@ -27,11 +28,14 @@ from alignheads.discovery import discover
 from alignheads.discovery.discover import PreparedCorpus
 from alignheads.discovery.elsewhere import measured_elsewhere
 from alignheads.discovery.measure import plan_batches
+from alignheads.discovery.statistics import ERROR_EDGES_S, LayerStatistics, distance_bins
+from alignheads.discovery.totals import HeadTotals
 from alignheads.journal import Journal
 from alignheads.runtime.models.model import SpeechModel
 
 _EMPTY_TASKS = 200
 _MANY = 64
+_LARGE = 28, 16
 _MEGABYTE = 1e6
 
 
@@ -42,7 +46,7 @@ class Watch:
     Attributes:
         ready_s: from the start until every worker had loaded the model.
         seconds: of the run after that.
-        client_s: of each batch, in the client: the journal and the sums.
+        client_s: of the CPU for each batch, in the client: the journal and the sums.
         result_bytes: of each batch.
     """
 
@@ -84,7 +88,9 @@ def cluster_benchmark(
     alone_s = time.perf_counter() - begin
     print(f"| {count} clips of {prepared.whole.name} on {loaded.name}, {cuts} cuts | |")
     print("| --- | --- |")
-    print(f"| one process | {count / alone_s:.2f} clips/s |")
+    load = os.getloadavg()[0]
+    print(f"| one process | {count / alone_s:.2f} clips/s at a load of {load:.1f} |")
+    worker_s, watch = None, Watch()
     for number in workers or [1, 2]:
         watch = Watch()
         with open_cluster(f"local:{number}") as cluster:
@@ -92,13 +98,15 @@ def cluster_benchmark(
             _wait_until_ready(cluster, loaded, number, watch)
             same = _measured(loaded, prepared, cuts, cluster, watch) == alone
             empty_s = _empty_task_s(cluster)
+        worker_s = worker_s or number * watch.seconds
+        load = os.getloadavg()[0]
         print(
-            f"| {number} workers | {count / watch.seconds:.2f} clips/s, "
+            f"| {number} workers | {count / watch.seconds:.2f} clips/s at a load of {load:.1f}, "
             f"{'the same' if same else 'ANOTHER'} heads file |"
         )
         print(f"| … ready after, a task that does nothing | {watch.ready_s:.1f} s, "
               f"{1000 * empty_s:.1f} ms |")  # fmt: skip
-    _say_plan(loaded, prepared, alone_s, watch)
+    _say_plan(loaded, prepared, worker_s or alone_s, watch)
 
 
 def _measured(
@@ -119,9 +127,9 @@ def _measured(
         def batches(left) -> Iterator:
             for number, found in inner(left):
                 watch.result_bytes.append(len(pickle.dumps(found, protocol=5)))
-                begin = time.perf_counter()
+                begin = time.thread_time()
                 yield number, found
-                watch.client_s.append(time.perf_counter() - begin)
+                watch.client_s.append(time.thread_time() - begin)
 
         return batches
 
@@ -162,10 +170,10 @@ def _empty_task_s(cluster: Cluster) -> float:
     return (time.perf_counter() - begin) / _EMPTY_TASKS
 
 
-def _say_plan(model: SpeechModel, prepared: PreparedCorpus, alone_s: float, watch: Watch) -> None:
+def _say_plan(model: SpeechModel, prepared: PreparedCorpus, worker_s: float, watch: Watch) -> None:
     """What 64 workers would wait for, by what was measured."""
     plan = plan_batches(model, prepared.part.utterances)
-    batch_s = alone_s / len(plan)
+    batch_s = worker_s / len(plan)
     client_s = sum(watch.client_s) / len(watch.client_s)
     result = sum(watch.result_bytes) / len(watch.result_bytes)
     sizes = [
@@ -179,15 +187,43 @@ def _say_plan(model: SpeechModel, prepared: PreparedCorpus, alone_s: float, watc
     lines = {
         "a batch": f"{clips:.1f} clips, {batch_s:.2f} s in a worker",
         "… as it is sent": f"{1000 * mb[0]:.1f} kB, with its audio {mb[1]:.2f} MB",
-        "… its result": f"{mb[2]:.2f} MB, {1000 * client_s:.0f} ms of the client's work",
+        "… its result": f"{mb[2]:.2f} MB, {1000 * client_s:.0f} ms of the client's CPU",
         "workers that one client keeps busy": f"{batch_s / client_s:.0f}",
         f"{_MANY} workers at this pace": f"{rate:.1f} batches/s: {rate * mb[2]:.1f} MB/s of "
         f"results, {rate * mb[1]:.1f} MB/s of audio if it is sent, {100 * rate * client_s:.0f} % "
         "of the client",
     }
+    shape = f"{_LARGE[0]} layers of {_LARGE[1]} heads"
+    sums_s = _sums_s(*_LARGE)
+    lines[f"the sums of a clip with {shape}, as 1.7B has"] = (
+        f"{1000 * sums_s:.0f} ms of the client's CPU: {1 / sums_s:.0f} clips/s at most"
+    )
     for name, value in lines.items():
         print(f"| {name} | {value} |")
-    say("times are those of this machine as busy as it was")
+    say("but for the client's CPU, times are of this machine as busy as it was")
+
+
+def _sums_s(layers: int, heads: int, tokens: int = 25) -> float:
+    """Seconds of the CPU to add one clip and its cuts, of any numbers, to the sums."""
+    totals = HeadTotals(layers, heads, 13.0)
+    per_head = np.ones(heads)
+    statistics = LayerStatistics(
+        **{one.name: per_head for one in fields(LayerStatistics)}
+        | {
+            "error_counts": np.ones((heads, len(ERROR_EDGES_S)), int),
+            "frames": np.zeros((heads, tokens), int),
+        }
+    )
+    targets = np.zeros(tokens)  # of which only the number counts
+    counts = np.ones((heads, 2, distance_bins(13.0)), int)
+    times = []
+    for clip in range(4):
+        begin = time.thread_time()
+        totals.add(str(clip), targets, [statistics] * layers)  # type: ignore[arg-type]
+        for layer in range(layers):
+            totals.add_border(str(clip), layer, counts)
+        times.append(time.thread_time() - begin)
+    return min(times)
 
 
 if __name__ == "__main__":

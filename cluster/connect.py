@@ -96,14 +96,11 @@ def _silence() -> Iterator[None]:
     from dask import config
 
     quiet = {"distributed": "critical", "distributed.client": "critical", "tornado": "critical"}
-    settings = {
-        "logging": quiet,  # it sets handlers up when it is imported
-        "distributed.admin.large-graph-warning-threshold": "1 GB",
-    }
-    with config.set(settings), warnings.catch_warnings():
+    with config.set({"logging": quiet}):  # it sets handlers up when it is imported
+        import distributed  # noqa: F401  # and its defaults, which must stay
+    large = {"distributed.admin.large-graph-warning-threshold": "1 GB"}
+    with config.set(large), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import distributed  # noqa: F401
-
         names = [name for name in logging.root.manager.loggerDict if _is_of_dask(name)]
         levels = {name: logging.getLogger(name).level for name in names}
         try:

@@ -96,11 +96,15 @@ class Measurement:
                 self.other_hits = self.other_hits + HitCounts(*clip.other)
         _record_stability(self, top)
         bins = distance_bins(self.subject.frames_per_s)
+        # The cuts of a clip weigh the same: their counts, whole numbers, are added up before.
+        counts: dict[str, np.ndarray] = {}
         for cut in batch.cuts:
-            for layer, frames in enumerate(cut.frames):
-                counts = border_counts(cut.length - frames, cut.heard, bins)
-                self.totals.add_border(cut.id, layer, counts)
+            found = [border_counts(cut.length - frames, cut.heard, bins) for frames in cut.frames]
+            counts[cut.id] = counts.get(cut.id, 0) + np.stack(found)
             self.sample.add_cut(cut.id, np.concatenate(cut.frames), cut.length, cut.heard)
+        for id, of_layers in counts.items():
+            for layer, of_heads in enumerate(of_layers):
+                self.totals.add_border(id, layer, of_heads)
         self.skipped.update(batch.skipped)
 
 

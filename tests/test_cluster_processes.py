@@ -113,27 +113,6 @@ def test_heads_found_by_a_process_of_their_own_are_the_same(tiny, small, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
-    discover_command, small, alone, scheduler, tmp_path
-):
-    from distributed import Client
-
-    path = journal_path(tmp_path / "x.json")
-    with Client(scheduler[0], set_as_default=False) as client:
-        pids = client.run(os.getpid)
-
-        def kill():
-            os.kill(next(iter(pids.values())), signal.SIGKILL)
-
-        watching = when_there_are(2, path, kill)
-        code, _, err = discover_command(*DISCOVER, "--out", "x.json", "--dask", scheduler[0])
-        watching.join()
-    assert code == 0, err
-    assert (tmp_path / "x.json").read_bytes() == alone
-    only_lines(err)
-
-
-@pytest.mark.slow
 def test_a_worker_that_hangs_is_left_alone(
     discover_command, small, alone, scheduler, tmp_path, monkeypatch
 ):
@@ -143,7 +122,6 @@ def test_a_worker_that_hangs_is_left_alone(
     monkeypatch.setattr(run, "EXPECTED_TIMES", 1.0)
     stopped = []
     with Client(scheduler[0], set_as_default=False) as client:
-        client.wait_for_workers(2)
         pids = client.run(os.getpid)
 
         def stop():
@@ -250,6 +228,23 @@ def test_a_corpus_that_a_worker_cannot_see_is_one_clear_line(
 
 
 @pytest.mark.slow
+def test_a_process_may_open_one_cluster_after_another():
+    code = """
+from alignheads.cluster import connect, open_cluster
+connect.CONNECT_S = 0.3
+for _ in range(2):
+    try:
+        with open_cluster("tcp://127.0.0.1:9"):
+            pass
+    except ValueError as error:
+        print(error)
+"""  # Dask is imported by the first
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.count("nobody answers at tcp://127.0.0.1:9") == 2
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
 def test_nobody_there_and_a_result_that_exists(discover_command, tmp_path, monkeypatch):
     monkeypatch.setattr(connect, "CONNECT_S", 0.5)
     code, _, err = discover_command(*DISCOVER, "--dask", "tcp://127.0.0.1:9")
@@ -257,6 +252,27 @@ def test_nobody_there_and_a_result_that_exists(discover_command, tmp_path, monke
     (line,) = only_lines(err)
     assert line.startswith("discover-heads: nobody answers at tcp://127.0.0.1:9 (")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
+    discover_command, small, alone, scheduler, tmp_path
+):
+    from distributed import Client
+
+    path = journal_path(tmp_path / "x.json")
+    with Client(scheduler[0], set_as_default=False) as client:
+        pids = client.run(os.getpid)
+
+        def kill():
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+        watching = when_there_are(2, path, kill)
+        code, _, err = discover_command(*DISCOVER, "--out", "x.json", "--dask", scheduler[0])
+        watching.join()
+    assert code == 0, err
+    assert (tmp_path / "x.json").read_bytes() == alone
+    only_lines(err)
 
 
 @pytest.mark.slow
