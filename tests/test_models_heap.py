@@ -31,11 +31,11 @@ def faults(**environment):
 
 
 def test_an_array_that_is_made_again_gets_the_same_pages():
-    kept, count = faults()
+    # The least of three: a machine short of memory takes pages away.
+    kept, count = min(faults() for _ in range(3))
     if not kept:
         pytest.skip("another C library")
-    # 50 arrays of 16 MB are 195,000 pages. A few hundred are usual; where memory is short, more.
-    assert count < 100_000
+    assert count < 1000  # 50 arrays of 16 MB are 195,000 pages
 
 
 def test_the_environment_goes_first():
