@@ -53,11 +53,14 @@ def label_points(
     Returns how many labels were written: one that finds no free place is left out.
     """
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 
     from .style import INK, MUTED, text_width_pt
 
     figure = axes.figure
     assert isinstance(figure, Figure)
+    # Lines of the axes run behind a label and not through it.
+    halo = withStroke(linewidth=2.5, foreground=axes.get_facecolor())
     figure.draw_without_rendering()
     per_pt = figure.dpi / 72
     frame = axes.get_window_extent().extents
@@ -85,6 +88,7 @@ def label_points(
                 color=INK,
                 ha="center",
                 va="center",
+                path_effects=[halo],
                 arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.6, "shrinkB": 3},
             )
             taken += [box, *leader]
