@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from alignheads.calibrate.study import trials as study_module
 from alignheads.calibrate.study.storage import mend_journal, open_storage, redacted
 from alignheads.calibrate.study.trials import (
+    LOST,
     REASON,
     RETRIES,
     RETRY_OF,
@@ -276,6 +277,23 @@ def test_a_lost_trial_that_two_processes_retry_is_tried_again_once(tmp_path, mon
     assert [trial.params for trial in completed(study)].count(lost.params) == 1
     assert study.trials[2].user_attrs[REASON] == TWIN
     assert len(completed(study)) == 3
+
+
+def test_what_is_drawn_between_a_loss_and_its_retry_is_drawn_once(tmp_path):
+    """Another process may see that a trial was lost before it sees that it is tried again."""
+    study = opened(tmp_path / "j", first={})
+    xs = [study.ask().suggest_float("x", 0, 1) for _ in range(3)]
+    lost = study.trials[1]
+    study._storage.set_trial_user_attr(lost._trial_id, LOST, True)
+    xs.append(study.ask().suggest_float("x", 0, 1))
+    study_module.retry(study, lost, "gone")
+    again = study.ask()
+    assert again.user_attrs[RETRY_OF] == 1
+    assert again.suggest_float("x", 0, 1) == xs[1]
+    xs.append(study.ask().suggest_float("x", 0, 1))
+    assert len(set(xs)) == 5
+    undisturbed = opened(tmp_path / "other", first={})
+    assert xs == [undisturbed.ask().suggest_float("x", 0, 1) for _ in range(5)]
 
 
 def second_retry_waits(journal):

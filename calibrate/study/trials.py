@@ -61,9 +61,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class SeededByPlace(BaseSampler):
     """TPE, seeded anew for each trial from `seed` and the trial's place in the study.
 
-    That is its number without the trials that were lost and tried again: so no two processes of
-    one study draw the same start-up points, and a study that was interrupted goes on as it would
-    have.
+    So no two processes of one study draw the same start-up points, and a study that was
+    interrupted goes on as it would have.
     """
 
     def __init__(self, seed: int) -> None:
@@ -76,8 +75,7 @@ class SeededByPlace(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """A sampler of the trial's own."""
-        before = study.get_trials(deepcopy=False)[: trial.number]
-        self._sampler = self._of(sum(LOST not in one.user_attrs for one in before))
+        self._sampler = self._of(_place(study.get_trials(deepcopy=False), trial.number))
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(
@@ -111,6 +109,25 @@ class SeededByPlace(BaseSampler):
     ) -> None:
         """See `BaseSampler`."""
         self._sampler.after_trial(study, trial, state, values)
+
+
+def _place(trials: Sequence[FrozenTrial], number: int) -> int:
+    """How many trials were begun before: one that is tried again keeps the place it had.
+
+    Told by what a trial has from its start, not by what has become of those before it, which
+    another process may see a moment later. Only those that were given back leave their place.
+    """
+    while (original := trials[number].user_attrs.get(RETRY_OF)) is not None:
+        number = original
+    return sum(
+        RETRY_OF not in one.user_attrs and not _is_given_back(one) for one in trials[:number]
+    )
+
+
+def _is_given_back(trial: FrozenTrial) -> bool:
+    reason = trial.user_attrs.get(REASON)
+    is_searched = "fixed_params" not in trial.system_attrs
+    return reason == TWIN or (reason == SURPLUS and is_searched)
 
 
 def open_study(
