@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignheads.runtime.policy.policy import Policy, decide
-from alignheads.runtime.policy.spent import JITTER_S, LEAST_WORD_S, least_s, least_seconds
+from alignheads.runtime.policy.spent import JITTER_S, LEAST_WORD_S, least_s, least_seconds, repeats
 from alignheads.runtime.policy.words import split_words
 
 RATE = 13
@@ -102,6 +102,37 @@ def test_a_word_in_the_sink_is_none():
     assert kept(words) == ([text for text, _ in words], "end")
 
 
+def twice(words, before="", **given_):
+    return kept(words, repeats=repeats(as_words(words), len(words), before), **given_)
+
+
+def as_words(words):
+    return split_words([f" {text}".encode() for text, _ in words])
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+@pytest.mark.parametrize("frame", [61, 60, 58])
+def test_a_word_that_is_read_twice_in_one_place_waits(frame, is_final):
+    # The next looks beyond, so by the time that they take it could be an inaccurate look.
+    words = [("six", 50), ("one", 60), ("One,", frame), ("one", 70), ("two", 80)]
+    assert kept(words, is_final=is_final)[1] != "lost"
+    assert twice(words, is_final=is_final) == (["six"], "lost")
+    assert twice(words, is_final=is_final, can_ask_anew=True) == (["six"], "lost")
+    # Not one frame more than it takes, another word, or a letter.
+    for other in ("one", 62), ("won", frame):
+        assert twice([*words[:2], other, *words[3:]])[1] == "end"
+    assert twice([("a", 50), ("a", 50), ("two", 60)])[1] == "end"
+
+
+def test_a_committed_word_that_is_read_again_waits():
+    words = [("one", 60), ("one", 70)]
+    assert twice(words, "One.", last_frame=60, can_ask_anew=True) == ([], "lost")
+    assert twice(words, "won", last_frame=60, can_ask_anew=True) == (["one", "one"], "end")
+    assert twice(words, "one", last_frame=48, can_ask_anew=True) == (["one", "one"], "end")
+    with pytest.raises(ValueError, match="repeats of 1 tokens was given for 2 tokens"):
+        kept(words, repeats=[True])
+
+
 def test_short_words_may_share_a_frame():
     words = [("one", 50), ("of", 53), ("the", 53), ("a", 54), ("b", 55), ("candles", 56)]
     assert kept(words) == ([text for text, _ in words], "end")
@@ -121,8 +152,11 @@ def test_words_that_are_said_again_and_again_are_all_kept(text, pauses_s, rate, 
     jitter_s = np.random.default_rng(seed).uniform(-0.01, 0.01, len(frames))
     frames = np.floor((at_s + jitter_s) * rate)
     words = [(text, frame) for frame in frames]
+    # The same word over and over is said at most at the rate of syllables.
+    again = min(pauses_s[1:], default=1.0) + least_s(text) >= 0.2
+    told = repeats(as_words(words), len(words)) if again else None
     for is_final in (False, True):
-        decision = decided(words, audio_frames=size, rate=rate, is_final=is_final)
+        decision = decided(words, audio_frames=size, rate=rate, is_final=is_final, repeats=told)
         assert decision.keep == len(words)
 
 

@@ -1,5 +1,6 @@
 """A model that loses its place in the audio: what was said comes out once, and nothing twice."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -165,6 +166,49 @@ def test_a_sound_between_two_pauses_is_asked_for_again(tiny, most, period_s):
     stream = StreamDecoder(tiny, language="English", source=source)
     words = fed_samples(stream, samples)
     assert stream.text == " ".join(["three"] * 15)
+    assert [word.start_s for word in words] == pytest.approx(at_s + 0.1, abs=0.25)
+    check_times(words)
+
+
+class ReadsTwice(ScriptedSource):
+    """After `most` committed words it says the last of them again, before whatever follows."""
+
+    def __init__(self, model, script, most):
+        super().__init__(model, script)
+        self._most = most
+
+    def hypothesis(self, samples, lead, committed_ids, language, context=""):
+        found = super().hypothesis(samples, lead, committed_ids, language, context)
+        if len(committed_ids) < self._most:
+            return found
+        last_s = [at_s for _, at_s in self._script][
+            self._place(list(committed_ids)) + len(committed_ids) - 1
+        ]
+        frame = int(self._model.clock.frames(last_s - self._start_s))
+        return replace(
+            found,
+            token_ids=(committed_ids[-1], *found.token_ids),
+            frames=np.r_[float(frame), found.frames],
+            head_frames=np.r_[np.full((1, 8), frame), found.head_frames],
+            probabilities=np.r_[0.9, found.probabilities],
+        )
+
+
+@pytest.mark.parametrize("most", [2, 3, 5])
+@pytest.mark.parametrize("period_s", [0.75, 0.9, 1.7])
+def test_a_sound_that_is_read_twice_comes_out_once(tiny, most, period_s):
+    at_s = 0.2 + period_s * np.arange(15)
+    names = ["three", "six", "one", "two", "nine"]
+    said = [names[index % 5] for index in range(15)]  # so that the script tells where it is
+    script = [
+        (tiny.encode_text(f" {name}")[0], one_s + 0.2)
+        for name, one_s in zip(said, at_s, strict=True)
+    ]
+    source = ReadsTwice(tiny, script, most)
+    samples = sounds(at_s, 0.4, 0.1, 0.2 + 15 * period_s)
+    stream = StreamDecoder(tiny, language="English", source=source)
+    words = fed_samples(stream, samples)
+    assert stream.text == " ".join(said)
     assert [word.start_s for word in words] == pytest.approx(at_s + 0.1, abs=0.25)
     check_times(words)
 

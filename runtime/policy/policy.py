@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from ...errors import InputError
-from .spent import JITTER_S
+from .spent import JITTER_S, LEAST_AGAIN_S
 from .words import TokenWord
 
 Reason = Literal[
@@ -153,6 +153,7 @@ def decide(
     spent_frame: float | None = None,
     waited_frame: float | None = None,
     least_s: Sequence[float] | None = None,
+    repeats: Sequence[bool] | None = None,
     can_ask_anew: bool = False,
     starts: Sequence[bool] | np.ndarray | None = None,
     probabilities: Sequence[float] | np.ndarray | None = None,
@@ -211,6 +212,8 @@ def decide(
             None: there was none.
         least_s: [tokens], how many seconds the word that starts in a token lasts at least (see
             `spent.least_seconds`); None: no audio is ever spent.
+        repeats: [tokens], whether the word that starts in a token is the one before it again (see
+            `spent.repeats`); None: none is.
         can_ask_anew: the buffer holds committed words, after which the model can be asked anew.
         starts: [tokens], whether a token starts a word (see `word_starts`); None: all do.
         probabilities: [rows], the model's, of each token; None: it is sure of all.
@@ -233,6 +236,8 @@ def decide(
     begins = [True] * tokens if starts is None else [bool(start) for start in starts]
     if len(begins) != tokens:
         raise ValueError(f"starts of {len(begins)} tokens were given for {tokens} tokens")
+    if repeats is not None and len(repeats) != tokens:
+        raise ValueError(f"repeats of {len(repeats)} tokens was given for {tokens} tokens")
     if is_unseen is not None and len(is_unseen) != tokens:
         raise ValueError(f"is_unseen of {len(is_unseen)} tokens was given for {tokens} tokens")
     if least_s is not None and len(least_s) != tokens:
@@ -247,6 +252,7 @@ def decide(
         frames_per_s,
         leaving_frames,
         least_s,
+        repeats,
         is_pause,
     )
 
@@ -261,7 +267,8 @@ def decide(
     for row in range(tokens):
         fault = None if is_final else evidence.fault(row, reference)
         passed = row == 0 and can_ask_anew and evidence.is_beyond(row, waited_frame)
-        if passed or evidence.is_spent(row, spent):
+        twice = evidence.is_read_twice(row, reference)
+        if passed or twice or evidence.is_spent(row, spent):
             fault = "lost"
         if fault is not None:
             reason = fault
@@ -317,6 +324,7 @@ class _Evidence:
     frames_per_s: float
     leaving_frames: int = 0
     least_s: Sequence[float] | None = None
+    repeats: Sequence[bool] | None = None
     is_pause: bool = False
 
     @property
@@ -371,6 +379,16 @@ class _Evidence:
             if self.begins[later] and not self._is_sink(later):
                 return self.values[later] < spent
         return True
+
+    def is_read_twice(self, row: int, reference: float | None) -> bool:
+        """The word that starts in `row` is the one before it again, and looks where that one did.
+
+        Saying a word a second time takes time; other words may share a frame.
+        """
+        if self.repeats is None or reference is None or self._is_sink(row):
+            return False
+        least = LEAST_AGAIN_S * self.frames_per_s
+        return self.repeats[row] and self.values[row] < reference + least
 
     def is_beyond(self, row: int, waited: float | None) -> bool:
         """The word that starts in `row` was spoken after one that waited, and not in its place."""

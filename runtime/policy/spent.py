@@ -15,6 +15,8 @@ LEAST_LETTER_S = 0.03
 """The fastest speakers say some 25 letters a second."""
 JITTER_S = 0.1
 """So far before a word its heads may look, and be right: a frame of 80 ms."""
+LEAST_AGAIN_S = 0.1
+"""Nobody says a word a second time sooner after it began."""
 
 
 def least_s(text: str) -> float:
@@ -28,3 +30,26 @@ def least_seconds(words: Sequence[TokenWord], tokens: int) -> list[float]:
     for word in words:
         seconds[word.tokens.start] += least_s(word.text)
     return seconds
+
+
+def repeats(words: Sequence[TokenWord], tokens: int, before: str = "") -> list[bool]:
+    """[tokens], whether the word that starts in each of `tokens` tokens is the one before it again.
+
+    Words of one letter are not told: what is one in a script without spaces may be a part of a sound.
+
+    Args:
+        words: those of the hypothesis.
+        tokens: in it.
+        before: the word before them.
+    """
+    again = [False] * tokens
+    last = _letters(before)
+    for word in words:
+        letters = _letters(word.text)
+        again[word.tokens.start] = letters == last and len(letters) > 1
+        last = letters
+    return again
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))

@@ -16,12 +16,13 @@ from typing import Any, cast
 import numpy as np
 
 from ...corpora.audio import SAMPLE_RATE
+from ...corpora.pauses import HOPS_PER_S
 from ...errors import InputError
 from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, Until, work_of
 from ..models.work import Work
 from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, decides, is_likely, whole_words, word_starts
-from ..policy.spent import least_s, least_seconds
+from ..policy.spent import least_s, least_seconds, repeats
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
 from .agenda import Agenda, Due
 from .asking import Asking
@@ -486,6 +487,7 @@ class StreamDecoder:
             [(after_s, max(after_s, min(after_s + _CUT_WITHIN_S, looked_s)))],
             after_s,
             audio.seconds,
+            every_s=1 / HOPS_PER_S if self._reading.is_lost else 0.0,
         )
         if not self._drop(cut[1] if cut else after_s, len(self._spoken)):
             self._to_context(len(self._spoken))  # next to nothing of them is left
@@ -551,6 +553,7 @@ class StreamDecoder:
             spent_frame=self._reading.spent_frame,
             waited_frame=self._reading.waited_frame,
             least_s=least_seconds(words, tokens),
+            repeats=repeats(words, tokens, self._spoken[-1].text if self._spoken else ""),
             can_ask_anew=bool(self._spoken),
             starts=word_starts(words, tokens),
             probabilities=hypothesis.probabilities,
@@ -573,7 +576,7 @@ class StreamDecoder:
         """These `words`, of these `parts` after the first `tokens`, wait."""
         self._draft.place()
         self._reading.waited_frame = None
-        for word in words[:1]:
+        for word in self._unread(words, tokens, decision)[:1]:
             if min(hypothesis.probabilities[list(word.tokens)]) >= _SURE:
                 place = decision.frames[word.tokens.start]
                 self._reading.waited_frame = place + self._clock.frames(least_s(word.text))
@@ -583,6 +586,16 @@ class StreamDecoder:
         goes_on = not (hypothesis.ended or self._shows_draft)
         known = words[:-1] if goes_on else words  # the last one may be the start of one
         self._draft.hold(b"".join(parts).decode("utf-8").strip(), known, goes_on=goes_on)
+
+    def _unread(
+        self, words: Sequence[TokenWord], tokens: int, decision: Decision
+    ) -> Sequence[TokenWord]:
+        """The `words`, which wait, without those that are what was committed read once more."""
+        before = self._spoken[-1].text if self._spoken else ""
+        spent = decision.spent_after(tokens, self._reading.spent_frame)
+        if spent is None or not any(repeats(words[:1], len(decision.frames), before)):
+            return words
+        return [word for word in words if decision.frames[word.tokens.start] >= spent]
 
     def _with_leaving(
         self, words: list[TokenWord], count: int, parts: list[bytes], decision: Decision
