@@ -35,7 +35,7 @@ def least_seconds(words: Sequence[TokenWord], tokens: int) -> list[float]:
 def repeats(words: Sequence[TokenWord], tokens: int, before: str = "") -> list[bool]:
     """[tokens], whether the word that starts in each of `tokens` tokens is the one before it again.
 
-    Words of one letter are not told: what is one in a script without spaces may be a part of a sound.
+    Words of one letter are not told: one in a script without spaces may be a part of a sound.
 
     Args:
         words: those of the hypothesis.
