@@ -75,8 +75,8 @@ def path_of(text: str) -> Path:
         from upath import UPath
     except ImportError as error:
         raise InputError(
-            f"{text}: reading from object storage needs the extra storage: "
-            "pip install '.[storage]', in the checkout, and the driver of the protocol (s3fs, gcsfs, …)"
+            f"{text}: object storage needs the extra storage: pip install '.[storage]', in the "
+            "checkout, and the driver of the protocol (s3fs, gcsfs, …)"
         ) from error
     try:
         return cast(Path, UPath(text))
