@@ -319,7 +319,8 @@ def _in_a_line(path: Path, *, writes: Path | None = None) -> Iterator[None]:
         if isinstance(error, OSError) and _is_of_disk(error, writes):
             raise
         if _is_missing(error):
-            what = "no permission to read" if isinstance(error, PermissionError) else "there is no"
+            is_barred = isinstance(error, PermissionError) or _status(error) in (401, 403)
+            what = "no permission to read" if is_barred else "there is no"
             raise ObjectMissing(f"{what} {path}") from error
         raise InputError(
             f"{path} cannot be read: {_reason(error)}; see that the network and the "
@@ -338,10 +339,14 @@ def _is_missing(error: Exception) -> bool:
 
     Over HTTP fsspec says of everything that there is no such file; the cause tells.
     """
-    status = getattr(error.__cause__ or error, "status", None)
-    if type(error.__cause__).__module__.startswith("aiohttp") or isinstance(status, int):
-        return status in (401, 403, 404, 410)
+    if type(error.__cause__).__module__.startswith("aiohttp"):
+        return _status(error) in (401, 403, 404, 410)
     return isinstance(error, FileNotFoundError | PermissionError)
+
+
+def _status(error: Exception) -> int | None:
+    """Of an answer over HTTP."""
+    return getattr(error.__cause__, "status", None)
 
 
 def _reason(error: BaseException) -> str:

@@ -154,7 +154,8 @@ def test_nothing_there(memory):
     ("status", "message"),
     [
         (404, "^there is no http://127.0.0.1:"),
-        (403, "^there is no http://127.0.0.1:"),  # as over HTTP; see below for a driver's own
+        (401, "^no permission to read http://127.0.0.1:"),
+        (403, "^no permission to read http://127.0.0.1:"),
         (500, "cannot be read: .*500"),
     ],
 )
