@@ -48,7 +48,8 @@ HeadsOption = Annotated[
 _CORPUS_FORMS = (
     "demo[:dev|:test|:all], librispeech:dev-clean|dev-other|test-clean|test-other, a JSONL "
     "manifest (ours or Lhotse's cuts), a .ctm or .parquet file, or a folder (LibriSpeech, "
-    "TextGrid, CTM, audiofolder, Parquet)"
+    "TextGrid, CTM, audiofolder, Parquet); a file or folder may be an address, as "
+    "s3://bucket/manifest.jsonl (extra storage)"
 )
 CorpusArgument = Annotated[str, typer.Argument(help=_CORPUS_FORMS)]
 CorpusOption = Annotated[str, typer.Option(metavar="CORPUS", help=_CORPUS_FORMS)]

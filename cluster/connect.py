@@ -206,7 +206,7 @@ def _await_workers(cluster: Cluster) -> None:
             if not cluster.wait:
                 raise InputError(
                     f"the scheduler at {cluster.name} has no workers; start some with dask worker "
-                    f"{cluster.name}, or wait for them with wait=True",
+                    f"{cluster.name}, or give wait=True until there are some",
                     arguments=("wait",),
                 )
             _log.info("waiting: the scheduler at %s has no workers", cluster.name)

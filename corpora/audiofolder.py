@@ -1,23 +1,23 @@
 """Reads folders in the layout `audiofolder` of Hugging Face's `datasets`.
 
 A `metadata.csv` or `metadata.jsonl`, in the folder or in folders of splits below it, has a row for
-each utterance: `file_name` (relative to the metadata file) and `transcription`, `text`,
-`transcript` or `sentence`; `speaker` (or `speaker_id`), `language`, `id` and `words` are optional.
-Other columns are ignored.
+each utterance: `file_name` (relative to the metadata file, or an address) and `transcription`,
+`text`, `transcript` or `sentence`; `speaker` (or `speaker_id`), `language`, `id` and `words` are
+optional. Other columns are ignored.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import InputError
 from .corpus import Corpus
-from .gather import Gathering, files_with, numbered_lines
+from .gather import Gathering, files_with, numbered_objects
+from .storage import is_address, is_local_folder, local_copy
 from .tables import Entry, gather_entries
 
 LOOKED_FOR = "metadata.csv or metadata.jsonl with the columns file_name and transcription"
@@ -42,16 +42,18 @@ def load_audiofolder(
             would be skipped.
     """
     gathering = Gathering(name, strict)
-    root = path if path.is_dir() else path.parent
+    is_folder = is_local_folder(path)
+    root = path if is_folder else path.parent
     entries = []
-    for table in metadata_files(path) if path.is_dir() else [path]:
-        below = table.parent.relative_to(root)
+    for table in metadata_files(path) if is_folder else [path]:
+        below = PurePosixPath(table.parent.relative_to(root).as_posix())
         for number, cells in _rows(table):
             place = f"{table}:{number}"
             file_name = next((cells[one] for one in _FILE_NAMES if cells.get(one)), None)
             if not isinstance(file_name, str):
                 raise InputError(f"{place}: no file_name; expected {LOOKED_FOR}")
-            entries.append(Entry(cells, place, root, (below / file_name).as_posix()))
+            audio = file_name if is_address(file_name) else (below / file_name).as_posix()
+            entries.append(Entry(cells, place, root, audio))
     gather_entries(entries, gathering, language, LOOKED_FOR)
     return gathering.corpus(path, LOOKED_FOR)
 
@@ -60,19 +62,12 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if table.suffix.lower() == ".csv":
         yield from _csv_rows(table)
         return
-    for number, line in numbered_lines(table):
-        try:
-            cells = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{table}:{number}: not JSON: {error}") from error
-        if not isinstance(cells, dict):
-            raise InputError(f"{table}:{number}: not a JSON object; expected {LOOKED_FOR}")
-        yield number, cells
+    yield from numbered_objects(table, LOOKED_FOR)
 
 
 def _csv_rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        text = local_copy(table).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read {table}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

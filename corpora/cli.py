@@ -73,7 +73,7 @@ def align_corpus(
     # Of a run that was stopped, the files that are there are its own.
     is_begun = not force and has_lines(journal_file)
     cache = cache or out / "alignments.jsonl"
-    plan = export_plan(loaded, out, Path(corpus), force or is_begun, [corpus, cache])
+    plan = export_plan(loaded, out, corpus, force or is_begun, [corpus, cache])
     subject = {
         "corpus": loaded.fingerprint,
         "aligner": f"{worker.name} ({worker.version})",

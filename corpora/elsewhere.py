@@ -25,12 +25,15 @@ def aligned_elsewhere(
         aligner: as it is here.
         make: makes one by its name, there.
     """
-    work = Work("align-corpus", _made, (make, aligner.name, aligner.version), ask_all)
 
     def arguments(batch: Sequence[Utterance]) -> tuple[tuple[Utterance, ...]]:
         return (sent(batch, with_audio=cluster.send_audio),)
 
     def asked(utterances: Sequence[Utterance]) -> Iterator[tuple[int, Entry | AlignmentFailed]]:
+        if not utterances:
+            return  # and no weights are needed
+        given = (make, aligner.name, aligner.version, _fingerprint(aligner))
+        work = Work("align-corpus", _made, given, ask_all)
         starts, tasks = [], []
         for start, batch, audio_s in _batches(utterances):
             starts.append(start)
@@ -53,14 +56,27 @@ def _batches(
             start, audio_s = place + 1, 0.0
 
 
-def _made(make: Callable[[str], Aligner], name: str, version: str) -> Aligner:
+def _fingerprint(aligner: Aligner) -> str | None:
+    # Only aligners with a checkpoint, which their version does not tell, have this method.
+    return getattr(aligner, "fingerprint", lambda: None)()
+
+
+def _made(
+    make: Callable[[str], Aligner], name: str, version: str, fingerprint: str | None
+) -> Aligner:
     """The aligner `name`, in a worker.
 
     Raises:
-        WorkerRefused: it is of another version there.
+        WorkerRefused: it is of another version there, or has other weights.
         InputError: it cannot be used there.
     """
     aligner = make(name)
     if aligner.version != version:
         raise WorkerRefused(f"{name} there is {aligner.version}, here it is {version}")
+    found = _fingerprint(aligner)
+    if found != fingerprint:
+        raise WorkerRefused(
+            f"the checkpoint of {name} there is {found}, here it is {fingerprint}; give both the "
+            "same files"
+        )
     return aligner

@@ -21,14 +21,15 @@ _LONGEST_NAME_BYTES = 255 - len(".TextGrid")
 def export_plan(
     corpus: Corpus,
     out: Path,
-    root: Path,
+    root: str | Path,
     force: bool = False,
     reads: Sequence[str | Path | None] = (),
 ) -> dict[str, Path]:
     """The path of each utterance's TextGrid, by utterance id. Their folders are created.
 
-    Audio below `root` keeps its relative path, so with `out` = `root` each TextGrid is written
-    beside its audio. For other audio, and for parts of a file, the id is the file name.
+    Audio below `root`, a folder or the address of one, keeps its relative path, so with `out` =
+    `root` each TextGrid is written beside its audio. For other audio, and for parts of a file, the
+    id is the file name.
 
     `reads`: see `files.output_path`.
 
@@ -92,7 +93,8 @@ def write_alignment(
 def _row(utterance: Utterance, out: Path, duration_s: float) -> dict[str, object]:
     row = {
         "id": utterance.id,
-        "audio_filepath": os.path.relpath(utterance.audio_path.resolve(), out.resolve()),
+        "audio_filepath": utterance.audio_url
+        or os.path.relpath(utterance.audio_path.resolve(), out.resolve()),
         "text": utterance.text,
         "offset": utterance.offset_s,
         "duration": duration_s,
@@ -106,8 +108,12 @@ def _row(utterance: Utterance, out: Path, duration_s: float) -> dict[str, object
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _relative(utterance: Utterance, root: Path) -> PurePosixPath:
+def _relative(utterance: Utterance, root: str | Path) -> PurePosixPath:
     whole = utterance.offset_s == 0 and utterance.duration_s is None
+    address = f"{root}".rstrip("/") + "/"
+    if whole and (utterance.audio_url or "").startswith(address):
+        return PurePosixPath((utterance.audio_url or "").removeprefix(address))
+    root = Path(root)
     if whole and root.is_dir() and utterance.audio_path.is_relative_to(root):
         return PurePosixPath(utterance.audio_path.relative_to(root).as_posix())
     name = PurePosixPath(utterance.id + ".x")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from . import words
 from .audio import AUDIO_SUFFIXES, ROUNDING_S, audio_duration_s
 from .corpus import Corpus, Skipped
+from .storage import ObjectMissing, local_copies, local_copy
 from .utterance import Utterance
 
 
@@ -24,8 +28,7 @@ class Gathering:
     def __init__(self, name: str, strict: bool = False) -> None:
         self.name = name
         self._strict = strict
-        self._utterances: list[Utterance] = []
-        self._skipped: list[Skipped] = []
+        self._found: list[tuple[Utterance, bool] | Skipped] = []
 
     def skip(self, id: str, reason: str) -> None:
         """Leave an utterance out of the corpus and record the reason.
@@ -33,42 +36,61 @@ class Gathering:
         Raises:
             InputError: the loader is strict.
         """
+        self._found.append(self._skipped(id, reason))
+
+    def _skipped(self, id: str, reason: str) -> Skipped:
         if self._strict:
             raise InputError(
                 f"{self.name}: {id}: {reason}; mend it, or load without strict",
                 arguments=("strict",),
             )
-        self._skipped.append(Skipped(id, reason))
+        return Skipped(id, reason)
 
     def add(self, utterance: Utterance, partial: bool = False) -> None:
-        """Keep an utterance if it can be used, or skip it.
+        """An utterance for the corpus, if it can be used. Its audio may be an address.
 
-        An utterance is skipped if its audio is missing or unreadable, if it is a part beyond the
+        It is skipped in the end if its audio is missing or unreadable, if it is a part beyond the
         end of the file, if word times lie beyond the end of the audio, or if the timed words are
         not those of the transcript. With `partial`, words of the transcript may lack a time.
-
-        Raises:
-            InputError: the loader is strict, and the utterance would be skipped.
         """
-        reason = _fault(utterance, partial)
-        if reason:
-            self.skip(utterance.id, reason)
-        else:
-            self._utterances.append(utterance)
+        self._found.append((utterance, partial))
 
     def corpus(self, where: Path, looked_for: str) -> Corpus:
-        """The corpus of the utterances that were kept.
+        """The corpus of the utterances that can be used, all audio of which is on this disk.
 
         Args:
             where: the file or folder that was searched, for the error message.
             looked_for: a description of the expected files, for the error message.
 
         Raises:
-            InputError: nothing was found in `where`, all utterances were skipped, or ids repeat.
+            InputError: nothing was found in `where`, all utterances were skipped, ids repeat, the
+                loader is strict and an utterance would be skipped, or object storage cannot be
+                read.
         """
-        if not self._utterances and not self._skipped:
+        if not self._found:
             raise InputError(f"no utterance in {where}: looked for {looked_for}")
-        return Corpus(self.name, tuple(self._utterances), tuple(self._skipped))
+        copies = local_copies(one[0].audio_path for one in self._found if isinstance(one, tuple))
+        utterances: list[Utterance] = []
+        skipped: list[Skipped] = []
+        for one in self._found:
+            checked = one if isinstance(one, Skipped) else self._checked(*one, copies)
+            if isinstance(checked, Skipped):
+                skipped.append(checked)
+            else:
+                utterances.append(checked)
+        return Corpus(self.name, tuple(utterances), tuple(skipped))
+
+    def _checked(
+        self, utterance: Utterance, partial: bool, copies: Mapping[Path, Path | ObjectMissing]
+    ) -> Utterance | Skipped:
+        copy = copies.get(utterance.audio_path)
+        if isinstance(copy, ObjectMissing):
+            return self._skipped(utterance.id, str(copy))
+        if copy is not None:
+            url = str(utterance.audio_path)
+            utterance = replace(utterance, audio_path=copy, audio_url=url)
+        reason = _fault(utterance, partial)
+        return self._skipped(utterance.id, utterance.told(reason)) if reason else utterance
 
 
 def _fault(utterance: Utterance, partial: bool) -> str | None:
@@ -120,7 +142,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         InputError: the file cannot be read, or a line is not UTF-8.
     """
     try:
-        content = path.read_bytes()
+        content = local_copy(path).read_bytes()
         if path.suffix.lower() == ".gz":
             content = gzip.decompress(content)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -134,6 +156,28 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             raise InputError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from error
         if text:
             yield number, text
+
+
+def numbered_objects(path: Path, looked_for: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file that has one in each line, with line numbers from 1.
+
+    Args:
+        path: see `numbered_lines`.
+        looked_for: a description of the expected lines, for the error message.
+
+    Raises:
+        InputError: as `numbered_lines`, or a line is no JSON object.
+    """
+    for number, line in numbered_lines(path):
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            raise InputError(
+                f"{path}:{number}: not JSON: {error}; expected {looked_for}"
+            ) from error
+        if not isinstance(found, dict):
+            raise InputError(f"{path}:{number}: not a JSON object; expected {looked_for}")
+        yield number, found
 
 
 def transcript_beside(audio: Path) -> str | None:

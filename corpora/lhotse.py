@@ -10,7 +10,6 @@ is or, as in Lhotse, in the current folder. The package `lhotse` is not needed.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +18,9 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 from ..errors import InputError
 from .audio import SAMPLE_RATE
 from .corpus import Corpus
-from .gather import Gathering, numbered_lines
+from .gather import Gathering, numbered_objects
 from .manifest import fault
+from .storage import beside, is_stored
 from .utterance import Utterance, WordTime
 from .words import is_silence
 
@@ -73,9 +73,8 @@ def load_lhotse(
     """
     gathering = Gathering(name, strict)
     seen: dict[str, int] = {}
-    for number, text in numbered_lines(path):
+    for number, line in numbered_objects(path, LOOKED_FOR):
         place = f"{path}:{number}"
-        line = _object(text, place)
         id = str(line.get("id"))
         if id in seen:
             raise InputError(f"{place}: the id {id!r} was already used on line {seen[id]}")
@@ -93,16 +92,6 @@ def load_lhotse(
         else:
             gathering.add(_utterance(cut, path.parent, language), partial=True)
     return gathering.corpus(path, LOOKED_FOR)
-
-
-def _object(text: str, place: str) -> dict[str, Any]:
-    try:
-        line = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{place}: not JSON: {error}; expected {LOOKED_FOR}") from error
-    if not isinstance(line, dict):
-        raise InputError(f"{place}: not a JSON object; expected {LOOKED_FOR}")
-    return line
 
 
 def _unusable(cut: _Cut) -> str | None:
@@ -125,8 +114,10 @@ def _unusable(cut: _Cut) -> str | None:
 def _utterance(cut: _Cut, folder: Path, language: str | None) -> Utterance:
     assert cut.recording is not None
     said = sorted(cut.supervisions, key=lambda one: one.start)
-    source = Path(str(cut.recording.sources[0].source))
-    beside = folder / source
+    source = str(cut.recording.sources[0].source)
+    audio = beside(folder, source)
+    if not is_stored(audio) and not audio.is_file() and Path(source).is_file():
+        audio = Path(source)
     timed = [(one.alignment or {}).get("word") for one in said]
     words = None
     if said and all(one is not None for one in timed):
@@ -140,7 +131,7 @@ def _utterance(cut: _Cut, folder: Path, language: str | None) -> Utterance:
         )
     return Utterance(
         id=cut.id,
-        audio_path=beside if beside.is_file() or not source.is_file() else source,
+        audio_path=audio,
         text=" ".join(one.text.strip() for one in said if one.text),
         language=next((one.language for one in said if one.language), language),
         words=words,

@@ -5,10 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from .corpus import Corpus
+from .storage import is_stored, path_of
+from .utterance import Utterance
 
 DEMO_SPLITS = ("discover", "dev", "test", "all")
 LIBRISPEECH_SPLITS = ("dev-clean", "dev-other", "test-clean", "test-other")
@@ -34,10 +40,11 @@ def load_corpus(
             of ours or of Lhotse's cuts (.jsonl.gz, too); a .ctm or .parquet file; or a folder,
             recognised by its files: *.trans.txt (LibriSpeech layout), *.ctm, *.TextGrid beside the
             audio, metadata.csv or metadata.jsonl (`audiofolder` of `datasets`), or *.parquet. For a
-            folder called `demo`, write `./demo`.
+            folder called `demo`, write `./demo`. A file or folder may be an address in object
+            storage that fsspec knows, as `s3://bucket/manifest.jsonl` (extra `storage`).
         strict: raise an error where an utterance would be skipped.
         cache_dir: where downloaded corpora and audio out of Parquet are kept (default: the user's
-            cache folder).
+            cache folder). Copies from object storage are always in the latter.
         language: of utterances for which the corpus gives none, in the model's spelling
             ("English"). The LibriSpeech layout is English if this is None.
 
@@ -48,9 +55,11 @@ def load_corpus(
     name = os.fspath(spec)
     if isinstance(spec, str) and name in KNOWN:
         return _load_known(name, strict, cache_dir)
-    path = Path(name).expanduser()
+    path = path_of(name).expanduser()
+    if is_stored(path):
+        return _load_stored(path, strict, language, cache_dir)
     if name and path.is_dir():
-        return _load_folder(path, strict, language, cache_dir)
+        return _folder_loader(path, strict, language, cache_dir)()
     if name and path.is_file():
         return _load_file(path, strict, language, cache_dir)
     nearest = sorted(
@@ -73,27 +82,61 @@ def _load_known(name: str, strict: bool, cache_dir: Path | None) -> Corpus:
     return load_librispeech(fetch_librispeech(split, cache_dir), name, strict=strict)
 
 
-def _load_folder(
+def _load_stored(path: Path, strict: bool, language: str | None, cache_dir: Path | None) -> Corpus:
+    """The corpus at an address. Of a folder, all that lies below it is fetched."""
+    from .storage import folder_view, is_folder
+
+    if not is_folder(path):
+        return _load_file(path, strict, language, cache_dir)
+    with folder_view(path) as (view, fill):
+        address = str(path).rstrip("/")
+
+        def told(message: str) -> str:
+            return message.replace(str(view), address)
+
+        try:
+            load = _folder_loader(view, strict, language, cache_dir)
+            fill()
+            found = load()
+        except InputError as error:
+            raise type(error)(told(str(error)), arguments=error.arguments) from error
+        return replace(
+            found,
+            utterances=tuple(_as_stored(one, view, address) for one in found.utterances),
+            skipped=tuple(replace(one, reason=told(one.reason)) for one in found.skipped),
+        )
+
+
+def _as_stored(utterance: Utterance, view: Path, address: str) -> Utterance:
+    """An utterance of a view with the copy of its audio, and the address of that."""
+    path = utterance.audio_path
+    if not path.is_relative_to(view):
+        return utterance  # unpacked from a table, or at an address of its own
+    url = f"{address}/{path.relative_to(view).as_posix()}"
+    return replace(utterance, audio_path=path.resolve(), audio_url=url)
+
+
+def _folder_loader(
     folder: Path, strict: bool, language: str | None, cache_dir: Path | None
-) -> Corpus:
+) -> Callable[[], Corpus]:
+    """What loads a folder, by the names of the files in it."""
     from . import audiofolder, ctm, librispeech, parquet, textgrids
     from .gather import files_with
 
-    name = folder.resolve().name
+    given: dict[str, Any] = {"language": language, "strict": strict}
+    loader: Callable[..., Corpus] | None = None
     if any(files_with(folder, ".trans.txt")):
-        return librispeech.load_librispeech(
-            folder, name, language=language or "English", strict=strict
-        )
-    if any(files_with(folder, ".ctm")):
-        return ctm.load_ctm(folder, name, language=language, strict=strict)
-    if any(files_with(folder, ".textgrid")):
-        return textgrids.load_textgrids(folder, name, language=language, strict=strict)
-    if audiofolder.metadata_files(folder):
-        return audiofolder.load_audiofolder(folder, name, language=language, strict=strict)
-    if any(files_with(folder, *parquet.SUFFIXES)):
-        return parquet.load_parquet(
-            folder, name, language=language, strict=strict, cache_dir=cache_dir
-        )
+        loader, given["language"] = librispeech.load_librispeech, language or "English"
+    elif any(files_with(folder, ".ctm")):
+        loader = ctm.load_ctm
+    elif any(files_with(folder, ".textgrid")):
+        loader = textgrids.load_textgrids
+    elif audiofolder.metadata_files(folder):
+        loader = audiofolder.load_audiofolder
+    elif any(files_with(folder, *parquet.SUFFIXES)):
+        loader, given["cache_dir"] = parquet.load_parquet, cache_dir
+    if loader is not None:
+        return partial(loader, folder, folder.resolve().name, **given)
     manifests = list(files_with(folder, ".jsonl", ".jsonl.gz"))
     if manifests:
         raise InputError(f"{folder} is a folder with a manifest in it; give {manifests[0]}")
@@ -110,7 +153,7 @@ def _load_file(path: Path, strict: bool, language: str | None, cache_dir: Path |
     suffix = path.suffix.lower()
     if path.name.lower() in audiofolder.NAMES:
         return audiofolder.load_audiofolder(
-            path, path.resolve().parent.name, language=language, strict=strict
+            path, _folder_name(path), language=language, strict=strict
         )
     if suffix in (".jsonl", ".json", ".ndjson") or path.name.lower().endswith(".jsonl.gz"):
         from .lhotse import load_lhotse
@@ -119,6 +162,8 @@ def _load_file(path: Path, strict: bool, language: str | None, cache_dir: Path |
         name = path.name.partition(".")[0] if suffix == ".gz" else path.stem
         load = load_lhotse if suffix == ".gz" or _is_of_cuts(path) else load_manifest
         return load(path, name, language=language, strict=strict)
+    if suffix == ".ctm" and is_stored(path):
+        raise InputError(f"{path} needs the audio beside it; give the folder, {path.parent}/")
     if suffix == ".ctm":
         from .ctm import load_ctm
 
@@ -130,6 +175,10 @@ def _load_file(path: Path, strict: bool, language: str | None, cache_dir: Path |
     raise InputError(
         f"{path} is not a corpus; expected a .jsonl manifest, a .ctm or .parquet file, or a folder"
     )
+
+
+def _folder_name(path: Path) -> str:
+    return (path if is_stored(path) else path.resolve()).parent.name
 
 
 def _is_of_cuts(path: Path) -> bool:

@@ -2,7 +2,8 @@
 
     {"audio_filepath": "a.wav", "text": "two words", "duration": 1.9, "words": [["two", 0.2, 0.5]]}
 
-`audio_filepath` (absolute, or relative to the folder of the manifest) and `text` are required.
+`audio_filepath` (absolute, relative to the folder of the manifest, or an address in object storage)
+and `text` are required.
 `duration` and `offset`, in seconds, select a part of the file. `language`, `speaker`, `id` and
 `words` are optional. A word is `[text, start, end]` or `{"word": text, "start": s, "end": s}`, in
 seconds from the start of the utterance; words of the text may lack a time. Other keys are ignored.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -27,6 +29,7 @@ from pydantic import (
 from ..errors import InputError
 from .corpus import Corpus
 from .gather import Gathering, numbered_lines
+from .storage import beside
 from .utterance import Utterance, WordTime
 
 LOOKED_FOR = "JSON lines with audio_filepath, text and duration"
@@ -82,7 +85,7 @@ class Row(BaseModel):
             words = tuple(WordTime(word.text, word.start, word.end) for word in self.words)
         return Utterance(
             id=id,
-            audio_path=folder / self.audio_filepath,
+            audio_path=beside(folder, self.audio_filepath),
             text=self.text,
             language=self.language or language,
             words=words,
@@ -105,17 +108,22 @@ def load_manifest(
             nothing is found, or (`strict`) something would be skipped.
     """
     lines = [(number, _parse(text, f"{path}:{number}")) for number, text in numbered_lines(path)]
-    stems = Counter(Path(line.audio_filepath).stem for _, line in lines if line.id is None)
+    stems = Counter(_stem(line.audio_filepath) for _, line in lines if line.id is None)
     gathering = Gathering(name, strict)
     seen: dict[str, int] = {}
     for number, line in lines:
-        stem = Path(line.audio_filepath).stem
+        stem = _stem(line.audio_filepath)
         id = line.id or (stem if stems[stem] == 1 else f"{stem}-{number}")
         if id in seen:
             raise InputError(f"{path}:{number}: the id {id!r} was already used on line {seen[id]}")
         seen[id] = number
         gathering.add(line.utterance(id, path.parent, language), partial=True)
     return gathering.corpus(path, LOOKED_FOR)
+
+
+def _stem(audio: str) -> str:
+    # Of a web address, what follows the path is not the name, and may be a signature.
+    return Path(urlsplit(audio).path if audio.startswith(("http://", "https://")) else audio).stem
 
 
 def _parse(text: str, place: str) -> Row:

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..files import replacing
 from .corpus import Corpus
 from .gather import Gathering, files_with
+from .storage import beside, is_local_folder, is_stored, local_copy
 from .tables import Entry, gather_entries
 
 if TYPE_CHECKING:
@@ -57,21 +58,22 @@ def load_parquet(
     unpacked = (cache_dir or Path(pooch.os_cache("alignheads"))) / "parquet"
     gathering = Gathering(name, strict)
     entries = []
-    for table in files_with(path, *SUFFIXES) if path.is_dir() else [path]:
+    for table in files_with(path, *SUFFIXES) if is_local_folder(path) else [path]:
         for number, column, cells in _rows(table):
             place = f"{table}, row {number}"
-            audio = cells.pop(column) or {}
-            content, stated = audio.get("bytes"), audio.get("path")
+            cell = cells.pop(column) or {}
+            content, stated = cell.get("bytes"), cell.get("path")
             if content:
                 file = _unpacked(content, stated, unpacked)
             elif stated:
-                file = table.parent / stated
+                file = beside(table.parent, stated)
             else:
                 gathering.skip(f"{table.stem}-{number}", f"{place} has no audio")
                 continue
             given = Path(stated).with_suffix("").as_posix() if stated else None
             name_of_row = given or f"{table.stem}-{number}"
-            entries.append(Entry(cells, place, table.parent, str(file.resolve()), name_of_row))
+            audio = str(file if is_stored(file) else file.resolve())
+            entries.append(Entry(cells, place, table.parent, audio, name_of_row))
     gather_entries(_told_apart(entries), gathering, language, LOOKED_FOR)
     return gathering.corpus(path, LOOKED_FOR)
 
@@ -107,17 +109,18 @@ def _rows(table: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
 
 
 def _batches(table: Path) -> Iterator[pyarrow.RecordBatch]:
+    copy = local_copy(table)
     if table.suffix.lower() == ".arrow":
         import pyarrow
 
-        with pyarrow.memory_map(str(table)) as file:
+        with pyarrow.memory_map(str(copy)) as file:
             for batch in pyarrow.ipc.open_stream(file):
                 for start in range(0, len(batch), _ROWS):
                     yield batch.slice(start, _ROWS)
         return
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(table) as file:
+    with ParquetFile(copy) as file:
         yield from file.iter_batches(batch_size=_ROWS)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..cluster.tasks import WorkerRefused
 from ..errors import InputError
+from .storage import known_copy
 from .utterance import Utterance
 
 
@@ -32,14 +34,24 @@ class SentUtterance(Utterance):
 
         Raises:
             InputError: as where it came from.
-            WorkerRefused: the file is not seen here, or is another one.
+            WorkerRefused: the file or object is not seen here, or is another one.
         """
         if self.fault is not None:
             raise InputError(self.fault)
         if self.samples is not None:
             return self.samples
-        self._check_is_seen()
-        return super().read()
+        if self.audio_url is None:
+            self._check_is_seen()
+            return super().read()
+        here = Utterance(**_values(self))
+        return replace(here, audio_path=self._copy(self.audio_url)).read()
+
+    def _copy(self, url: str) -> Path:
+        """The copy of an object, which is fetched here unless it was; of the same content."""
+        try:
+            return known_copy(url, self.audio_path.name)
+        except InputError as error:
+            raise WorkerRefused(f"as it is seen there, {error}") from error
 
     def _check_is_seen(self) -> None:
         if self.size_bytes is None:
@@ -68,8 +80,12 @@ def sent(utterances: Iterable[Utterance], *, with_audio: bool) -> tuple[Utteranc
     return tuple(_sent(one, with_audio) for one in utterances)
 
 
+def _values(utterance: Utterance) -> dict[str, Any]:
+    return {one.name: getattr(utterance, one.name) for one in fields(Utterance)}
+
+
 def _sent(utterance: Utterance, with_audio: bool) -> SentUtterance:
-    values = {one.name: getattr(utterance, one.name) for one in fields(Utterance)}
+    values = _values(utterance)
     values["audio_path"] = path = Path(utterance.audio_path).absolute()
     if not with_audio:
         try:

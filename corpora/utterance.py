@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True)
 class WordTime:
@@ -23,6 +25,8 @@ class Utterance:
 
     Audio is read by `read`, not before. `words` are gold word times, or None if there are none.
     `offset_s` and `duration_s` select a part of the audio file (a duration of None: to its end).
+    `audio_url` is where the audio comes from if it is in object storage; `audio_path` is its copy
+    on this disk.
     """
 
     id: str
@@ -33,6 +37,7 @@ class Utterance:
     speaker: str | None = None
     offset_s: float = 0.0
     duration_s: float | None = None
+    audio_url: str | None = None
 
     def read(self) -> np.ndarray:
         """The samples: [n] float32, -1 to 1, 16 kHz, mono.
@@ -42,4 +47,13 @@ class Utterance:
         """
         from .audio import read_audio
 
-        return read_audio(self.audio_path, self.offset_s, self.duration_s)
+        try:
+            return read_audio(self.audio_path, self.offset_s, self.duration_s)
+        except InputError as error:
+            raise InputError(self.told(str(error))) from error
+
+    def told(self, message: str) -> str:
+        """`message` with the address of audio from storage in place of its copy's path."""
+        if self.audio_url is None:
+            return message
+        return message.replace(str(self.audio_path), self.audio_url)

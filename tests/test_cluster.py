@@ -23,12 +23,14 @@ from alignheads.cluster import (
     tasks,
 )
 from alignheads.commandline import show_log
+from alignheads.corpora.elsewhere import _made, aligned_elsewhere
 from alignheads.corpora.sent import sent
 from alignheads.discovery import measure
 from alignheads.discovery.discover import heads_file, measure_corpus, prepare_corpus
 from alignheads.errors import ClusterError, InputError
 from alignheads.journal import Journal
 from alignheads.runtime.models.elsewhere import ModelElsewhere, check_same, load_elsewhere
+from alignheads.runtime.models.qwen3.aligner import Qwen3Aligner
 
 log = logging.getLogger("alignheads.cluster")
 
@@ -377,6 +379,38 @@ def test_a_model_elsewhere_is_the_same_or_refused(tiny):
         check_same(wanted.traits, other)
     with pytest.raises(WorkerRefused, match="backend there is none, here it is CPU"):
         check_same({}, {"backend": "CPU"})
+
+
+def aligner_there(name):
+    """As `make_aligner` is in a worker whose cache of the hub has another revision."""
+    aligner = Qwen3Aligner(str(aligner_there.folder))
+    aligner.version = aligner_there.version
+    return aligner
+
+
+def test_an_aligner_with_other_weights_is_left_out_before_it_aligns(tmp_path, demo):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    here = Qwen3Aligner(str(tmp_path / "here"))
+    aligner_there.folder, aligner_there.version = tmp_path / "there", here.version
+    scheduler = Scheduler("tcp://a")
+    cluster = Cluster(scheduler, "tcp://x:1", wait=False, send_audio=False)
+    ask = aligned_elsewhere(cluster, here, aligner_there)
+    theirs = Qwen3Aligner(str(tmp_path / "there")).fingerprint()
+    line = f"a: the checkpoint of qwen3 there is {theirs}, here it is {here.fingerprint()}; give"
+    with pytest.raises(InputError, match=line):
+        list(ask(demo.utterances[:2]))
+    assert all("prepare" in key for key in scheduler.keys)
+    (tmp_path / "there" / "model.safetensors").write_bytes(b"here")  # the same, elsewhere
+    assert _made(aligner_there, "qwen3", here.version, here.fingerprint()).name == "qwen3"
+
+
+def test_nothing_to_align_needs_no_weights(tmp_path):
+    cluster = Cluster(Scheduler(), "tcp://x:1", wait=False, send_audio=False)
+    missing = Qwen3Aligner(str(tmp_path / "nothing"))
+    assert list(aligned_elsewhere(cluster, missing, aligner_there)([])) == []
 
 
 # Sums in one order

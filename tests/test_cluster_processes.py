@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -252,6 +253,91 @@ def test_nobody_there_and_a_result_that_exists(discover_command, tmp_path, monke
     (line,) = only_lines(err)
     assert line.startswith("discover-heads: nobody answers at tcp://127.0.0.1:9 (")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("room", "given", "made"),
+    [
+        ("discovery", (*DISCOVER, "--out", "x.json"), "x.json"),
+        ("corpora", ("demo:test", "--clips", 3, "--out", "."), "manifest.jsonl"),
+        ("evaluate", ("--json", "x.json"), "x.json"),
+        ("calibrate", ("--trials", 2, "--out", "x.json"), "x.json"),
+    ],
+)
+def test_a_result_that_exists_is_refused_as_without_a_cluster(
+    in_process, tmp_path, monkeypatch, room, given, made
+):
+    """Before the scheduler is asked: nobody answers there, which would be another line."""
+    monkeypatch.setattr(connect, "CONNECT_S", 0.5)
+    call = in_process(importlib.import_module(f"alignheads.{room}.cli").main, room)
+    (tmp_path / made).write_text("a result")
+    alone = call(*given)
+    code, _, err = call(*given, "--dask", "tcp://127.0.0.1:9")
+    assert (code, err) == (2, alone[2])
+    (line,) = only_lines(err)
+    assert line.startswith(f"{room}: {made} exists; give --force")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(made, "a result")]
+
+
+@pytest.fixture
+def deserted(tmp_path):
+    """The address of a scheduler without workers."""
+    (tmp_path / "ours.py").write_text(OURS.replace("n_workers=2", "n_workers=0"))
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "ours.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    yield process.stdout.readline().strip()
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_told_after_ten_seconds(
+    discover_command, deserted, tmp_path
+):
+    begin_s = time.monotonic()
+    code, _, err = discover_command(*DISCOVER, "--out", "x.json", "--dask", deserted)
+    assert code == 2
+    assert 10 <= time.monotonic() - begin_s < 20
+    (line,) = only_lines(err)
+    assert line == (
+        f"discover-heads: the scheduler at {deserted} has no workers; start some with dask worker "
+        f"{deserted}, or give --wait until there are some"
+    )
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.slow
+def test_with_wait_the_command_goes_on_when_a_worker_comes(
+    discover_command, small, alone, deserted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(connect, "NO_WORKER_S", 0.5)
+    workers = []
+
+    def come():
+        command = (sys.executable, "-m", "distributed.cli.dask_worker", deserted, "--nthreads", "1")
+        workers.append(
+            subprocess.Popen(
+                [*command, "--no-nanny", "--no-dashboard", "--local-directory", tmp_path / "w"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+
+    timer = threading.Timer(3.0, come)
+    timer.start()
+    try:
+        given = ("--out", "x.json", "--dask", deserted, "--wait")
+        code, _, err = discover_command(*DISCOVER, *given)
+    finally:
+        timer.join()
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert code == 0, err
+    assert only_lines(err)[0] == f"waiting: the scheduler at {deserted} has no workers"
+    assert (tmp_path / "x.json").read_bytes() == alone
 
 
 @pytest.mark.slow

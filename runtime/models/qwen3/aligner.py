@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from ....corpora.long_alignment import Placed, align_in_windows
 from ....corpora.utterance import WordTime
 from ....corpora.words import joined_timed
 from ....errors import InputError
+from ..files import fingerprint_of
 
 QWEN3_ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B"
 _LONGEST_S = 180.0  # as much as qwen-asr gives it at once
@@ -48,24 +52,41 @@ class Qwen3Aligner:
         pairs = zip(written, timed, strict=True)
         return [WordTime(word, time.start_s, time.end_s) for word, time in pairs]
 
+    def fingerprint(self) -> str:
+        """Of the files of the checkpoint, which are fetched if need be and not loaded.
+
+        Raises:
+            InputError: they are not there, or cannot be read.
+        """
+        from mlx_qwen3_asr.load_models import _resolve_path
+
+        with self._needed():
+            folder = Path(_resolve_path(self._model))
+        return fingerprint_of(folder)
+
     def _loaded(self) -> Any:
         if self._aligner is None:
             from mlx_qwen3_asr import ForcedAligner
 
             aligner = ForcedAligner(self._model)
-            try:
+            with self._needed():
                 aligner._ensure_loaded()
-            except Exception as error:
-                # The engine wraps whatever the hub, the disk or the checkpoint raises.
-                reason = textwrap.shorten(str(error), 120, placeholder="...")
-                raise InputError(
-                    f"qwen3 cannot load the weights of {self._model}, which align words: if they "
-                    "are not on this machine, run it once with a network, or choose pocketsphinx "
-                    f"(English) as aligner or a corpus with word times ({reason})",
-                    arguments=("aligner",),
-                ) from error
             self._aligner = aligner
         return self._aligner
+
+    @contextlib.contextmanager
+    def _needed(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # The engine wraps whatever the hub, the disk or the checkpoint raises.
+            reason = textwrap.shorten(str(error), 120, placeholder="...")
+            raise InputError(
+                f"qwen3 cannot load the weights of {self._model}, which align words: if they "
+                "are not on this machine, run it once with a network, or choose pocketsphinx "
+                f"(English) as aligner or a corpus with word times ({reason})",
+                arguments=("aligner",),
+            ) from error
 
 
 def _placed(
