@@ -94,7 +94,7 @@ def _rows(table: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     except ImportError as error:
         raise InputError(
             f"{table}: reading Parquet needs the package pyarrow; install it with: "
-            "pip install 'alignheads[parquet]'"
+            "pip install '.[parquet]', in the checkout of alignheads"
         ) from error
     number = 0
     try:
