@@ -103,7 +103,8 @@ class Scripted:
 @dataclass
 class Spent:
     """Seconds of one set: in all, of the processor, and in the decode loops. `rounds`: seconds
-    and sessions of each; `waits`: from a step's being due to its end."""
+    and sessions of each; `waits`: from a step's being due to its end. A second step in one piece
+    of audio, as in a pause, is due when the first has ended, which shows that there is one."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -111,6 +112,7 @@ class Spent:
     loop_cpu_s: float = 0.0
     rounds: list[tuple[float, int]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    ends: dict[int, list[float]] = field(default_factory=dict)  # of steps, by thread
     peak_bytes: int = 0
 
 
@@ -134,10 +136,18 @@ def watched(spent: Spent) -> Iterator[None]:
         take_steps(asked, limit)
         spent.rounds.append((time.perf_counter() - begin, len(asked)))
 
+    hypothesis = Qwen3Source.hypothesis
+
+    def ended(*arguments, **options):
+        found = hypothesis(*arguments, **options)
+        spent.ends.setdefault(threading.get_ident(), []).append(time.perf_counter())
+        return found
+
     mx.reset_peak_memory()
     begin, cpu = time.perf_counter(), time.process_time()
     with (
         patch.object(engine_thread, "take_steps", rounds),
+        patch.object(Qwen3Source, "hypothesis", ended),
         patch.object(shared_steps, "_go_on", loop(go_on)),
         patch.object(shared_steps._Text, "go_on_alone", loop(alone)),
     ):
@@ -160,14 +170,16 @@ def at_once(
     """A step of each, all due at the same moment."""
     gate = threading.Barrier(len(sessions))
 
-    def step(session: Session) -> float:
+    def step(session: Session) -> list[float]:
         gate.wait()
-        begin = time.perf_counter()
+        due = time.perf_counter()
         session.step(second)
-        return time.perf_counter() - begin
+        ends = spent.ends.pop(threading.get_ident(), [])
+        return [end - begin for begin, end in zip([due, *ends], ends, strict=False)]
 
     with watched(spent):
-        spent.waits += pool.map(step, sessions)
+        for waits in pool.map(step, sessions):
+            spent.waits += waits
 
 
 def compared(
