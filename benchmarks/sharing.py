@@ -243,6 +243,10 @@ def print_compared(
         judge("the decode loop", ratio, ">=", loop, "x")
     judge("sessions that say the same", same, ">=", count)
     judge("p95 wait of a step over the mean batch", wait_s / mean(batches), "<=", LONGEST_WAIT)
+    of_steps = sum(spent * size for spent, size in shared.rounds) / sum(sizes)
+    print(
+        f"          over the mean batch of a step (batches by their steps): {wait_s / of_steps:.2f}"
+    )
     judge("peak of arrays, at once over one after another",
           shared.peak_bytes / alone.peak_bytes, "<=", 1.0)  # fmt: skip
 

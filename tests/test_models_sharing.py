@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from concurrent.futures import Future
 from functools import cache, partial
 
@@ -446,6 +447,24 @@ def test_who_is_alone_waits_for_nobody(rounds):
         assert step_on_engine_thread(owner, lambda count=count: count, 7) == count
         assert engine_thread._thread_of(owner)._wait_s == 0
     assert rounds == [[7]] * 4
+
+
+def test_a_step_of_one_in_between_does_not_part_the_others(rounds):
+    """As in a pause: those who were together before are still waited for."""
+    owner = Owner()
+    engine = engine_thread._thread_of(owner)
+    engine._rounds.append(({0, 1, 2}, 5.0))
+    engine._rounds.append(({0}, 0.0))
+    threads = [
+        threading.Thread(target=step_on_engine_thread, args=(owner, lambda: None, asker))
+        for asker in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)  # a round that waits for nobody has begun by then
+    for thread in threads:
+        thread.join(10)
+    assert rounds == [[0, 1, 2]]
 
 
 def test_a_round_that_breaks_leaves_nobody_waiting(monkeypatch):
