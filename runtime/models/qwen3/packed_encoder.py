@@ -48,11 +48,6 @@ class Seeing:
     hidden: mx.array
     seen: KeysAndValues | None = None
 
-    @property
-    def past(self) -> int:
-        """So many frames are seen besides."""
-        return self.seen[0][0].shape[2] if self.seen else 0
-
 
 def embed_packed(encoder: AudioEncoder, asked: Sequence[Sequence[Piece]]) -> list[list[mx.array]]:
     """Pieces of several streams through the convolutions: what `embed` gives of each."""

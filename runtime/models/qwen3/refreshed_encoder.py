@@ -115,7 +115,7 @@ class RefreshedEncoder(StreamEncoder):
     def _refreshed(self, hidden: mx.array, first: int) -> Passes:
         """The frames of the unfinished window, of which those before `first` are kept."""
         seen = [(k[:, :, :first], v[:, :, :first]) for k, v in self._seen]
-        new, self._seen = yield self._transforming(Seeing(hidden[first:], seen))
+        new, self._seen = yield self._transforming(Seeing(hidden[first:], seen), first)
         self._made = new if not first else mx.concatenate([self._tail(first), new])
         return self._made
 

@@ -115,9 +115,9 @@ class StreamEncoder:
         made, _ = yield self._transforming(Seeing(hidden))
         return made
 
-    def _transforming(self, what: Seeing) -> Pass:
-        """It gives what comes of it, and of each layer all keys and values."""
-        self.work += self._cost.transformer(len(what.hidden), what.past)
+    def _transforming(self, what: Seeing, past: int = 0) -> Pass:
+        """It gives what comes of it, and of each layer all keys and values; `past` were seen."""
+        self.work += self._cost.transformer(len(what.hidden), past)
         return Pass(
             TRANSFORMER, what, self._transform, partial(transform_packed, self._encoder),
             TRANSFORMER,
