@@ -172,6 +172,31 @@ def ask(replay, committed, head_count=3, audio="one", samples=AUDIO):
     return source.hypothesis(samples, 0, committed, "English")
 
 
+@pytest.fixture
+def halved(monkeypatch):
+    """However few tokens are committed, half of them are decoded again."""
+    monkeypatch.setattr("alignheads.calibrate.replay.source._FEW_TOKENS", 0)
+
+
+def test_a_few_tokens_are_decoded_from_the_start_and_answer_for_all_that_commits_less():
+    live = Planted([*range(1, 8)] * 2)
+    replay = planted_replay(live)
+    assert ask(replay, [1, 2, 3, 4]).token_ids == tuple(live.text[4:])
+    assert live.asked == [()]
+    for kept in range(5):
+        ask(replay, live.text[:kept])
+    assert live.asked == [()]
+
+
+def test_what_the_model_is_known_not_to_say_is_decoded_from_there_at_once():
+    live = Planted([1, 2, 3, 4, 5, 6])
+    replay = planted_replay(live)
+    ask(replay, [])
+    ask(replay, [1, 2, 9, 9])
+    assert live.asked == [(), (1, 2, 9, 9)]
+
+
+@pytest.mark.usefixtures("halved")
 def test_one_decode_answers_for_all_that_runs_along_it():
     live = Planted([1, 2, 3, 4, 5, 6])
     replay = planted_replay(live)
@@ -190,6 +215,7 @@ def test_one_decode_answers_for_all_that_runs_along_it():
     assert live.asked == [(1, 2), ()]
 
 
+@pytest.mark.usefixtures("halved")
 def test_committed_text_that_the_model_would_not_say_again_is_decoded_from_there():
     live = Planted([1, 2, 3, 4, 5, 6])
     replay = planted_replay(live)
@@ -199,6 +225,7 @@ def test_committed_text_that_the_model_would_not_say_again_is_decoded_from_there
     assert len(live.asked) == 2
 
 
+@pytest.mark.usefixtures("halved")
 def test_a_continuation_that_was_cut_answers_only_from_where_it_was_cut():
     live = Planted([1, 2, 3, 4], ended=False)
     replay = planted_replay(live)

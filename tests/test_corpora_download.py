@@ -227,6 +227,7 @@ def test_members_outside_of_the_folder(server: Server, tmp_path: Path, content: 
         (packed({"LibriSpeech/mini/a": CONTENT})[:1_000_000], "not a complete"),
         (packed({"elsewhere/a": b"a"}), "holds no folder LibriSpeech/mini"),
     ],
+    ids=["no archive", "cut short", "another folder"],
 )
 def test_archives_that_are_none(server: Server, tmp_path: Path, content: bytes, says: str):
     with pytest.raises(InputError, match=says):

@@ -32,6 +32,8 @@ from ...runtime.models.protocol import (
 from ...runtime.models.work import Work
 from .store import Decoded, DecodeStore
 
+_FEW_TOKENS = 8  # decoding so many again costs less than another state
+
 
 class StateMissing(Exception):
     """A state that is not in the store, of a replay that decodes nothing."""
@@ -235,14 +237,16 @@ class ReplaySource:
     ) -> tuple[Decoded, int]:
         """Decode, from the first half of what is committed on: a wider border commits less.
 
-        So one decode answers for the trials that wait longer, too. Where the model would not
-        say again what is committed, it is decoded from there.
+        So one decode answers for the trials that wait longer, too; a few tokens are decoded from
+        the start. Where it is known, or turns out, that the model would not say again what is
+        committed, it is decoded from there.
         """
         if self._replay.is_closed:
             raise StateMissing(state)
         store = self._replay.store
-        for kept in dict.fromkeys((len(committed) // 2, len(committed))):
-            if store.has(state, committed[:kept], needs_mean=self._needs_mean):
+        first = len(committed) // 2 if len(committed) > _FEW_TOKENS else 0
+        for kept in dict.fromkeys((first, len(committed))):
+            if store.find(state, committed[:kept], needs_mean=self._needs_mean):
                 continue
             self._replay.decoded += 1
             record = self._decode(samples, lead, committed[:kept], language, context)

@@ -176,13 +176,6 @@ class DecodeStore:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
-    def has(self, state: str, prefix: tuple[int, ...], *, needs_mean: bool = False) -> bool:
-        """Whether a record that was looked at continues just `prefix`."""
-        return any(
-            record.prefix == prefix and (record.mean_frames is not None or not needs_mean)
-            for record in self._known.get(state, ())
-        )
-
     def put(self, state: str, record: Decoded) -> None:
         """Keep a record."""
         self._known.setdefault(state, []).append(record)
