@@ -181,9 +181,9 @@ def embedded(monkeypatch):
         counts["mel_frames"] += len(chunks[0]) * chunks[0].shape[2]
         return embed(encoder, chunks, **places)
 
-    def counting_transform(encoder, hidden, seen=None):
+    def counting_transform(encoder, hidden):
         counts["transforms"] += 1
-        return transform(encoder, hidden, seen)
+        return transform(encoder, hidden)
 
     monkeypatch.setattr(stream_encoder, "embed", counting_embed)
     monkeypatch.setattr(stream_encoder, "transform", counting_transform)
