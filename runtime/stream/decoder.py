@@ -591,6 +591,8 @@ class StreamDecoder:
         self, words: Sequence[TokenWord], tokens: int, decision: Decision
     ) -> Sequence[TokenWord]:
         """The `words`, which wait, without those that are what was committed read once more."""
+        if not self._reading.is_lost:
+            return words
         before = self._spoken[-1].text if self._spoken else ""
         spent = decision.spent_after(tokens, self._reading.spent_frame)
         if spent is None or not any(repeats(words[:1], len(decision.frames), before)):
