@@ -296,6 +296,18 @@ def test_what_is_drawn_between_a_loss_and_its_retry_is_drawn_once(tmp_path):
     assert xs == [undisturbed.ask().suggest_float("x", 0, 1) for _ in range(5)]
 
 
+@pytest.mark.parametrize("reason", [SURPLUS, TWIN])
+def test_what_is_drawn_before_another_trial_is_given_back_is_drawn_once(tmp_path, reason):
+    """A trial that is not needed says so only after others may have drawn."""
+    study = opened(tmp_path / "j", first={})
+    study.ask()
+    xs = [study.ask().suggest_float("x", 0, 1)]
+    study._storage.set_trial_user_attr(study.trials[0]._trial_id, REASON, reason)
+    study.tell(0, state=TrialState.FAIL)
+    xs += [study.ask().suggest_float("x", 0, 1) for _ in range(2)]
+    assert len(set(xs)) == 3
+
+
 def second_retry_waits(journal):
     left_running(journal, gone())
     study = opened(journal)

@@ -114,20 +114,12 @@ class SeededByPlace(BaseSampler):
 def _place(trials: Sequence[FrozenTrial], number: int) -> int:
     """How many trials were begun before: one that is tried again keeps the place it had.
 
-    Told by what a trial has from its start, not by what has become of those before it, which
-    another process may see a moment later. Only those that were given back leave their place.
+    Told by what a trial has from its start alone. What has become of those before it another
+    process may see a moment later: two trials would have one place, and draw the same.
     """
     while (original := trials[number].user_attrs.get(RETRY_OF)) is not None:
         number = original
-    return sum(
-        RETRY_OF not in one.user_attrs and not _is_given_back(one) for one in trials[:number]
-    )
-
-
-def _is_given_back(trial: FrozenTrial) -> bool:
-    reason = trial.user_attrs.get(REASON)
-    is_searched = "fixed_params" not in trial.system_attrs
-    return reason == TWIN or (reason == SURPLUS and is_searched)
+    return sum(RETRY_OF not in one.user_attrs for one in trials[:number])
 
 
 def open_study(
