@@ -308,6 +308,23 @@ def test_what_is_drawn_before_another_trial_is_given_back_is_drawn_once(tmp_path
     assert len(set(xs)) == 3
 
 
+def test_a_first_trial_that_two_processes_begin_again_is_run_once(tmp_path):
+    """Another process may see that it was lost, and not yet that it waits to be tried again."""
+    lost = left_running(tmp_path / "j", gone())
+    study = opened(tmp_path / "j")
+    study._storage.set_trial_user_attr(study.trials[0]._trial_id, LOST, True)
+    study.tell(0, state=TrialState.FAIL)
+    (seen,) = study.trials
+    study_module._enqueue_first(study)
+    study_module._try_again(study, seen)
+    run(study, 3)
+    assert study.trials[1].params == lost.params
+    assert study.trials[1].user_attrs[RETRIES] == 1
+    assert study.trials[2].user_attrs[REASON] == TWIN
+    assert [trial.params["x"] for trial in completed(study)].count(0.25) == 1
+    assert len(completed(study)) == 3
+
+
 def second_retry_waits(journal):
     left_running(journal, gone())
     study = opened(journal)

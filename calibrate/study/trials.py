@@ -158,17 +158,22 @@ def open_study(
 def _enqueue_first(study: optuna.Study) -> None:
     """Have the next of the trials to begin with wait, if it is not there.
 
-    One at a time, so that one that is lost is tried again before the next one.
+    One at a time, so that one that is lost is tried again before the next one: by whoever sees
+    first that its process ended before it had another one wait.
     """
-    there = {
-        trial.user_attrs.get(FIRST)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state is not TrialState.FAIL or LOST not in trial.user_attrs
-    }
+    trials = study.get_trials(deepcopy=False)
     for name, params, attributes in study.user_attrs.get(FIRST, []):
-        if name not in there:
+        begun = [trial for trial in trials if trial.user_attrs.get(FIRST) == name]
+        if any(
+            trial.state is not TrialState.FAIL or LOST not in trial.user_attrs for trial in begun
+        ):
+            continue
+        lost = [trial for trial in begun if trial.user_attrs.get(REASON) != TWIN]
+        if lost:
+            _try_again(study, lost[-1])
+        else:
             study.enqueue_trial(params, user_attrs={**attributes, FIRST: name})
-            return
+        return
 
 
 def _found_or_made(
@@ -260,19 +265,24 @@ def retry(study: optuna.Study, trial: FrozenTrial, reason: str, *, is_counted: b
         return
     if _is_second_retry(study, trial):
         return
+    _try_again(study, trial, is_counted=is_counted)
+
+
+def _try_again(study: optuna.Study, trial: FrozenTrial, *, is_counted: bool = True) -> None:
+    """Have the parameters of a lost `trial` wait, if they were not lost too often."""
     retries = trial.user_attrs.get(RETRIES, 0) + is_counted
-    if retries <= MOST_RETRIES or FIRST in trial.user_attrs:
-        # Of parameters that were half drawn all are drawn again: the same ones, by its place.
-        whole = max((len(one.params) for one in completed(study)), default=0)
-        drawn = trial.params if len(trial.params) >= whole else {}
-        params = {**trial.system_attrs.get("fixed_params", {}), **drawn}
-        kept = {
-            key: value
-            for key, value in trial.user_attrs.items()
-            if key not in (WORKER, _PULSE, REASON, LOST)
-        }
-        attributes = {**kept, RETRIES: retries, RETRY_OF: trial.number}
-        study.enqueue_trial(params, user_attrs=attributes)
+    if retries > MOST_RETRIES and FIRST not in trial.user_attrs:
+        return
+    # Of parameters that were half drawn all are drawn again: the same ones, by its place.
+    whole = max((len(one.params) for one in completed(study)), default=0)
+    drawn = trial.params if len(trial.params) >= whole else {}
+    params = {**trial.system_attrs.get("fixed_params", {}), **drawn}
+    kept = {
+        key: value
+        for key, value in trial.user_attrs.items()
+        if key not in (WORKER, _PULSE, REASON, LOST)
+    }
+    study.enqueue_trial(params, user_attrs={**kept, RETRIES: retries, RETRY_OF: trial.number})
 
 
 @contextlib.contextmanager
