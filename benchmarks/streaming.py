@@ -29,7 +29,7 @@ from alignheads.runtime.stream.config import DecoderConfig
 
 # After the package, which makes MLX ready for this machine.
 from streaming_hard import in_noise, unspaced, with_pauses  # isort: skip
-from streaming_long import Hour, at_once, one_hour, silence_costs  # isort: skip
+from streaming_long import Hour, SilenceCost, at_once, one_hour, silence_costs  # isort: skip
 from streaming_speed import (  # isort: skip
     Cost, ForcedOurs, ForcedPublished, at_most_15_s, by_buffer, forced_cost, memory_bandwidth,
     speech, weight_bytes, window_mean,
@@ -381,16 +381,18 @@ def print_silence(job: Job, minutes: float) -> None:
     say(f"{minutes:g} minutes of which half are pauses, decoded whole and with what is skipped")
     config = job.config.changed(step_s=1.0)
     print(f"\n{minutes:g} minutes of which half are pauses\n")
-    print_cells(("skipped", "steps", "CPU s", "share", "WER"))
-    print_cells(["---"] * 5)
-    whole = None
+    print_cells(("skipped", "steps", "GFLOP", "share", "CPU s", "share", "WER"))
+    print_cells(["---"] * 7)
+    whole: SilenceCost | None = None
     for found in silence_costs(job.model, config, job.demo, job.language, minutes):
-        whole = whole or found.cpu_s
-        share = found.cpu_s / whole
-        print_cells((found.skips, str(found.steps), f"{found.cpu_s:.1f}", f"{share:.2f}",
+        whole = whole or found
+        counted, spent = found.gflop / whole.gflop, found.cpu_s / whole.cpu_s
+        print_cells((found.skips, str(found.steps), f"{found.gflop:.1f}", f"{counted:.2f}",
+                     f"{found.cpu_s:.1f}", f"{spent:.2f}",
                      f"{100 * (found.errors.rate or 0):.1f} %"))  # fmt: skip
         if found.skips == "silence":
-            job.bars.check("cost of a stream that is half pauses", share, "<=", 0.6, "")
+            job.bars.check("what a stream that is half pauses computes", counted, "<=", 0.6, "")
+            job.bars.check("CPU of a stream that is half pauses", spent, "<=", 0.6, "")
 
 
 def print_sessions(job: Job, count: int, seconds: float) -> None:

@@ -133,9 +133,10 @@ class NeverSilent:
 
 @dataclass(frozen=True)
 class SilenceCost:
-    """A stream that is half pauses: seconds of computing, and steps, with what is skipped."""
+    """A stream that is half pauses: what it computes, and steps, with what is skipped."""
 
     skips: str
+    gflop: float
     cpu_s: float
     steps: int
     errors: ErrorRate
@@ -172,7 +173,8 @@ def silence_costs(
         words += [word.text for word in stream.finish()]
         spent = time.process_time() - begin
         errors = word_errors([plain_text(" ".join(said))], [plain_text(" ".join(words))])
-        yield SilenceCost(name, spent, len(steps), errors)
+        assert stream.work is not None
+        yield SilenceCost(name, stream.work.flop / 1e9, spent, len(steps), errors)
 
 
 @dataclass(frozen=True)
