@@ -107,7 +107,7 @@ def twice(words, before="", **given_):
 
 
 def as_words(words):
-    return split_words([f" {text}".encode() for text, _ in words])
+    return split_words([f" {text}".encode() for text, *_ in words])
 
 
 @pytest.mark.parametrize("is_final", [False, True])
@@ -122,6 +122,13 @@ def test_a_word_that_is_read_twice_in_one_place_waits(frame, is_final):
     for other in ("one", 62), ("won", frame):
         assert twice([*words[:2], other, *words[3:]])[1] == "end"
     assert twice([("a", 50), ("a", 50), ("two", 60)])[1] == "end"
+
+
+def test_words_that_differ_in_a_mark_are_other_words():
+    """Of Hindi marks are the vowels."""
+    assert repeats(as_words([("मेरी",), ("मेरा",), ("मेरा",)]), 3) == [False, False, True]
+    # One letter with its mark may be a part of a sound.
+    assert repeats(as_words([("का",), ("का",)]), 2) == [False, False]
 
 
 def test_a_committed_word_that_is_read_again_waits():

@@ -5,6 +5,7 @@ Knows letters and seconds; nothing of models or of audio.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from .words import TokenWord
@@ -46,10 +47,11 @@ def repeats(words: Sequence[TokenWord], tokens: int, before: str = "") -> list[b
     last = _letters(before)
     for word in words:
         letters = _letters(word.text)
-        again[word.tokens.start] = letters == last and len(letters) > 1
+        again[word.tokens.start] = letters == last and sum(map(str.isalnum, letters)) > 1
         last = letters
     return again
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))
+    """Letters and numbers, with the marks on them: of Hindi they are the vowels."""
+    return "".join(c for c in text.casefold() if unicodedata.category(c)[0] in "LNM")
