@@ -176,6 +176,15 @@ def write(folder, config, named, *, tokenizer=TOKENIZER, shard_bytes=None):
     return folder
 
 
+def read(path):
+    """The tensors of a file by name, evaluated: the file may be written over."""
+    import mlx.core as mx
+
+    named = dict(mx.load(str(path)))
+    mx.eval(named)
+    return named
+
+
 def save(named, path):
     if any(not isinstance(array, np.ndarray) for array in named.values()):
         import mlx.core as mx

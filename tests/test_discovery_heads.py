@@ -6,6 +6,7 @@ import shutil
 import mlx.core as mx
 import numpy as np
 import pytest
+from qwen3_checkpoints import read
 
 from alignheads import InputError, SpeechModel, discover_heads, load_corpus, load_heads
 from alignheads.runtime.models.checkpoint import TINY_FOLDER
@@ -34,7 +35,7 @@ def changed(folder, change):
     """The tiny model with `change(name, array)` applied to its attention projections."""
     shutil.copytree(TINY_FOLDER, folder)
     path = str(folder / "model.safetensors")
-    weights = dict(mx.load(path))
+    weights = read(path)
     for name, array in weights.items():
         if name.startswith("model.layers.") and name.endswith("_proj.weight"):
             new = change(name, np.array(array))

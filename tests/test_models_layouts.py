@@ -17,6 +17,8 @@ from alignheads.runtime.models.qwen3 import weights as qwen3_weights
 
 CLOSE = {2: 5, 3: 2.5, 4: 1.2, 5: 0.6, 6: 0.3, 8: 0.3}
 """How far logits may be from the whole model's by the bits of the weights; they are about 10."""
+FLOAT_8_CLOSE = 0.6
+"""The same of 8 bits that are floats, with four bits of a number: 0.45 as MLX 0.31 rounds."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_a_quantised_layout_is_nearly_the_same(layout, folders, tiny, demo, capl
     with caplog.at_level(logging.INFO):
         model = SpeechModel.load(in_layout(folders, layout))
     off = np.abs(logits(model, samples) - logits(tiny, samples)).max()
-    assert 0 < off < CLOSE[bits_of(layout)]
+    assert 0 < off < (FLOAT_8_CLOSE if layout == "MLX mxfp8" else CLOSE[bits_of(layout)])
     assert "scales" not in model.engine.model.embed_tokens
     said = [r.message for r in caplog.records if "quantised" in r.message]
     assert len(said) == 1
@@ -119,7 +121,7 @@ def test_how_a_matrix_is_packed_is_told_by_its_shapes_and_not_by_the_config(fold
 
 def test_a_matrix_that_mlx_cannot_have_packed_so_is_named(folders):
     folder = shutil.copytree(in_layout(folders, "MLX 4 bits"), folders / "packed wrongly")
-    tensors = dict(mx.load(str(folder / made.WEIGHTS)))
+    tensors = made.read(folder / made.WEIGHTS)
     name = "model.layers.1.mlp.up_proj"
     tensors[f"{name}.scales"] = tensors[f"{name}.scales"][:, :1]
     tensors[f"{name}.weight"] = tensors[f"{name}.weight"][:, :7]
@@ -192,7 +194,7 @@ def test_a_stale_shard_is_not_read(folders, tiny, demo, tmp_path):
     noise = {n: np.zeros_like(array) for n, array in made.native_tensors().items()}
     save_file(noise, folder / "model-00099-of-00099.safetensors")
     shard = next(iter(folder.glob("model-00003-*")))
-    kept = dict(mx.load(str(shard)))
+    kept = made.read(shard)
     # And a tensor that the index has elsewhere is not read from a shard that it names.
     first = next(iter(made.native_tensors()))
     mx.save_safetensors(str(shard), {**kept, first: mx.zeros_like(kept[next(iter(kept))])})
@@ -280,7 +282,7 @@ def test_an_adapter_of_another_model_is_told_by_its_shapes(folders, tmp_path):
         adapter / "adapter_config.json", base_model_name_or_path=str(in_layout(folders, made.BASE))
     )
     path = adapter / "adapter_model.safetensors"
-    whole = dict(mx.load(str(path)))
+    whole = made.read(path)
     wide = {n: mx.concatenate([a, a], axis=1) if "lora_A" in n else a for n, a in whole.items()}
     mx.save_safetensors(str(path), wide)
     refused(adapter, r"has a change of shape \(.*expected .*made for another model")

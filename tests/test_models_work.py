@@ -1,5 +1,7 @@
 """What computing costs: counted by formulas, against a profiler that watches the products."""
 
+from dataclasses import replace
+
 import mlx.nn as nn
 import numpy as np
 import pytest
@@ -319,6 +321,10 @@ def test_a_source_that_does_not_count_has_no_work(tiny):
 # Without a draft
 
 
+def without_probability(stream):
+    return [replace(word, probability=None) for word in stream.words]
+
+
 @pytest.mark.parametrize("unseen_nats", [0.0, 0.2])
 def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, unseen_nats):
     samples = np.concatenate([one.read() for one in demo.utterances[2:4]])
@@ -335,7 +341,11 @@ def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, 
     shown, hidden = found
     assert hidden.text == shown.text
     if not unseen_nats:  # what was not decoded would not have been new
-        assert hidden.words == shown.words
+        # To a rounding: MLX multiplies fewer rows in another order.
+        assert [w.probability for w in hidden.words] == pytest.approx(
+            [w.probability for w in shown.words], abs=1e-5
+        )
+        assert without_probability(hidden) == without_probability(shown)
     assert hidden.work.forward_passes < shown.work.forward_passes
     assert hidden.work.flop < shown.work.flop
 
