@@ -137,6 +137,8 @@ class StreamDecoder:
         if given is not None or len(model.languages) == 1:
             self._pause_s = None
         self._policy = self.config.policy
+        least = math.ceil(self.config.min_audio_s * SAMPLE_RATE)
+        self._least_samples = max(model.min_samples, least)
         self._frames_per_s = model.clock.frames(1.0)
         told = StreamContext(model, context, self.config.max_context_tokens)
         self._source = source or model.open_source(
@@ -190,6 +192,7 @@ class StreamDecoder:
         self._agenda = Agenda(
             max(1, int(self.config.step_s * SAMPLE_RATE)),
             int(self.config.max_audio_s * SAMPLE_RATE),
+            self._least_samples,
             asks=self._asks_in_silence,
         )
         self._passed = 0  # samples of a rest that the source does not know to have gone
@@ -371,8 +374,8 @@ class StreamDecoder:
         audio = self._audio
         audio.fill(place)
         self._decoded_at = place
-        least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
-        if audio.length < max(self._model.min_samples, least):
+        least = self._model.min_samples if is_final else self._least_samples
+        if audio.length < least:
             return
         hypothesis = self._decode(is_final, is_pause)
         if hypothesis.ended and not self.draft and self._goes_on_unheard(is_pause):
@@ -380,7 +383,7 @@ class StreamDecoder:
             self._decode(is_final, is_pause)
         while self._reading.is_lost and self._spoken:
             self._start_afresh()
-            if audio.length < max(self._model.min_samples, least):
+            if audio.length < least:
                 self._reading.is_lost = False
                 break
             self._decode(is_final, is_pause)
