@@ -170,6 +170,33 @@ def test_a_sound_between_two_pauses_is_asked_for_again(tiny, most, period_s):
     check_times(words)
 
 
+@pytest.mark.parametrize("most", [1, 2, 5])
+@pytest.mark.parametrize(("length_s", "pause_s"), [(0.18, 0.4), (0.2, 0.25), (0.25, 0.8)])
+def test_the_cut_before_a_short_sound_that_is_asked_for_again_leaves_all_of_it(
+    tiny, most, length_s, pause_s
+):
+    # Where the word before it ends is known to half a second: that is longer than the sound.
+    period_s = length_s + pause_s
+    at_s = 0.2 + period_s * np.arange(15)
+    script = [(tiny.encode_text(" three")[0], one_s + length_s / 2) for one_s in at_s]
+    samples = sounds(at_s, length_s, 0.1, 0.2 + 15 * period_s)
+    source = Miscounts(tiny, script, most)
+    steps = []
+    stream = StreamDecoder(tiny, language="English", source=source, on_step=steps.append)
+    words = fed_samples(stream, samples)
+    assert stream.text == " ".join(["three"] * 15)
+    starts_s = {step.buffer_start_s for step in steps}
+    assert len(starts_s) > 1
+    check_silent(starts_s, at_s, length_s)
+    check_times(words)
+
+
+def check_silent(places_s, at_s, length_s):
+    """None of the places is in one of the sounds."""
+    for place_s in places_s:
+        assert not ((at_s < place_s) & (place_s < at_s + length_s)).any()
+
+
 class ReadsTwice(ScriptedSource):
     """After `most` committed words it says the last of them again, before whatever follows."""
 
@@ -210,6 +237,29 @@ def test_a_sound_that_is_read_twice_comes_out_once(tiny, most, period_s):
     words = fed_samples(stream, samples)
     assert stream.text == " ".join(said)
     assert [word.start_s for word in words] == pytest.approx(at_s + 0.1, abs=0.25)
+    check_times(words)
+
+
+@pytest.mark.parametrize("most", [2, 3, 5])
+@pytest.mark.parametrize("period_s", [0.95, 1.1, 1.25])
+def test_the_cut_behind_a_sound_that_is_read_twice_leaves_no_rest_of_it(tiny, most, period_s):
+    # The next one, too, has begun by then: what is cut lies before that and not before the first.
+    length_s = 0.6
+    at_s = 0.2 + period_s * np.arange(15)
+    names = ["three", "six", "one", "two", "nine"]
+    said = [names[index % 5] for index in range(15)]
+    script = [
+        (tiny.encode_text(f" {name}")[0], one_s + 0.2)
+        for name, one_s in zip(said, at_s, strict=True)
+    ]
+    steps = []
+    source = ReadsTwice(tiny, script, most)
+    stream = StreamDecoder(tiny, language="English", source=source, on_step=steps.append)
+    words = fed_samples(stream, sounds(at_s, length_s, 0.1, 0.2 + 15 * period_s))
+    assert stream.text == " ".join(said)
+    starts_s = {step.buffer_start_s for step in steps}
+    assert len(starts_s) > 1
+    check_silent(starts_s, at_s, length_s)
     check_times(words)
 
 

@@ -8,6 +8,7 @@ import threading
 import jiwer
 import numpy as np
 import pytest
+from scripted import ScriptedSource
 
 from alignheads import DecoderConfig, InputError, StreamDecoder
 from alignheads.runtime.stream import voice
@@ -189,6 +190,17 @@ def test_a_stop_inside_of_a_word_is_no_pause():
     assert not agenda.is_quiet
 
 
+def test_a_pause_waits_for_as_much_audio_as_is_decoded():
+    agenda = Agenda(RATE, 16 * RATE, RATE // 2)
+    agenda.note([Turn(2_400, 3_680, True)])
+    assert due(agenda, RATE // 2 - 1) is None
+    assert not agenda.is_quiet
+    assert due(agenda, RATE // 2) == ("pause", RATE // 2)
+    short = Agenda(RATE, 16 * RATE, RATE // 2)
+    short.note([Turn(2_400, 3_680, True), Turn(7_800, 7_960, False)])
+    assert due(short, RATE) == ("step", RATE)
+
+
 def test_silence_that_begins_a_stream_is_no_pause():
     agenda = Agenda(RATE, 16 * RATE)
     agenda.note([Turn(0, 1_280, True)])
@@ -308,6 +320,20 @@ def test_speech_that_begins_and_ends_a_stream(tiny, clips):
     again, _ = heard(tiny, np.r_[samples, silence(0.1), silence(9)])
     assert joined(again) == joined(words)
     assert again[0].start_s == words[0].start_s
+
+
+@pytest.mark.parametrize("still_s", [0.0, 0.1, 0.3, 0.45, 2.0])
+@pytest.mark.parametrize("size", [160, RATE, 100 * RATE])
+def test_words_shorter_than_what_is_decoded_are_heard(tiny, still_s, size):
+    # Sounds of 0.2 s; after the first a rest may come before any step.
+    script = [(tiny.encode_text(f" {name}")[0], index * (0.2 + still_s) + 0.1)
+              for index, name in enumerate(["three", "six", "one"])]  # fmt: skip
+    for count in (1, 2, 3):
+        samples = np.tile(np.r_[noise(0.2, -20), silence(still_s)], count)
+        source = ScriptedSource(tiny, script[:count])
+        stream = StreamDecoder(tiny, language="English", source=source)
+        fed(stream, samples, size)
+        assert stream.text == " ".join(["three", "six", "one"][:count])
 
 
 def test_silence_shorter_than_the_pre_roll(tiny, clips):

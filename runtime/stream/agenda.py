@@ -49,16 +49,17 @@ class Agenda:
         resumed_at: where the last pause ended, in samples; 0: there was none.
     """
 
-    def __init__(self, step: int, room: int, *, asks: bool = False) -> None:
+    def __init__(self, step: int, room: int, least: int = 0, *, asks: bool = False) -> None:
         """Of a stream of which nothing has come.
 
         Args:
             step: samples between two steps.
             room: of a buffer, in samples.
+            least: samples that a buffer is decoded with.
             asks: the source may know more than the samples tell: the silence that a stream opens
                 with is not believed.
         """
-        self._step, self._room, self._asks = step, room, asks
+        self._step, self._room, self._least, self._asks = step, room, least, asks
         self._turns: deque[Turn] = deque()
         self._silence: Turn | None = None
         self._noticed = 0  # where the pause is due that is in this silence
@@ -124,7 +125,7 @@ class Agenda:
         pause = max(pause, int(SHORTEST_PAUSE_S * SAMPLE_RATE))
         while self._turns:
             silence = self._turns[0]
-            noticed = max(silence.at + pause, silence.known)
+            noticed = max(silence.at + pause, silence.known, start + self._least)
             if len(self._turns) == 1 or self._turns[1].known > noticed:
                 return noticed
             self._turns.popleft()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any, cast
 
 import numpy as np
@@ -136,6 +137,8 @@ class StreamDecoder:
         if given is not None or len(model.languages) == 1:
             self._pause_s = None
         self._policy = self.config.policy
+        least = math.ceil(self.config.min_audio_s * SAMPLE_RATE)
+        self._least_samples = max(model.min_samples, least)
         self._frames_per_s = model.clock.frames(1.0)
         told = StreamContext(model, context, self.config.max_context_tokens)
         self._source = source or model.open_source(
@@ -189,6 +192,7 @@ class StreamDecoder:
         self._agenda = Agenda(
             max(1, int(self.config.step_s * SAMPLE_RATE)),
             int(self.config.max_audio_s * SAMPLE_RATE),
+            self._least_samples,
             asks=self._asks_in_silence,
         )
         self._passed = 0  # samples of a rest that the source does not know to have gone
@@ -370,8 +374,8 @@ class StreamDecoder:
         audio = self._audio
         audio.fill(place)
         self._decoded_at = place
-        least = 0 if is_final else self.config.min_audio_s * SAMPLE_RATE
-        if audio.length < max(self._model.min_samples, least):
+        least = self._model.min_samples if is_final else self._least_samples
+        if audio.length < least:
             return
         hypothesis = self._decode(is_final, is_pause)
         if hypothesis.ended and not self.draft and self._goes_on_unheard(is_pause):
@@ -379,7 +383,7 @@ class StreamDecoder:
             self._decode(is_final, is_pause)
         while self._reading.is_lost and self._spoken:
             self._start_afresh()
-            if audio.length < max(self._model.min_samples, least):
+            if audio.length < least:
                 self._reading.is_lost = False
                 break
             self._decode(is_final, is_pause)
@@ -463,11 +467,17 @@ class StreamDecoder:
         if not self._spoken:
             return False
         audio, after_s, least_s = self._audio, self._last_end_s, _UNHEARD_S
-        resumed_s = self._agenda.resumed_at / SAMPLE_RATE
-        if is_pause and resumed_s > after_s:
+        resumed_s = self._resumed_s()
+        if is_pause and resumed_s < math.inf:
             after_s, least_s = resumed_s, _UNHEARD_SOUND_S
         samples = audio.samples[audio.lead :]
         return speech_s(samples, after_s - audio.start_s) >= least_s
+
+    def _resumed_s(self) -> float:
+        """Where the sound began that came after the last committed word and a pause; infinity:
+        none did."""
+        resumed_s = self._agenda.resumed_at / SAMPLE_RATE
+        return resumed_s if resumed_s > self._last_end_s else math.inf
 
     def _no_speech(self, hypothesis: Hypothesis) -> float:
         """The probability that nothing is said; after a fresh start an unlikely text says so."""
@@ -481,10 +491,11 @@ class StreamDecoder:
         text is over.
         """
         audio = self._audio
-        after_s, looked_s = self._last_end_s - audio.start_s, self._draft.looked_s - audio.start_s
+        after_s = self._last_end_s - audio.start_s
+        next_s = min(self._draft.looked_s, self._resumed_s(), self._last_end_s + _CUT_WITHIN_S)
         cut = quietest_cut(
             audio.samples[audio.lead :],
-            [(after_s, max(after_s, min(after_s + _CUT_WITHIN_S, looked_s)))],
+            [(after_s, max(after_s, next_s - audio.start_s))],
             after_s,
             audio.seconds,
             every_s=1 / HOPS_PER_S if self._reading.is_lost else 0.0,
@@ -576,28 +587,29 @@ class StreamDecoder:
         """These `words`, of these `parts` after the first `tokens`, wait."""
         self._draft.place()
         self._reading.waited_frame = None
-        for word in self._unread(words, tokens, decision)[:1]:
+        again = self._read_again(words, tokens, decision)
+        after = words[again - 1].tokens.stop if again else tokens
+        for word in words[again : again + 1]:
             if min(hypothesis.probabilities[list(word.tokens)]) >= _SURE:
                 place = decision.frames[word.tokens.start]
                 self._reading.waited_frame = place + self._clock.frames(least_s(word.text))
             start_s, _ = self._places.span_s(word, decision.frames)
-            looked_s, _ = self._places.looked_s(word, decision.frames, after=tokens)
+            looked_s, _ = self._places.looked_s(word, decision.frames, after=after)
             self._draft.place(start_s, looked_s)
         goes_on = not (hypothesis.ended or self._shows_draft)
         known = words[:-1] if goes_on else words  # the last one may be the start of one
         self._draft.hold(b"".join(parts).decode("utf-8").strip(), known, goes_on=goes_on)
 
-    def _unread(
-        self, words: Sequence[TokenWord], tokens: int, decision: Decision
-    ) -> Sequence[TokenWord]:
-        """The `words`, which wait, without those that are what was committed read once more."""
-        if not self._reading.is_lost:
-            return words
+    def _read_again(self, words: Sequence[TokenWord], tokens: int, decision: Decision) -> int:
+        """How many of the `words`, which wait, are what was committed read once more."""
         before = self._spoken[-1].text if self._spoken else ""
         spent = decision.spent_after(tokens, self._reading.spent_frame)
-        if spent is None or not any(repeats(words[:1], len(decision.frames), before)):
-            return words
-        return [word for word in words if decision.frames[word.tokens.start] >= spent]
+        if not self._reading.is_lost or spent is None:
+            return 0
+        if not any(repeats(words[:1], len(decision.frames), before)):
+            return 0
+        looks = (decision.frames[word.tokens.start] for word in words)
+        return sum(1 for _ in takewhile(lambda frame: frame < spent, looks))
 
     def _with_leaving(
         self, words: list[TokenWord], count: int, parts: list[bytes], decision: Decision
