@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..cluster import Cluster
@@ -68,7 +69,10 @@ def set_up(
             arguments=("tune",),
         )
     language = model.language_name(options.language)
-    space = make_space(model.name, file, options.border, options.max_heads, options.tune, language)
+    space = make_space(
+        model.name, file, options.border, options.max_heads, options.tune, language,
+        has_few=len(options.objectives) > 2,
+    )  # fmt: skip
     dev, test = load_speech(
         model.label, speech, space.base.step_s, progress,
         (lambda given: None) if language is not None else model.language_name,
@@ -76,9 +80,7 @@ def set_up(
     notes = []
     if language is None:
         language = _common_language(model, dev, notes)
-        space = make_space(
-            model.name, file, options.border, options.max_heads, options.tune, language
-        )
+        space = replace(space, base=space.base.changed(language=language))
     source_name = str(heads) if isinstance(heads, str | Path) else file.model
     storage = open_storage(options.storage, options.journal)
     fingerprint = _fingerprint(model, file, space, dev, options.seed)

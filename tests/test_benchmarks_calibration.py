@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,55 @@ def test_wrong_usage_is_one_line():
         done = run(*arguments)
         assert done.returncode == 2
         assert message in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("most", "missed"), [(6.0, 0), (6.1, 1)])
+def test_cost_is_in_live_passes_and_its_worst_seed_is_judged(
+    calibration, monkeypatch, capsys, most, missed
+):
+    asked = []
+
+    def measured(model, phases, options):
+        asked.append((len(options.objectives), phases, options.seed, options.tune))
+        passes = {(3, 1, 7): 2.0, (3, 1, 8): most}.get(asked[-1][:3], 3.0)
+        return calibration.Cost(
+            options.trials, phases or 4, 8.0, 2.0, round(100 * passes), 900, 100
+        )
+
+    monkeypatch.setattr(calibration, "measure_cost", measured)
+    monkeypatch.setattr(calibration, "swept", lambda model, phases, options: (None, 1.0))
+    monkeypatch.setattr(calibration, "same_front", lambda one, other: True)
+    bars = calibration.Bars()
+    calibration.print_cost(bars, None, calibration.SweepOptions(trials=50, seed=7), 2)
+    tuned = ("step_s", "max_audio_s")
+    assert asked == [(2, 1, 7, ()), (2, None, 7, ())] + [
+        (3, phases, seed, tuned) for phases in (1, None) for seed in (7, 8)
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| 3")]
+    assert [(row[1], row[2], row[7], row[9]) for row in rows] == [
+        ("1", "7", "200", "2.00"), ("1", "8", f"{100 * most:.0f}", f"{most:.2f}"),
+        ("4", "7", "300", "3.00"), ("4", "8", "300", "3.00"),
+    ]  # fmt: skip
+    assert len(bars.missed) == missed
+    assert bars.met + missed == 2 * 4 + 1
+    for line in bars.missed:
+        assert "3 objectives, 1 phase, the most of 2 seeds" in line
+        assert "states over those of a live pass: 6.1x (bar <= 6x)" in line
+
+
+def test_the_cost_of_a_sweep_is_counted_before_what_is_decoded_to_compare_with(
+    calibration, tiny, monkeypatch
+):
+    speech = partial(calibration.SpeechOptions, clips=2)
+    monkeypatch.setattr(calibration, "SpeechOptions", speech)
+    cost = calibration.measure_cost(tiny, 1, calibration.SweepOptions(trials=1))
+    assert (cost.trials, cost.phases) == (1, 1)
+    # One trial is a live pass; of the published setting, whose pauses are not where ours are.
+    assert cost.replayed < cost.live_states / 4
+    assert abs(cost.decoded + cost.replayed - cost.live_states) <= 2 + cost.live_states / 4
+    assert cost.trials_s > 0
+    assert cost.live_s > 0
 
 
 @pytest.mark.parametrize(

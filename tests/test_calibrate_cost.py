@@ -145,6 +145,8 @@ def test_a_sweep_with_compute_as_an_objective(command, tmp_path):
     file = CalibrationFile.load(tmp_path / "calibration.json")
     assert file.objectives == ["wer", "delay_s", "gflop_per_s"]
     assert len(file.hypervolume_reference) == 3
+    few = file.space["border_s"].choices
+    assert {t.params["border_s"] for t in file.trials if t.border == "seconds"} <= set(few)
     costs = {t.number: t.measures.gflop_per_s for t in file.trials}
     assert all(cost > 0 for cost in costs.values())
     assert costs[file.selected.number] == min(costs.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
+import optuna
 import pytest
 
 from alignheads import load_heads
@@ -20,8 +22,10 @@ from alignheads.calibrate.study.pareto import (
     parse_rule,
     select,
 )
-from alignheads.calibrate.study.space import PUBLISHED, RANGES, check_in_range, make_space
+from alignheads.calibrate.study.space import FEW, PUBLISHED, RANGES, check_in_range, make_space
+from alignheads.calibrate.study.trials import SeededByPlace
 from alignheads.errors import InputError
+from alignheads.runtime.stream.config import DecoderConfig
 
 KNEE = Rule("knee")
 LISTED = len(load_heads("tiny").alignment_heads)
@@ -179,6 +183,60 @@ def test_a_space_changes_only_what_it_searches(heads):
 def test_a_space_that_cannot_be_is_refused(heads, given, message):
     with pytest.raises(InputError, match=message):
         make_space("tiny", heads, **given)
+
+
+def drawn(draw, trials=25):
+    """The trials of a search with one seed for what `draw` gives; TPE's own from the 11th on."""
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=SeededByPlace(3))
+    for _ in range(trials):
+        trial = study.ask()
+        params = draw(trial)
+        border = params.get("border_s") or 4 * params["border_fraction"]
+        study.tell(trial, (border + params["unsure_s"], 1 / border + params["head_count"]))
+    return [(trial.params, trial.distributions) for trial in study.trials]
+
+
+@pytest.mark.parametrize(
+    ("border", "name", "low", "high", "step"),
+    [("seconds", "border_s", 0.05, 2.0, 0.05), ("fraction", "border_fraction", 0.02, 0.5, 0.01)],
+)
+@pytest.mark.parametrize("tune", [(), ("step_s", "max_audio_s")])
+def test_without_compute_all_is_drawn_as_ever(heads, border, name, low, high, step, tune):
+    def as_ever(trial):
+        found = {
+            name: trial.suggest_float(name, low, high, step=step),
+            "head_count": trial.suggest_int("head_count", 1, LISTED, log=True),
+            "rewind_fraction": trial.suggest_float("rewind_fraction", 0.02, 0.5, step=0.01),
+            "unsure_s": trial.suggest_float("unsure_s", 0.0, 1.0, step=0.1),
+        }
+        if tune:
+            trial.suggest_categorical("step_s", [0.5, 1.0, 2.0])
+            trial.suggest_categorical("max_audio_s", [8.0, 12.0, 16.0, 20.0, 24.0, 30.0])
+        return found
+
+    assert drawn(make_space("tiny", heads, border, tune=tune).draw) == drawn(as_ever)
+
+
+@pytest.mark.parametrize(
+    ("border", "name"), [("seconds", "border_s"), ("fraction", "border_fraction")]
+)
+def test_with_compute_the_border_is_one_of_a_few(heads, border, name):
+    space = make_space("tiny", heads, border, has_few=True)
+    assert {params[name] for params, _ in drawn(space.draw)} <= set(FEW[name].choices)
+    every = make_space("tiny", heads, border)
+    assert {**space.ranges, name: every.ranges[name]} == every.ranges
+    assert space.baselines() == every.baselines()
+
+
+def test_the_few_borders_hold_the_published_ones_and_the_bundled_configurations_own(heads):
+    for settings in PUBLISHED.values():
+        for name in settings.keys() & FEW.keys():
+            check_in_range(name, settings[name], FEW[name], "published")
+    odd = dataclasses.replace(
+        make_space("tiny", heads, has_few=True),
+        base=DecoderConfig.bundled("tiny").changed(border_s=0.33),
+    )
+    assert odd.ranges["border_s"].choices == sorted([*FEW["border_s"].choices, 0.33])
 
 
 def test_head_counts_are_all_or_spread():

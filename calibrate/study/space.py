@@ -30,6 +30,12 @@ RANGES = {
     "reuse": Range(choices=[False, True]),
     "refresh_s": Range(choices=[1.0, 2.0, 4.0]),
 }
+FEW = {
+    "border_fraction": Range(choices=[0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5]),
+    "border_s": Range(choices=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8, 1.25, 2.0]),
+}
+"""Where compute is an objective, a border is one of a few, as step and buffer are: each border in
+seconds over 0.3 has a step of its own in every pause, and with it a decode of its own."""
 Tunable = Literal["step_s", "aggregate", "max_audio_s", "reuse", "refresh_s"]
 TUNABLE: tuple[str, ...] = get_args(Tunable)
 PUBLISHED = {
@@ -64,12 +70,14 @@ class Space:
         border: what a border is measured in.
         max_heads: the most heads a trial may use.
         tuned: which of `TUNABLE` are searched too.
+        has_few: the border is one of `FEW`.
     """
 
     base: DecoderConfig
     border: Border
     max_heads: int
     tuned: tuple[str, ...] = ()
+    has_few: bool = False
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -82,7 +90,8 @@ class Space:
     def _with_own(self, name: str) -> Range:
         """A range; of choices, with the configuration's own value among them."""
         values, own = RANGES[name], getattr(self.base, name)
-        if values.choices is None or own in values.choices:
+        values = FEW.get(name, values) if self.has_few else values
+        if values.choices is None or own is None or own in values.choices:
             return values
         numbers = sorted(float(choice) for choice in [*values.choices, own])
         return Range(choices=list(numbers))
@@ -188,6 +197,8 @@ def make_space(
     max_heads: int | None = None,
     tune: tuple[str, ...] = (),
     language: str | None = None,
+    *,
+    has_few: bool = False,
 ) -> Space:
     """The space of a sweep of the checkpoint `model` with its ranked `heads`.
 
@@ -213,4 +224,4 @@ def make_space(
     else:
         base = DecoderConfig(model=model, heads=tuple(chosen), head_count=count, border_s=0.5)
     base = base.changed(calibration=None, language=language)
-    return Space(base, border, count, tuple(dict.fromkeys(tune)))  # type: ignore[arg-type]
+    return Space(base, border, count, tuple(dict.fromkeys(tune)), has_few)  # type: ignore[arg-type]
