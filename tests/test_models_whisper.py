@@ -363,6 +363,22 @@ def test_a_draft_changes_nothing(model):
         assert ours.head_frames.max(initial=0) < 50 * seconds
 
 
+def test_a_space_by_itself_inside_of_a_draft_stays(model, monkeypatch):
+    """No text begins with one; later it is a token as any other."""
+    blank = model.vocabulary.blank_id
+    likely = mx.zeros(model.dims.n_vocab).at[blank].add(1000.0)
+    mx.eval(likely)
+    logits = type(model.network).logits
+    monkeypatch.setattr(
+        type(model.network), "logits", lambda self, rows: logits(self, rows) + likely
+    )
+    kept = model.open_source(made.ALIGNED)
+    for seconds in (1, 2):
+        found = kept.hypothesis(noise(seconds), 0, (), "English").token_ids
+        assert found[0] != blank
+        assert set(found[1:]) == {blank}
+
+
 def test_committed_text_is_the_prefix(model):
     source = model.open_source(made.ALIGNED)
     first = source.hypothesis(noise(4), 0, (), "English")

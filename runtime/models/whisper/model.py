@@ -79,8 +79,8 @@ class WhisperModel(SpeechModel):
         vocabulary: of the checkpoint.
         engine_dtype: MLX's own name of `dtype`.
         suppress: [vocabulary], minus infinity for tokens that are never said, else 0.
-        suppress_blank: the same for the first token of a text, which is no space by itself.
-        suppress_first: the same where that is not the text's end either.
+        suppress_blank: the same of a space by itself, which no text begins with.
+        suppress_first: the same of both, and of the text's end.
     """
 
     family = "whisper"
@@ -108,7 +108,7 @@ class WhisperModel(SpeechModel):
         self.log_mel = LogMel(mel_filterbank(dims.n_mels))
         self.suppress = self._minus_infinity(vocabulary.suppressed)
         blank = set() if vocabulary.blank_id is None else {vocabulary.blank_id}
-        self.suppress_blank = self._minus_infinity({*vocabulary.suppressed, *blank})
+        self.suppress_blank = self._minus_infinity(blank)
         self.suppress_first = self._minus_infinity(
             {*vocabulary.suppressed, *blank, vocabulary.end_id}
         )

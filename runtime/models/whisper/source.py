@@ -140,7 +140,7 @@ class WhisperSource:
         step = take_step(
             model, mx.array([[*prompt, *committed, *draft]]), cache, cross,
             last=last, capture=self._capture,
-            suppress=None if committed else model.suppress_blank,
+            begins=not committed,
         )  # fmt: skip
         mx.async_eval(*step.arrays)
         rows = agreed_rows(step.rows(self._capture.columns), draft)

@@ -26,7 +26,7 @@ def take_step(
     left_padding: mx.array | None = None,
     audio_mask: mx.array | None = None,
     capture: Capture | None = None,
-    suppress: mx.array | None = None,
+    begins: bool = False,
 ) -> Step:
     """Read new tokens; what the last of them say.
 
@@ -38,7 +38,7 @@ def take_step(
         last: of how many positions it is wanted.
         left_padding, audio_mask: see `network.Decoder`.
         capture: which heads to look at.
-        suppress: [vocabulary], added to the logits; None: the model's own.
+        begins: whether the text begins after the first of these: with no space by itself.
     """
     attended: list[mx.array] = []
     weights: list[mx.array] = []
@@ -55,7 +55,9 @@ def take_step(
         observe=None if capture is None else observe,
     )  # fmt: skip
     rows = hidden.reshape(-1, hidden.shape[-1])
-    logits = model.network.logits(rows) + (model.suppress if suppress is None else suppress)
+    logits = model.network.logits(rows) + model.suppress
+    if begins:
+        logits = logits.at[0].add(model.suppress_blank)
     said = mx.concatenate([mx.argmax(logits, axis=-1)[:, None], *attended], axis=1)
     return Step(
         said.astype(mx.int32),
