@@ -589,6 +589,8 @@ WORK = textwrap.dedent(
 
     study = open_study(open_storage(storage, None), "s", {"model": "tiny (1)", "corpus":
                        "demo (2)"}, 0, {"base": ({"x": 0.25}, {"baseline": "base"})})
+    print("open", flush=True)
+    sys.stdin.readline()
     run_trials(study, wanted, objective, lambda trial: None)
     """
 )
@@ -597,16 +599,26 @@ WORK = textwrap.dedent(
 def worker(storage, wanted, pause_s):
     return subprocess.Popen(
         [sys.executable, "-c", WORK, str(storage), str(wanted), str(pause_s)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def go(*workers):
+    """Have workers begin once all of them have opened the study, however slow they start."""
+    for one in workers:
+        assert one.stdout.readline() == "open\n", one.communicate()
+    for one in workers:
+        one.stdin.write("\n")
+        one.stdin.flush()
 
 
 def share(storage, wanted, *, pause_s=0.05):
     """Three workers on one study; the first is killed in the middle of a trial."""
     victim = worker(storage, wanted, 60)
-    assert victim.stdout is not None
+    go(victim)
     victim.stdout.readline()
     others = [worker(storage, wanted, pause_s) for _ in range(2)]
+    go(*others)
     time.sleep(0.3)
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
