@@ -1,5 +1,7 @@
 """What computing costs: counted by formulas, against a profiler that watches the products."""
 
+from dataclasses import replace
+
 import mlx.nn as nn
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scripted import ScriptedSource, evenly
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder
 from alignheads.runtime.models import capture
 from alignheads.runtime.models.qwen3 import audio_encoder, text_decoder
+from alignheads.runtime.models.qwen3 import reading as qwen3_reading
 from alignheads.runtime.models.qwen3 import source as qwen3_source
 from alignheads.runtime.models.said import Said, draft_after
 from alignheads.runtime.models.whisper import network
@@ -63,11 +66,11 @@ class Profiler:
         watch(audio_encoder, "attention", by_attention)
         watch(network, "attend", by_attention)
         watch(capture.Capture, "observe", by_looks)
-        for module in (qwen3_source, whisper_source):
-            self._watch_passes(monkeypatch, module)
+        for module, prompts in ((qwen3_source, qwen3_reading), (whisper_source, whisper_source)):
+            self._watch_passes(monkeypatch, module, prompts)
 
-    def _watch_passes(self, monkeypatch, module):
-        take_step, go_on, reading = module.take_step, module.go_on, module.reading
+    def _watch_passes(self, monkeypatch, module, prompts):
+        take_step, go_on, reading = prompts.take_step, module.go_on, module.reading
 
         def counted_step(*arguments, **options):
             self.passes += 1
@@ -91,7 +94,7 @@ class Profiler:
             self.flop -= self._ahead if self._reads > len(rows) else 0
             return rows
 
-        monkeypatch.setattr(module, "take_step", counted_step)
+        monkeypatch.setattr(prompts, "take_step", counted_step)
         monkeypatch.setattr(module, "go_on", counted_go_on)
         monkeypatch.setattr(module, "reading", counted_reading)
 
@@ -284,7 +287,7 @@ def test_after_a_cut_the_words_that_are_gone_are_not_expected_again(tiny, demo):
 
     class Watched(qwen3_source.Qwen3Source):
         def _read(self, head, audio, text_ids, draft, stable):
-            rows, cache = super()._read(head, audio, text_ids, draft, stable)
+            rows, cache = yield from super()._read(head, audio, text_ids, draft, stable)
             drafts.append((len(draft), len(rows) - 1))
             return rows, cache
 
@@ -319,6 +322,11 @@ def test_a_source_that_does_not_count_has_no_work(tiny):
 # Without a draft
 
 
+def without_rounding(word):
+    """Passes over other numbers of positions add up in another order."""
+    return replace(word, probability=round(word.probability, 4))
+
+
 @pytest.mark.parametrize("unseen_nats", [0.0, 0.2])
 def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, unseen_nats):
     samples = np.concatenate([one.read() for one in demo.utterances[2:4]])
@@ -335,7 +343,9 @@ def test_without_a_draft_the_words_are_the_same_and_less_is_decoded(tiny, demo, 
     shown, hidden = found
     assert hidden.text == shown.text
     if not unseen_nats:  # what was not decoded would not have been new
-        assert hidden.words == shown.words
+        assert [without_rounding(word) for word in hidden.words] == [
+            without_rounding(word) for word in shown.words
+        ]
     assert hidden.work.forward_passes < shown.work.forward_passes
     assert hidden.work.flop < shown.work.flop
 
