@@ -26,7 +26,7 @@ from alignheads.runtime.models.qwen3.packed_encoder import (
 )
 from alignheads.runtime.models.qwen3.reusing import ReusingSource
 from alignheads.runtime.models.qwen3.source import Qwen3Source
-from alignheads.runtime.models.shared_steps import Limit, Waiting, take_steps
+from alignheads.runtime.models.shared_steps import Limit, Pass, Waiting, take_steps
 
 RATE = 16_000
 HEADS = [(3, 5), (0, 1), (3, 0), (2, 7)]
@@ -242,6 +242,36 @@ def test_frames_of_several_windows_see_their_own(tiny):
     for one, (made, _) in zip(hidden, transform_packed(encoder, asked), strict=True):
         alone = audio_encoder.transform(encoder, one)
         assert np.array(made) == pytest.approx(np.array(alone), abs=1e-4)
+
+
+def test_what_is_kept_of_one_stream_keeps_nothing_of_the_others_in_memory(tiny):
+    """A view would keep all that was computed with it, as long as a window stays in its buffer."""
+    encoder = tiny.engine.audio_tower
+    before = mx.get_active_memory()
+    hidden = [mx.ones((frames, 128)) for frames in (13, 104, 104, 104)]
+    (kept, _), *_ = transform_packed(encoder, [Seeing(one) for one in hidden])
+    mels = [mx.ones((1, 128, 100)) for _ in range(4)]
+    (made,), *_ = embed_packed(encoder, [[Piece(mel, 13)] for mel in mels])
+    del hidden, mels, _
+    assert mx.get_active_memory() - before < 1.5 * (kept.nbytes + made.nbytes)
+
+
+def test_a_pass_that_is_too_large_is_made_in_several_and_who_is_through_goes_on():
+    """So that what a step holds until then goes before the next ones have theirs."""
+    events = []
+
+    def step(name):
+        made = yield Pass(
+            0, name, lambda given: given,
+            lambda given: events.append(list(given)) or list(given), "kind", share=0.4,
+        )  # fmt: skip
+        events.append(made)
+        return made
+
+    steps = [Waiting(Future(), partial(step, name), number) for number, name in enumerate("abcd")]
+    take_steps(steps, Limit())
+    assert answers_of(steps) == ["a", "b", "c", "d"]
+    assert events == [["a", "b"], "a", "b", ["c", "d"], "c", "d"]
 
 
 # Who fails or leaves

@@ -14,7 +14,7 @@ stream's fault ends no other's step. Knows no family.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,6 +41,8 @@ class Pass:
         alone: makes of `given` what the step goes on with.
         together: does that for what several passes of one kind are given; its results are computed.
         kind: passes of one kind can be made together; None: of none.
+        share: of what is good in one pass. More than 1 in all is made in several, one after the
+            other, and each step goes on before the next one.
     """
 
     place: int
@@ -48,6 +50,7 @@ class Pass:
     alone: Callable[[Any], Any]
     together: Callable[[Sequence[Any]], Sequence[Any]] | None = None
     kind: Hashable = None
+    share: float = 0.0
 
 
 Passes = Generator[Pass, Any, Any]
@@ -281,13 +284,26 @@ def _begun(asked: Sequence[Waiting], limit: Limit) -> tuple[list[_Text], list[Wa
                 kind = id(step) if step.wanted.kind is None else step.wanted.kind
                 kinds.setdefault(kind, []).append((step, step.wanted))
         for alike in kinds.values():
-            for (step, _), result in zip(
-                alike, _made([one for _, one in alike], limit), strict=True
-            ):
-                step.take(result)
+            for some in _shared_out(alike):
+                made = _made([one for _, one in some], limit)
+                while some:  # nothing of a step is held on to once it goes on
+                    some.pop(0)[0].take(made.pop(0))
         for step in list(live):
             drop_ended(step)
     return texts, [*later, *asked[opened:]]
+
+
+def _shared_out(
+    alike: Sequence[tuple[_Reading, Pass]],
+) -> Iterator[list[tuple[_Reading, Pass]]]:
+    """Passes of one kind, by so many as are good at once."""
+    some: list[tuple[_Reading, Pass]] = []
+    for one in alike:
+        if some and sum(other.share for _, other in some) + one[1].share > 1:
+            yield some
+            some = []
+        some.append(one)
+    yield some
 
 
 def _end_reading(step: _Reading, texts: list[_Text]) -> None:

@@ -19,7 +19,7 @@ from ..cpu.activations import attention, gelu
 from .audio_encoder import KeysAndValues, positioned, transform_layers, with_seen
 
 _STRIDE = 8  # of the three convolutions
-_MOST_NUMBERS = 1 << 19
+_MOST_NUMBERS = 1 << 18
 """Numbers that the first convolution gives at once, at most: with more, memory grows, and nothing
 else is gained."""
 
@@ -55,7 +55,7 @@ def embed_packed(encoder: AudioEncoder, asked: Sequence[Sequence[Piece]]) -> lis
     made: list[mx.array] = []
     for batch in _batches(encoder, pieces):
         made += _embedded(encoder, batch)
-    mx.eval(made)
+        mx.eval(made)
     found = iter(made)
     return [[next(found) for _ in of_stream] for of_stream in asked]
 
@@ -110,7 +110,7 @@ def _embedded(encoder: AudioEncoder, pieces: Sequence[Piece]) -> list[mx.array]:
     ]
     x = positioned(encoder, x, places)
     stops = list(accumulate(len(piece.mel) * piece.frames for piece in pieces))
-    return list(mx.split(x, stops[:-1]))
+    return _apart(x, stops[:-1])
 
 
 def _chunks(pieces: Sequence[Piece], starts: Sequence[int]) -> Iterator[tuple[Piece, int]]:
@@ -134,5 +134,11 @@ def transform_packed(
         return mx.concatenate(out, axis=2)
 
     made = transform_layers(encoder, mx.concatenate([one.hidden for one in asked]), attending)
-    mx.eval(made)
-    return list(zip(mx.split(made, stops[:-1]), seen, strict=True))
+    found = _apart(made, stops[:-1])
+    mx.eval(found)
+    return list(zip(found, seen, strict=True))
+
+
+def _apart(packed: mx.array, stops: Sequence[int]) -> list[mx.array]:
+    """Its parts, each in memory of its own: a part that is kept would keep all of it."""
+    return [part * 1 for part in mx.split(packed, list(stops))]

@@ -7,7 +7,7 @@ position attends to is its own text, in a cache of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from .model import Qwen3Model
 
 READING = 2  # the place of such a pass, after the encoder's
-_MOST_POSITIONS = 1024
-"""Of several prompts at once, at most: with more, memory grows, and nothing else is gained."""
+_MOST_POSITIONS = 384
+"""Of several prompts at once, at most. Until they are read, all have their caches of before
+and those of after; with more, nothing is gained that could be measured."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,13 @@ def read(model: Qwen3Model, prompt: Prompt) -> tuple[Step, KVCache]:
     return step, cache
 
 
+def share(prompt: Prompt) -> float:
+    """Of what is good in one pass; see `Pass`."""
+    return prompt.embedded.shape[1] / _MOST_POSITIONS
+
+
 def read_packed(model: Qwen3Model, prompts: Sequence[Prompt]) -> list[tuple[Step, KVCache]]:
     """What `read` gives of each, computed."""
-    found = []
-    for batch in _batches(prompts):
-        found += _read(model, batch)
-    return found
-
-
-def _batches(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
-    batch, positions = [], 0
-    for prompt in prompts:
-        new = prompt.embedded.shape[1]
-        if batch and positions + new > _MOST_POSITIONS:
-            yield batch
-            batch, positions = [], 0
-        batch.append(prompt)
-        positions += new
-    yield batch
-
-
-def _read(model: Qwen3Model, prompts: Sequence[Prompt]) -> list[tuple[Step, KVCache]]:
     caches = [prompt.open_cache() for prompt in prompts]
     looks = [Look(prompt.capture, prompt.last) for prompt in prompts]
     texts = [

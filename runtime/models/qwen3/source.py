@@ -36,7 +36,7 @@ from ..shared_steps import Pass, Passes, Wanted, made_alone
 from ..work import Work
 from .asked import Asked
 from .cost import DecoderCost
-from .reading import READING, Prompt, read, read_packed
+from .reading import READING, Prompt, read, read_packed, share
 from .step import reading
 from .stream_encoder import StreamEncoder
 from .together import together
@@ -272,7 +272,10 @@ class Qwen3Source:
 
     def _reading(self, prompt: Prompt) -> Pass:
         model = self._model
-        return Pass(READING, prompt, partial(read, model), partial(read_packed, model), READING)
+        return Pass(
+            READING, prompt, partial(read, model), partial(read_packed, model), READING,
+            share(prompt),
+        )  # fmt: skip
 
     def _said_by(
         self, step: Step, cache: KVCache, draft: Sequence[int], stable: int
