@@ -15,6 +15,7 @@ import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must com
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -103,7 +104,8 @@ class Scripted:
 @dataclass
 class Spent:
     """Seconds of one set: in all, of the processor, and in the decode loops. `rounds`: seconds
-    and sessions of each; `waits`: from a step's being due to its end."""
+    and sessions of each; `waits`: from a step's being due to its end. A second step in one piece
+    of audio, as in a pause, is due when the first has ended, which shows that there is one."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -111,6 +113,7 @@ class Spent:
     loop_cpu_s: float = 0.0
     rounds: list[tuple[float, int]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    ends: dict[int, list[float]] = field(default_factory=dict)  # of steps, by thread
     peak_bytes: int = 0
 
 
@@ -134,10 +137,18 @@ def watched(spent: Spent) -> Iterator[None]:
         take_steps(asked, limit)
         spent.rounds.append((time.perf_counter() - begin, len(asked)))
 
+    hypothesis = Qwen3Source.hypothesis
+
+    def ended(*arguments, **options):
+        found = hypothesis(*arguments, **options)
+        spent.ends.setdefault(threading.get_ident(), []).append(time.perf_counter())
+        return found
+
     mx.reset_peak_memory()
     begin, cpu = time.perf_counter(), time.process_time()
     with (
         patch.object(engine_thread, "take_steps", rounds),
+        patch.object(Qwen3Source, "hypothesis", ended),
         patch.object(shared_steps, "_go_on", loop(go_on)),
         patch.object(shared_steps._Text, "go_on_alone", loop(alone)),
     ):
@@ -160,14 +171,16 @@ def at_once(
     """A step of each, all due at the same moment."""
     gate = threading.Barrier(len(sessions))
 
-    def step(session: Session) -> float:
+    def step(session: Session) -> list[float]:
         gate.wait()
-        begin = time.perf_counter()
+        due = time.perf_counter()
         session.step(second)
-        return time.perf_counter() - begin
+        ends = spent.ends.pop(threading.get_ident(), [])
+        return [end - begin for begin, end in zip([due, *ends], ends, strict=False)]
 
     with watched(spent):
-        spent.waits += pool.map(step, sessions)
+        for waits in pool.map(step, sessions):
+            spent.waits += waits
 
 
 def compared(
@@ -180,12 +193,16 @@ def compared(
     """
     sets = [make(number) for number in range(count)], [make(number) for number in range(count)]
     alone, shared, unmeasured = Spent(), Spent(), Spent()
+    # A thread of their own for those that do not share: rounds of the others wait for those of
+    # the last ones, whom these would have them forget.
+    threads = weakref.WeakKeyDictionary()
     with ThreadPoolExecutor(count) as pool:
         for second in range(seconds):
             is_measured = second >= skipped
             for which in (0, 1) if second % 2 else (1, 0):
                 if which == 0:
-                    one_after_another(sets[0], second, alone if is_measured else unmeasured)
+                    with patch.object(engine_thread, "_threads", threads):
+                        one_after_another(sets[0], second, alone if is_measured else unmeasured)
                 else:
                     at_once(sets[1], second, shared if is_measured else unmeasured, pool)
     same = sum(one.said == other.said for one, other in zip(*sets, strict=True))
@@ -231,6 +248,10 @@ def print_compared(
         judge("the decode loop", ratio, ">=", loop, "x")
     judge("sessions that say the same", same, ">=", count)
     judge("p95 wait of a step over the mean batch", wait_s / mean(batches), "<=", LONGEST_WAIT)
+    of_steps = sum(spent * size for spent, size in shared.rounds) / sum(sizes)
+    print(
+        f"          over the mean batch of a step (batches by their steps): {wait_s / of_steps:.2f}"
+    )
     judge("peak of arrays, at once over one after another",
           shared.peak_bytes / alone.peak_bytes, "<=", 1.0)  # fmt: skip
 

@@ -20,8 +20,9 @@ from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models import capture
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.qwen3 import source, step
+from alignheads.runtime.models.qwen3 import reading, source, step
 from alignheads.runtime.models.qwen3.model import Qwen3Model
+from alignheads.runtime.models.shared_steps import Passes, made_alone
 from alignheads.runtime.stream.config import DecoderConfig
 from alignheads.runtime.stream.decoder import StreamDecoder
 
@@ -85,23 +86,24 @@ class ForcedOurs(source.Qwen3Source):
         self.watch = _Watch()
         self._script = [*script, min(model.vocabulary.end_ids)]
         self._at = 0
-        encode = self._encoder.encode
+        encoding = self._encoder.encoding
 
-        def watched(*arguments):
+        def watched(*arguments) -> Passes:
             def parts() -> list:
-                windows, tail = encode(*arguments)
+                windows, tail = made_alone(encoding(*arguments))
                 return [*windows, tail]
 
+            yield from ()  # it has no company
             *windows, tail = self.watch.call("encode", parts)
             return windows, tail
 
-        self._encoder.encode = watched  # type: ignore[method-assign]
+        self._encoder.encoding = watched  # type: ignore[method-assign]
 
     def step(self, samples: np.ndarray, committed: Sequence[int], language: str | None) -> int:
         """One step; returns how many tokens it decoded."""
         self._at = 0
         # The step is a function of both modules: one reads the prompt, the other goes on from it.
-        forced = [patch.object(module, "take_step", self._forced) for module in (source, step)]
+        forced = [patch.object(module, "take_step", self._forced) for module in (reading, step)]
         with forced[0], forced[1]:
             return len(self.hypothesis(samples, 0, committed, language).token_ids)
 

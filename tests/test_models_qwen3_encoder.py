@@ -181,9 +181,9 @@ def embedded(monkeypatch):
         counts["mel_frames"] += len(chunks[0]) * chunks[0].shape[2]
         return embed(encoder, chunks, **places)
 
-    def counting_transform(encoder, hidden):
+    def counting_transform(encoder, hidden, seen=None):
         counts["transforms"] += 1
-        return transform(encoder, hidden)
+        return transform(encoder, hidden, seen)
 
     monkeypatch.setattr(stream_encoder, "embed", counting_embed)
     monkeypatch.setattr(stream_encoder, "transform", counting_transform)

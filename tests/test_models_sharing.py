@@ -3,19 +3,30 @@
 import asyncio
 import logging
 import threading
+import time
 from concurrent.futures import Future
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alignheads import DecoderConfig, StreamDecoder
 from alignheads.runtime.models import engine_thread, shared_steps
+from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.engine_thread import step_on_engine_thread
 from alignheads.runtime.models.protocol import Hypothesis
-from alignheads.runtime.models.qwen3 import together
+from alignheads.runtime.models.qwen3 import audio_encoder, source, stream_encoder, together
+from alignheads.runtime.models.qwen3.packed_encoder import (
+    Piece,
+    Seeing,
+    embed_packed,
+    transform_packed,
+)
+from alignheads.runtime.models.qwen3.reusing import ReusingSource
 from alignheads.runtime.models.qwen3.source import Qwen3Source
-from alignheads.runtime.models.shared_steps import Limit, Waiting, take_steps
+from alignheads.runtime.models.shared_steps import Limit, Pass, Waiting, take_steps
 
 RATE = 16_000
 HEADS = [(3, 5), (0, 1), (3, 0), (2, 7)]
@@ -119,13 +130,18 @@ def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, monkeypat
     assert passes == sorted(passes, reverse=True)  # who is done leaves
 
 
-def test_the_next_step_follows_as_it_does_alone(tiny, demo):
-    """What is kept between steps is as good."""
-    clips = [u.read()[: 6 * RATE] for u in demo.utterances[:3]]
-    alone = [Qwen3Source(tiny, HEADS) for _ in clips]
-    shared = [Qwen3Source(tiny, HEADS) for _ in clips]
-    for seconds in (2, 3, 5, 6):
-        given = [(clip[: seconds * RATE], 0, [], None, "") for clip in clips]
+SOURCES = [Qwen3Source, partial(ReusingSource, refresh_s=1.0)]
+
+
+@pytest.mark.parametrize("make", SOURCES, ids=["exact", "reuse"])
+def test_the_next_step_follows_as_it_does_alone(tiny, demo, make):
+    """What is kept between steps is as good, also over finished windows."""
+    clips = [np.concatenate([u.read(), demo.utterances[5].read()]) for u in demo.utterances[:3]]
+    alone = [make(tiny, HEADS) for _ in clips]
+    shared = [make(tiny, HEADS) for _ in clips]
+    for seconds in (2, 3, 5, 8.3, 9):
+        ends = [int((seconds + place / 7) * RATE) for place in range(len(clips))]
+        given = [(clip[:end], 0, [], None, "") for clip, end in zip(clips, ends, strict=True)]
         steps = [step_of(source, one) for source, one in zip(shared, given, strict=True)]
         take_steps(steps, Limit())
         expected = [source._hypothesis(*one) for source, one in zip(alone, given, strict=True)]
@@ -179,7 +195,116 @@ def test_sessions_in_threads_share_their_steps_and_say_what_each_says_alone(
     assert max(rounds) > 1
 
 
+def test_each_part_of_the_model_is_passed_through_once_for_all(tiny, demo, monkeypatch):
+    """Convolutions, transformer and prompts."""
+    passes = []
+    real = shared_steps._made
+    monkeypatch.setattr(
+        shared_steps, "_made", lambda p, limit: (passes.append(len(p)), real(p, limit))[1]
+    )
+    clips = [u.read()[: 5 * RATE] for u in demo.utterances[:4]]
+    steps = [step_of(Qwen3Source(tiny, HEADS), (clip, 0, [], "English", "")) for clip in clips]
+    take_steps(steps, Limit())
+    answers_of(steps)
+    assert passes == [4, 4, 4]
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_pieces_laid_one_after_the_other_see_nothing_of_each_other(tiny, data):
+    """Whatever their lengths: whole chunks, the rest of one, less than a frame of one."""
+    encoder = tiny.engine.audio_tower
+    random = np.random.default_rng(data.draw(st.integers(0, 9)))
+    pieces = []
+    for _ in range(data.draw(st.integers(2, 6))):
+        length = data.draw(st.sampled_from([1, 7, 8, 9, 48, 99, 100, 104]))
+        chunks = data.draw(st.integers(1, 2))
+        frames = -(-length // 8)
+        skip = data.draw(st.integers(0, 1)) if frames > 1 else 0
+        mel = mx.array(random.standard_normal((chunks, 128, length)).astype(np.float32))
+        pieces.append(Piece(mel, frames - skip, data.draw(st.integers(0, 5)), skip))
+    found = embed_packed(encoder, [pieces[:1], [], pieces[1:]])
+    assert [len(of_stream) for of_stream in found] == [1, 0, len(pieces) - 1]
+    for piece, made in zip(pieces, [*found[0], *found[2]], strict=True):
+        chunks = piece.mel, piece.frames
+        alone = audio_encoder.embed(encoder, chunks, first=piece.first, skip=piece.skip)
+        assert np.array(made) == pytest.approx(np.array(alone), abs=1e-4)
+
+
+def test_frames_of_several_windows_see_their_own(tiny):
+    encoder = tiny.engine.audio_tower
+    random = np.random.default_rng(0)
+    hidden = [
+        mx.array(random.standard_normal((frames, 128)).astype(np.float32))
+        for frames in (1, 104, 13, 40)
+    ]
+    asked = [Seeing(one) for one in hidden]
+    for one, (made, _) in zip(hidden, transform_packed(encoder, asked), strict=True):
+        alone = audio_encoder.transform(encoder, one)
+        assert np.array(made) == pytest.approx(np.array(alone), abs=1e-4)
+
+
+def test_what_is_kept_of_one_stream_keeps_nothing_of_the_others_in_memory(tiny):
+    """A view would keep all that was computed with it, as long as a window stays in its buffer."""
+    encoder = tiny.engine.audio_tower
+    before = mx.get_active_memory()
+    hidden = [mx.ones((frames, 128)) for frames in (13, 104, 104, 104)]
+    (kept, _), *_ = transform_packed(encoder, [Seeing(one) for one in hidden])
+    mels = [mx.ones((1, 128, 100)) for _ in range(4)]
+    (made,), *_ = embed_packed(encoder, [[Piece(mel, 13)] for mel in mels])
+    del hidden, mels, _
+    assert mx.get_active_memory() - before < 1.5 * (kept.nbytes + made.nbytes)
+
+
+def test_a_pass_that_is_too_large_is_made_in_several_and_who_is_through_goes_on():
+    """So that what a step holds until then goes before the next ones have theirs."""
+    events = []
+
+    def step(name):
+        made = yield Pass(
+            0, name, lambda given: given,
+            lambda given: events.append(list(given)) or list(given), "kind", share=0.4,
+        )  # fmt: skip
+        events.append(made)
+        return made
+
+    steps = [Waiting(Future(), partial(step, name), number) for number, name in enumerate("abcd")]
+    take_steps(steps, Limit())
+    assert answers_of(steps) == ["a", "b", "c", "d"]
+    assert events == [["a", "b"], "a", "b", ["c", "d"], "c", "d"]
+
+
 # Who fails or leaves
+
+
+@pytest.mark.parametrize(
+    ("room", "part"),
+    [
+        (stream_encoder, "embed_packed"),
+        (stream_encoder, "transform_packed"),
+        (source, "read_packed"),
+    ],
+)
+def test_a_part_that_fails_together_is_made_by_halves(asked, monkeypatch, caplog, room, part):
+    """Nothing that was half done is left over."""
+    expected, steps = asked()
+    real, passes = getattr(room, part), []
+
+    def failing_at_many(model, given):
+        passes.append(len(given))
+        made = real(model, given)
+        if len(given) > 2:
+            raise RuntimeError("[malloc] Unable to allocate 1000000000 bytes.")
+        return made
+
+    monkeypatch.setattr(room, part, failing_at_many)
+    limit = Limit()
+    take_steps(steps, limit)
+    for found, alone in zip(answers_of(steps), expected, strict=True):
+        assert_same(found, alone)
+    assert max(passes) == 5
+    assert limit.most == 2
+    assert "do not fit in memory: at most 2 are decoded together" in caplog.text
 
 
 def test_who_fails_in_the_midst_of_a_batch_fails_alone(asked, caplog):
@@ -352,6 +477,24 @@ def test_who_is_alone_waits_for_nobody(rounds):
         assert step_on_engine_thread(owner, lambda count=count: count, 7) == count
         assert engine_thread._thread_of(owner)._wait_s == 0
     assert rounds == [[7]] * 4
+
+
+def test_a_step_of_one_in_between_does_not_part_the_others(rounds):
+    """As in a pause: those who were together before are still waited for."""
+    owner = Owner()
+    engine = engine_thread._thread_of(owner)
+    engine._rounds.append(({0, 1, 2}, 5.0))
+    engine._rounds.append(({0}, 0.0))
+    threads = [
+        threading.Thread(target=step_on_engine_thread, args=(owner, lambda: None, asker))
+        for asker in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)  # a round that waits for nobody has begun by then
+    for thread in threads:
+        thread.join(10)
+    assert rounds == [[0, 1, 2]]
 
 
 def test_a_round_that_breaks_leaves_nobody_waiting(monkeypatch):

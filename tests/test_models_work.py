@@ -11,6 +11,7 @@ from scripted import ScriptedSource, evenly
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder
 from alignheads.runtime.models import capture
 from alignheads.runtime.models.qwen3 import audio_encoder, text_decoder
+from alignheads.runtime.models.qwen3 import reading as qwen3_reading
 from alignheads.runtime.models.qwen3 import source as qwen3_source
 from alignheads.runtime.models.said import Said, draft_after
 from alignheads.runtime.models.whisper import network
@@ -65,11 +66,11 @@ class Profiler:
         watch(audio_encoder, "attention", by_attention)
         watch(network, "attend", by_attention)
         watch(capture.Capture, "observe", by_looks)
-        for module in (qwen3_source, whisper_source):
-            self._watch_passes(monkeypatch, module)
+        for module, prompts in ((qwen3_source, qwen3_reading), (whisper_source, whisper_source)):
+            self._watch_passes(monkeypatch, module, prompts)
 
-    def _watch_passes(self, monkeypatch, module):
-        take_step, go_on, reading = module.take_step, module.go_on, module.reading
+    def _watch_passes(self, monkeypatch, module, prompts):
+        take_step, go_on, reading = prompts.take_step, module.go_on, module.reading
 
         def counted_step(*arguments, **options):
             self.passes += 1
@@ -93,7 +94,7 @@ class Profiler:
             self.flop -= self._ahead if self._reads > len(rows) else 0
             return rows
 
-        monkeypatch.setattr(module, "take_step", counted_step)
+        monkeypatch.setattr(prompts, "take_step", counted_step)
         monkeypatch.setattr(module, "go_on", counted_go_on)
         monkeypatch.setattr(module, "reading", counted_reading)
 
@@ -286,7 +287,7 @@ def test_after_a_cut_the_words_that_are_gone_are_not_expected_again(tiny, demo):
 
     class Watched(qwen3_source.Qwen3Source):
         def _read(self, head, audio, text_ids, draft, stable):
-            rows, cache = super()._read(head, audio, text_ids, draft, stable)
+            rows, cache = yield from super()._read(head, audio, text_ids, draft, stable)
             drafts.append((len(draft), len(rows) - 1))
             return rows, cache
 

@@ -453,7 +453,7 @@ def test_a_failure_in_the_model_is_no_silence(call, files, monkeypatch):
     def fails(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(StreamEncoder, "encode", fails)
+    monkeypatch.setattr(StreamEncoder, "encoding", fails)
     with pytest.raises(MemoryError):
         call(files[0])
 

@@ -17,6 +17,7 @@ import soxr
 
 from alignheads import DecoderConfig, InputError, StreamDecoder, load_heads
 from alignheads.runtime.models.protocol import Hypothesis, text_of
+from alignheads.runtime.models.qwen3 import reading as prompts
 from alignheads.runtime.models.qwen3 import source as qwen3_source
 from alignheads.runtime.models.qwen3.source import Qwen3Source
 from alignheads.runtime.models.qwen3.stream_encoder import StreamEncoder
@@ -447,9 +448,9 @@ def test_caches_change_nothing(tiny, config, clips):
 @pytest.mark.parametrize(
     ("owner", "moment"),
     [
-        (StreamEncoder, "encode"),
+        (StreamEncoder, "encoding"),
         (StreamEncoder, "_embedded"),
-        (qwen3_source, "take_step"),
+        (prompts, "take_step"),
         (qwen3_source, "go_on"),
     ],
 )

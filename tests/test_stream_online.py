@@ -274,7 +274,7 @@ def test_a_failure_reaches_the_server_and_no_audio_is_lost(
 
     processor.insert_audio_chunk(clips[1], len(clips[1]) / RATE)
     with monkeypatch.context() as patch:
-        patch.setattr(StreamEncoder, "encode", fails)
+        patch.setattr(StreamEncoder, "encoding", fails)
         with pytest.raises(MemoryError):
             processor.process_iter()
         with pytest.raises(MemoryError):
@@ -328,14 +328,14 @@ def test_a_session_may_wander_from_thread_to_thread(tiny, config, clips):
 
 def test_inserting_does_not_wait_for_decoding(processor, clips, monkeypatch):
     decoding, go_on = threading.Event(), threading.Event()
-    works = StreamEncoder.encode
+    works = StreamEncoder.encoding
 
     def slow(self, *arguments):
         decoding.set()
         assert go_on.wait(10)
         return works(self, *arguments)
 
-    monkeypatch.setattr(StreamEncoder, "encode", slow)
+    monkeypatch.setattr(StreamEncoder, "encoding", slow)
     processor.insert_audio_chunk(clips[0], len(clips[0]) / RATE)
     thread = threading.Thread(target=processor.process_iter)
     thread.start()

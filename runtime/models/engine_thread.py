@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -26,8 +27,10 @@ _Task = tuple[Future, Callable[[], Any]]
 
 _WAIT_FRACTION = 0.1
 """Where streams keep each other waiting, a round waits for those of the last ones, a tenth of the
-time that one takes, and no longer than"""
+time that the longest of these took, and no longer than"""
 _LONGEST_WAIT_S = 1.0
+_LAST_ROUNDS = 4
+"""A step of one stream in between, as in a pause, makes it forget none of the others."""
 
 _threads: weakref.WeakKeyDictionary[object, _EngineThread] = weakref.WeakKeyDictionary()
 _threads_lock = threading.Lock()
@@ -72,8 +75,8 @@ class _EngineThread:
     def __init__(self) -> None:
         self._tasks: SimpleQueue[_Task | Waiting | None] = SimpleQueue()
         self._limit = Limit()
-        self._rounds: list[set[int]] = []  # who was in the last two
-        self._wait_s = 0.0  # that the next one may wait for them
+        # Who was in the last ones, and how long each took where streams kept each other waiting.
+        self._rounds: deque[tuple[set[int], float]] = deque(maxlen=_LAST_ROUNDS)
         self._is_over = False
         self._thread = threading.Thread(target=self._work, name="alignheads", daemon=True)
         self._thread.start()
@@ -124,16 +127,21 @@ class _EngineThread:
             for one in asked:
                 if not one.future.done():
                     one.future.set_exception(error)
-        spent_s = time.monotonic() - begin
-        self._rounds = [*self._rounds[-1:], {one.asker for one in asked}]
         # A stream that was alone, and kept nobody waiting, is not kept waiting itself.
         is_shared = len(asked) > 1 or not self._tasks.empty()
-        self._wait_s = min(_WAIT_FRACTION * spent_s, _LONGEST_WAIT_S) if is_shared else 0.0
+        spent_s = time.monotonic() - begin if is_shared else 0.0
+        self._rounds.append(({one.asker for one in asked}, spent_s))
+
+    @property
+    def _wait_s(self) -> float:
+        """So long the next round may wait for those of the last ones."""
+        longest_s = max((spent_s for _, spent_s in self._rounds), default=0.0)
+        return min(_WAIT_FRACTION * longest_s, _LONGEST_WAIT_S)
 
     def _waiting(self, first: Waiting) -> list[Waiting]:
         """Who waits for a step: the first, the others that are there, and those about to come."""
         asked, until = [first], time.monotonic() + self._wait_s
-        expected = len(set().union(*self._rounds))
+        expected = len(set().union(*(askers for askers, _ in self._rounds)))
         while not self._is_over:
             left_s = until - time.monotonic() if len(asked) < expected else 0.0
             try:

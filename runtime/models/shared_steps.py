@@ -1,9 +1,11 @@
 """Steps of several streams that are due at the same moment, taken together.
 
-Each stream reads its own buffer, one after the other; then their texts are decoded on in one loop,
-a token of each at a time. A token costs one read of the weights, which is what bounds a single
-stream on a CPU, and one read serves them all. A stream's answer is given as soon as its own text
-ends. Who has no company decodes as if there were no others.
+A step is a generator: it asks for one pass through the model after another, and goes on with what
+comes of each. The passes that several steps ask for are made in one: first those that read the
+buffers, part of the model by part, then the texts are decoded on in one loop, a token of each at a
+time. A pass costs one read of the weights, which is what bounds a single stream on a CPU, and one
+read serves them all. A stream's answer is given as soon as its own text ends. Who has no company
+decodes as if there were no others.
 
 A pass that fails is repeated by halves, so that memory that is short costs time, and what is one
 stream's fault ends no other's step. Knows no family.
@@ -12,7 +14,7 @@ stream's fault ends no other's step. Knows no family.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +29,47 @@ MOST_TOGETHER = 32
 """Texts in one loop, at most: each needs room for what it says."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass through a part of the model, which a step asks for.
+
+    Attributes:
+        place: of the part: of several steps, those that are at the lowest one go first.
+        given: what goes through.
+        alone: makes of `given` what the step goes on with.
+        together: does that for what several passes of one kind are given; its results are computed.
+        kind: passes of one kind can be made together; None: of none.
+        share: of what is good in one pass. More than 1 in all is made in several, one after the
+            other, and each step goes on before the next one.
+    """
+
+    place: int
+    given: Any
+    alone: Callable[[Any], Any]
+    together: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+    kind: Hashable = None
+    share: float = 0.0
+
+
+Passes = Generator[Pass, Any, Any]
+"""A step, or a part of one: it yields passes, is sent their results, and returns its own."""
+
+
+def made_alone(passes: Passes) -> Any:
+    """What a step, or a part of one, returns, without company."""
+    go_on: Callable[[Any], Pass] = passes.send
+    found: Any = None
+    while True:
+        try:
+            wanted = go_on(found)
+        except StopIteration as end:
+            return end.value
+        try:
+            go_on, found = passes.send, wanted.alone(wanted.given)
+        except BaseException as error:  # the step may clear up
+            go_on, found = passes.throw, error
 
 
 class Together(Protocol):
@@ -77,7 +120,8 @@ class Waiting:
 
     Attributes:
         future: gets its answer, or what it raises.
-        begin: reads the buffer; returns a `Wanted`, or the answer where no more is to be decoded.
+        begin: returns the step's `Passes`, which read the buffer and return a `Wanted`, or the
+            answer where no more is to be decoded; or at once what they would.
         asker: whose it is, by a number.
     """
 
@@ -157,28 +201,134 @@ class _Text:
         self._future.set_exception(error)
 
 
-def _begun(asked: list[Waiting], limit: Limit) -> tuple[list[_Text], list[Waiting]]:
-    """The first steps up to where their texts are decoded on, and those that come after them."""
-    texts: list[_Text] = []
-    for place, one in enumerate(asked):
-        if len(texts) >= limit.most:
-            return texts, asked[place:]
+class _Reading:
+    """A step that reads its buffer.
+
+    Attributes:
+        one: whose it is.
+        wanted: the pass that it waits for; None: it has ended.
+        error: that it has raised; None: it has
+        found: this.
+    """
+
+    def __init__(self, one: Waiting) -> None:
+        self.one = one
+        self.wanted: Pass | None = None
+        self.error: BaseException | None = None
+        self.found: Any = None
         try:
-            found = one.begin()
+            begun = one.begin()
         except BaseException as error:
-            if texts and is_short_of_memory(error):  # it may be there when the others are done
-                limit.most = len(texts)
-                _tell_of_memory(len(texts) + 1, limit)
-                return texts, asked[place:]
-            one.future.set_exception(error)
-            continue
-        if not isinstance(found, Wanted):
-            one.future.set_result(found)
-        elif found.kind is None:
-            _Text(found, one.future).go_on_alone()
+            self.error = error
+            return
+        if isinstance(begun, Generator):
+            self._passes = begun
+            self._go_on(begun.send, None)
         else:
-            texts.append(_Text(found, one.future))
-    return texts, []
+            self.found = begun
+
+    def take(self, result: Any) -> None:
+        """Go on with what came of the pass."""
+        if isinstance(result, _Failed):
+            self._go_on(self._passes.throw, result.error)
+        else:
+            self._go_on(self._passes.send, result)
+
+    def _go_on(self, how: Callable[[Any], Pass], given: Any) -> None:
+        self.wanted = None
+        try:
+            self.wanted = how(given)
+        except StopIteration as end:
+            self.found = end.value
+        except BaseException as error:
+            self.error = error
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """Instead of a pass's result."""
+
+    error: BaseException
+
+
+def _begun(asked: Sequence[Waiting], limit: Limit) -> tuple[list[_Text], list[Waiting]]:
+    """The first steps up to where their texts are decoded on, and those that come after them."""
+    live: list[_Reading] = []
+    texts: list[_Text] = []
+    later: list[Waiting] = []
+
+    def drop_ended(step: _Reading) -> None:
+        if step.wanted is not None:
+            return
+        live.remove(step)
+        others = len(live) + len(texts)
+        if step.error is None:
+            _end_reading(step, texts)
+        elif others and is_short_of_memory(step.error):  # it may be there when they are done
+            later.append(step.one)
+            limit.most = min(limit.most, others)
+            _tell_of_memory(others + 1, limit)
+        else:
+            step.one.future.set_exception(step.error)
+
+    opened = 0
+    while opened < len(asked) and len(live) + len(texts) < limit.most and not later:
+        live.append(_Reading(asked[opened]))
+        drop_ended(live[-1])
+        opened += 1
+    while live:
+        place = min(step.wanted.place for step in live if step.wanted is not None)
+        kinds: dict[Hashable, list[tuple[_Reading, Pass]]] = {}
+        for step in live:
+            if step.wanted is not None and step.wanted.place == place:
+                kind = id(step) if step.wanted.kind is None else step.wanted.kind
+                kinds.setdefault(kind, []).append((step, step.wanted))
+        for alike in kinds.values():
+            for some in _shared_out(alike):
+                made = _made([one for _, one in some], limit)
+                while some:  # nothing of a step is held on to once it goes on
+                    some.pop(0)[0].take(made.pop(0))
+        for step in list(live):
+            drop_ended(step)
+    return texts, [*later, *asked[opened:]]
+
+
+def _shared_out(
+    alike: Sequence[tuple[_Reading, Pass]],
+) -> Iterator[list[tuple[_Reading, Pass]]]:
+    """Passes of one kind, by so many as are good at once."""
+    some: list[tuple[_Reading, Pass]] = []
+    for one in alike:
+        if some and sum(other.share for _, other in some) + one[1].share > 1:
+            yield some
+            some = []
+        some.append(one)
+    yield some
+
+
+def _end_reading(step: _Reading, texts: list[_Text]) -> None:
+    """Answer a step whose text wants no more tokens; the text of another one is added."""
+    found, future = step.found, step.one.future
+    if not isinstance(found, Wanted):
+        future.set_result(found)
+    elif found.kind is None:
+        _Text(found, future).go_on_alone()
+    else:
+        texts.append(_Text(found, future))
+
+
+def _made(passes: list[Pass], limit: Limit) -> list[Any]:
+    """What comes of passes of one kind; by halves where that fails."""
+    try:
+        if len(passes) == 1 or passes[0].together is None:
+            return [one.alone(one.given) for one in passes]
+        return list(passes[0].together([one.given for one in passes]))
+    except BaseException as error:
+        if len(passes) == 1:
+            return [_Failed(error)]
+        half = len(passes) // 2
+        _tell_of_halves(error, len(passes), limit)
+        return _made(passes[:half], limit) + _made(passes[half:], limit)
 
 
 def _go_on(texts: list[_Text], limit: Limit) -> None:
@@ -194,11 +344,7 @@ def _go_on(texts: list[_Text], limit: Limit) -> None:
                 continue
             half = len(live) // 2
             groups[:0] = [live[:half], live[half:]]
-            if is_short_of_memory(error):
-                limit.most = min(limit.most, len(live) - half)
-                _tell_of_memory(len(live), limit)
-            else:
-                _log.warning(f"{len(live)} streams are decoded by halves, since together: {error}")
+            _tell_of_halves(error, len(live), limit)
 
 
 def _go_on_together(live: list[_Text]) -> None:
@@ -222,6 +368,15 @@ def is_short_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and "alloc" in str(error).lower()
     )
+
+
+def _tell_of_halves(error: BaseException, count: int, limit: Limit) -> None:
+    """A pass of so many streams has failed, and is repeated by halves."""
+    if is_short_of_memory(error):
+        limit.most = min(limit.most, count - count // 2)
+        _tell_of_memory(count, limit)
+    else:
+        _log.warning(f"{count} streams are decoded by halves, since together: {error}")
 
 
 def _tell_of_memory(count: int, limit: Limit) -> None:

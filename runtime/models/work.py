@@ -5,6 +5,11 @@ attention is multiplied, too. A multiplication and an addition are two operation
 activations, the softmax and the spectrogram are not counted. What a step costs follows from the
 model's sizes and from how much it read, so counting takes no time to speak of; the formulas are
 with each family (`qwen3/cost.py`, `whisper/cost.py`).
+
+A step counts the same whether others are taken with it or not: what it costs alone. Shared passes
+fill nothing up to a common length, but for the few silent frames between pieces of audio that go
+through the convolutions together (at most 11 mel frames each), and for that these are nobody's; a
+pass that is made for several is one forward pass of each.
 """
 
 from __future__ import annotations

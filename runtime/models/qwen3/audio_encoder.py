@@ -7,6 +7,8 @@ chunks of one window of 8 s through the transformer (`transform`); no window see
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from mlx_qwen3_asr.encoder import AudioEncoder
 
@@ -73,9 +75,16 @@ def embed(
     x = x[:, :, skip : skip + frames]  # chunks, bands, frames, channels
     batch, bands, frames, channels = x.shape
     x = x.transpose(0, 2, 3, 1).reshape(batch, frames, channels * bands)
-    x = encoder.conv_out(x)
-    x = x + encoder.embed_positions(first + frames)[first:].astype(x.dtype)
+    x = positioned(encoder, encoder.conv_out(x), range(first, first + frames))
     return x.reshape(batch * frames, -1)
+
+
+def positioned(encoder: AudioEncoder, x: mx.array, places: Sequence[int]) -> mx.array:
+    """`x` [..., frames, d_model] with what tells at which places of their chunks the frames are."""
+    known = encoder.embed_positions(max(places) + 1)
+    if isinstance(places, range):
+        return x + known[places.start :].astype(x.dtype)
+    return x + known[mx.array(list(places))].astype(x.dtype)
 
 
 def transform(
@@ -91,6 +100,40 @@ def transform(
     Returns:
         [frames, width of the text decoder].
     """
+
+    def attending(index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        return attention(q, *with_seen(seen, index, k, v))
+
+    return transform_layers(encoder, hidden, attending)
+
+
+def with_seen(
+    seen: KeysAndValues | None, index: int, k: mx.array, v: mx.array
+) -> tuple[mx.array, mx.array]:
+    """Keys and values of a layer, after those that are `seen`; they are added to them."""
+    if seen is None:
+        return k, v
+    if index < len(seen):
+        old_keys, old_values = seen[index]
+        k, v = mx.concatenate([old_keys, k], axis=2), mx.concatenate([old_values, v], axis=2)
+        seen[index] = k, v
+    else:
+        seen.append((k, v))
+    return k, v
+
+
+def transform_layers(
+    encoder: AudioEncoder,
+    hidden: mx.array,
+    attending: Callable[[int, mx.array, mx.array, mx.array], mx.array],
+) -> mx.array:
+    """The layers of `transform`, whatever sees what.
+
+    Args:
+        encoder, hidden: see `transform`.
+        attending: called as attending(layer, queries, keys, values), [1, heads, frames, dim] each;
+            returns what the queries see, of their shape.
+    """
     x = hidden[None]
     for index, layer in enumerate(encoder.layers):
         own = layer.self_attn
@@ -100,15 +143,7 @@ def transform(
             project(normed).reshape(shape).transpose(0, 2, 1, 3)
             for project in (own.q_proj, own.k_proj, own.v_proj)
         )
-        if seen is not None and index < len(seen):
-            k, v = (
-                mx.concatenate([old, new], axis=2)
-                for old, new in zip(seen[index], (k, v), strict=True)
-            )
-            seen[index] = k, v
-        elif seen is not None:
-            seen.append((k, v))
-        out = attention(q, k, v).transpose(0, 2, 1, 3).reshape(x.shape)
+        out = attending(index, q, k, v).transpose(0, 2, 1, 3).reshape(x.shape)
         x = x + own.out_proj(out)
         x = x + layer.fc2(gelu(layer.fc1(layer.final_layer_norm(x))))
         if x.dtype == mx.float16:

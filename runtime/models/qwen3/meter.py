@@ -12,8 +12,10 @@ from ..capture import Row
 from ..continuation import Continuation
 from ..greedy import Stop
 from ..protocol import Hypothesis
+from ..shared_steps import Passes
 from .asked import Asked
 from .audio_encoder import KeysAndValues
+from .packed_encoder import Piece, Seeing
 from .refreshed_encoder import RefreshedEncoder
 from .reuse import Part
 from .reusing import ReusingSource
@@ -26,11 +28,11 @@ _CUT = -1  # a token of a loop that is not in the text any more
 class _Counting(StreamEncoder):
     """Counts what the encoder would do; what it gives has the right length and says nothing."""
 
-    def _embed(self, batch: tuple[mx.array, int], first: int, skip: int) -> mx.array:
-        return mx.zeros((len(batch[0]) * batch[1], 1))
+    def _embed(self, piece: Piece) -> mx.array:
+        return mx.zeros((len(piece.mel) * piece.frames, 1))
 
-    def _transform(self, hidden: mx.array) -> mx.array:
-        return mx.zeros((len(hidden), 1))
+    def _transform(self, what: Seeing) -> tuple[mx.array, KeysAndValues | None]:
+        return mx.zeros((len(what.hidden), 1)), what.seen
 
 
 class _CountedEncoder(_Counting, StreamEncoder):
@@ -39,11 +41,6 @@ class _CountedEncoder(_Counting, StreamEncoder):
 
 class _CountedRefreshed(_Counting, RefreshedEncoder):
     """Of one that reuses."""
-
-    def _transform_rest(
-        self, hidden: mx.array, seen: KeysAndValues
-    ) -> tuple[mx.array, KeysAndValues]:
-        return self._transform(hidden), seen
 
 
 class _Metering(Qwen3Source):
@@ -103,7 +100,8 @@ class _Metering(Qwen3Source):
         text_ids: Sequence[int],
         draft: Sequence[int],
         stable: int,
-    ) -> tuple[list[Row], KVCache]:
+    ) -> Passes:
+        yield from ()  # nothing goes through the model
         past = self._cache.offset
         new = len(head) + sum(len(part) for part in audio) + len(text_ids)
         return self._agreed(past, new, draft, stable)
@@ -167,8 +165,7 @@ class ReusingMeter(_Metering, ReusingSource):
         """See `Meter`."""
         self._drop(samples, goes_on=goes_on)
 
-    def _read_parts(
-        self, parts: Sequence[Part], asked: Asked, audio: Sequence[mx.array]
-    ) -> tuple[list[Row], KVCache]:
+    def _read_parts(self, parts: Sequence[Part], asked: Asked, audio: Sequence[mx.array]) -> Passes:
+        yield from ()
         new = sum(len(part) for part in parts if part.old is None)
         return self._agreed(parts[-1].stop - new, new, asked.draft, asked.stop)

@@ -11,7 +11,9 @@ import numpy as np
 from mlx_qwen3_asr.encoder import AudioEncoder
 
 from ..backend import mx
-from .audio_encoder import KeysAndValues, chunk_mel_frames, transform
+from ..shared_steps import Passes
+from .audio_encoder import KeysAndValues, chunk_mel_frames
+from .packed_encoder import Seeing
 from .stream_encoder import MEL_PER_FRAME, StreamEncoder
 
 
@@ -75,7 +77,7 @@ class RefreshedEncoder(StreamEncoder):
         self._encoded = None
         return gone
 
-    def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array]:
+    def encoding(self, samples: np.ndarray, lead: int) -> Passes:
         """See `StreamEncoder`; but a cut on a whole second leaves of a finished window a part."""
         size = len(samples), lead
         if self._encoded is not None and self._encoded[0] == size:
@@ -84,8 +86,8 @@ class RefreshedEncoder(StreamEncoder):
         count, final = self._mel.update(samples, lead)
         settled, is_done = sum(map(len, self._windows)), False
         while final >= self._stop:
-            hidden = self._embedded(self._start, self._stop, count, final)
-            self._windows.append(self._transformed(hidden))
+            hidden = yield from self._embedded(self._start, self._stop, count, final)
+            self._windows.append((yield from self._transformed(hidden)))
             self._chunks, self._begun = [], None
             self._start, self._stop = self._stop, self._stop + self._window_mel
             self._clear_tail()
@@ -95,9 +97,9 @@ class RefreshedEncoder(StreamEncoder):
         if self._start == count:
             tail = self._windows[-1][:0]
         else:
-            hidden = self._embedded(self._start, count, count, final)
+            hidden = yield from self._embedded(self._start, count, count, final)
             first = min(self._frame(count - self._start - self._refresh_mel), self._sure)
-            tail = self._refreshed(hidden, first)
+            tail = yield from self._refreshed(hidden, first)
             self.fresh_from += 0 if is_done else first
         kept = [*self._chunks, *([] if self._begun is None else [self._begun])]
         self._sure = sum(len(chunk.made) for chunk in kept)
@@ -110,20 +112,13 @@ class RefreshedEncoder(StreamEncoder):
         chunks, rest = divmod(max(0, mel_frame), size)
         return chunks * -(-size // MEL_PER_FRAME) + rest // MEL_PER_FRAME
 
-    def _refreshed(self, hidden: mx.array, first: int) -> mx.array:
+    def _refreshed(self, hidden: mx.array, first: int) -> Passes:
         """The frames of the unfinished window, of which those before `first` are kept."""
-        self.work += self._cost.transformer(len(hidden) - first, first)
-        new, self._seen = self._transform_rest(
-            hidden[first:], [(k[:, :, :first], v[:, :, :first]) for k, v in self._seen]
-        )
+        seen = [(k[:, :, :first], v[:, :, :first]) for k, v in self._seen]
+        new, self._seen = yield self._transforming(Seeing(hidden[first:], seen), first)
         self._made = new if not first else mx.concatenate([self._tail(first), new])
         return self._made
 
     def _tail(self, frames: int) -> mx.array:
         assert self._made is not None
         return self._made[:frames]
-
-    def _transform_rest(
-        self, hidden: mx.array, seen: KeysAndValues
-    ) -> tuple[mx.array, KeysAndValues]:
-        return transform(self._encoder, hidden, seen), seen

@@ -14,19 +14,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlx_qwen3_asr.decoder import KVCache
-
 from ....corpora.audio import SAMPLE_RATE
 from ..backend import mx
-from ..capture import Row
 from ..engine_thread import on_engine_thread
 from ..protocol import CUT_SAMPLES, Aggregate
+from ..shared_steps import Passes
 from .asked import Asked
 from .moved_cache import MovedCache, turning
+from .reading import Prompt
 from .refreshed_encoder import RefreshedEncoder
 from .reuse import Kept, Part
 from .source import Qwen3Source
-from .step import take_step
 
 if TYPE_CHECKING:
     from .model import Qwen3Model
@@ -89,32 +87,29 @@ class ReusingSource(Qwen3Source):
         self._fresh_from = 0  # of the audio that the keys are of, what is another since
         self._windows_done = 0
 
-    def _read_prompt(
-        self, asked: Asked, windows: list[mx.array], tail: mx.array
-    ) -> tuple[list[Row], KVCache]:
+    def _read_prompt(self, asked: Asked, windows: list[mx.array], tail: mx.array) -> Passes:
         encoder, heard = self._refreshed, self._gone_samples + asked.samples
         self._fresh_from = min(self._fresh_from, encoder.fresh_from)
         parts = self._kept.parts(
             asked, heard, self._fresh_from, int(self._refresh_s * SAMPLE_RATE),
             is_text_anew=encoder.windows_done != self._windows_done,
         )  # fmt: skip
-        found = self._read_parts(parts, asked, [*windows, tail])
+        found = yield from self._read_parts(parts, asked, [*windows, tail])
         self._kept = self._kept.then(asked, heard)
         self._fresh_from, self._windows_done = _ALL, encoder.windows_done
         return found
 
-    def _read_parts(
-        self, parts: Sequence[Part], asked: Asked, audio: Sequence[mx.array]
-    ) -> tuple[list[Row], KVCache]:
+    def _read_parts(self, parts: Sequence[Part], asked: Asked, audio: Sequence[mx.array]) -> Passes:
         """Read those that are not kept; `audio` is all of it, [frames, width] each."""
         fresh = [part for part in parts if part.old is None]
         embedded = self._embedded(fresh, asked, audio)
-        cache = MovedCache(self._cache, parts, self._turn)
         places = [place for part in fresh for place in range(part.start, part.stop)]
-        last = 1 + len(asked.draft)
+        last, kept = 1 + len(asked.draft), self._cache
         self._note_pass(parts[-1].stop - len(places), len(places), last)
-        step = take_step(
-            self._model, embedded, cache, last=last, places=places, capture=self._capture
+        step, cache = yield self._reading(
+            Prompt(
+                embedded, lambda: MovedCache(kept, parts, self._turn), last, self._capture, places
+            )
         )
         return self._said_by(step, cache.plain(), asked.draft, asked.stop)
 

@@ -32,13 +32,14 @@ from ..greedy import Stop, go_on, taken
 from ..kv_cache import shared
 from ..protocol import CUT_SAMPLES, Aggregate, Hypothesis, Until
 from ..said import Said, draft_after
-from ..shared_steps import Wanted
+from ..shared_steps import Pass, Passes, Wanted, made_alone
 from ..work import Work
 from .asked import Asked
 from .cost import DecoderCost
-from .step import reading, take_step
+from .reading import READING, Prompt, read, read_packed, share
+from .step import reading
 from .stream_encoder import StreamEncoder
-from .together import Qwen3Together
+from .together import together
 
 if TYPE_CHECKING:
     from .model import Qwen3Model
@@ -110,9 +111,13 @@ class Qwen3Source:
         if len(samples) - lead < self._model.min_samples:
             return Hypothesis.nothing(self._capture.num_heads, language)
 
-        def begin() -> Wanted | Hypothesis:
+        def begin() -> Passes:
             try:
-                return self._begun(samples, lead, list(committed_ids), language, context, until)
+                return (
+                    yield from self._begun(
+                        samples, lead, list(committed_ids), language, context, until
+                    )
+                )
             except BaseException:
                 self._forget()  # whatever was half done
                 raise
@@ -128,7 +133,7 @@ class Qwen3Source:
         context: str,
     ) -> Hypothesis:
         """Without company."""
-        begun = self._begun(samples, lead, committed_ids, language, context)
+        begun = made_alone(self._begun(samples, lead, committed_ids, language, context))
         return begun.end(begun.alone()) if isinstance(begun, Wanted) else begun
 
     def _begun(
@@ -139,13 +144,13 @@ class Qwen3Source:
         language: str | None,
         context: str,
         until: Until | None = None,
-    ) -> Wanted | Hypothesis:
-        """What is said of the buffer, or how it is decoded on from what was read."""
+    ) -> Passes:
+        """It returns what is said of the buffer, or how it is decoded on from what was read."""
         size = len(samples), lead
         known = self._said.answer(size, committed_ids, language, context)
         if known is not None:
             return replace(known, language=None) if language is None and committed_ids else known
-        windows, tail = self._encoder.encode(samples, lead)
+        windows, tail = yield from self._encoder.encoding(samples, lead)
         frames = sum(len(w) for w in windows) + len(tail)
         prompt = self._model.vocabulary.prompt(frames, language, context)
         said_head: list[int] = []
@@ -159,7 +164,7 @@ class Qwen3Source:
             list(head), frames, [*rest, *said_head], committed_ids,
             self._draft_after(committed_ids), len(samples) - lead,
         )  # fmt: skip
-        read, cache = self._read_prompt(whole, windows, tail)
+        read, cache = yield from self._read_prompt(whole, windows, tail)
         text = Continuation(token_budget(len(samples) - lead), self._model.vocabulary.end_ids)
         is_head_said = language is None and not committed_ids  # by the model, with the language
 
@@ -222,15 +227,14 @@ class Qwen3Source:
             return []
         return draft_after(self._last_text, committed_ids, is_cut=self._is_cut)
 
-    def _read_prompt(
-        self, asked: Asked, windows: list[mx.array], tail: mx.array
-    ) -> tuple[list[Row], KVCache]:
+    def _read_prompt(self, asked: Asked, windows: list[mx.array], tail: mx.array) -> Passes:
         """Read what is asked, with the audio's embeddings. It returns what `_read` does."""
         self._keep_keys(list(asked.head))
         stable = len(asked.head) + sum(len(w) for w in windows)
         audio = [*windows[self._kept_windows :], tail]
         text_ids = [*asked.fixed, *asked.committed, *asked.draft]
-        found = self._read(asked.head[self._cache.offset :], audio, text_ids, asked.draft, stable)
+        head = asked.head[self._cache.offset :]
+        found = yield from self._read(head, audio, text_ids, asked.draft, stable)
         self._kept_windows = len(windows)
         return found
 
@@ -241,7 +245,7 @@ class Qwen3Source:
         text_ids: Sequence[int],
         draft: Sequence[int],
         stable: int,
-    ) -> tuple[list[Row], KVCache]:
+    ) -> Passes:
         """Read what follows the keys that are kept.
 
         Args:
@@ -259,10 +263,19 @@ class Qwen3Source:
         parts = [embed(mx.array(list(head)))] if head else []
         parts += [*audio, embed(mx.array(list(text_ids)))]
         embedded = mx.concatenate([part.astype(self._model.engine_dtype) for part in parts])[None]
-        cache, last = shared(self._cache), 1 + len(draft)
-        self._note_pass(cache.offset, embedded.shape[1], last)
-        step = take_step(self._model, embedded, cache, last=last, capture=self._capture)
+        last, before = 1 + len(draft), self._cache
+        self._note_pass(before.offset, embedded.shape[1], last)
+        step, cache = yield self._reading(
+            Prompt(embedded, lambda: shared(before), last, self._capture)
+        )
         return self._said_by(step, cache, draft, stable)
+
+    def _reading(self, prompt: Prompt) -> Pass:
+        model = self._model
+        return Pass(
+            READING, prompt, partial(read, model), partial(read_packed, model), READING,
+            share(prompt),
+        )  # fmt: skip
 
     def _said_by(
         self, step: Step, cache: KVCache, draft: Sequence[int], stable: int
@@ -311,7 +324,7 @@ class Qwen3Source:
 
         return Wanted(
             read[-1].token, cache, text, capture, is_enough, alone, end, self._forget,
-            kind=capture.kind, open=partial(Qwen3Together, model),
+            kind=capture.kind, open=partial(together, model),
         )  # fmt: skip
 
     def _note_pass(self, past: int, new: int, last: int) -> None:

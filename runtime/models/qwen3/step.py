@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,29 +38,43 @@ def take_step(
         left_padding, places: see `text_decoder.decode`.
         capture: which heads to look at.
     """
-    attended: list[mx.array] = []
-    weights: list[mx.array] = []
-
-    def observe(layer: int, queries: mx.array, keys: mx.array) -> None:
-        assert capture is not None
-        seen = capture.observe(layer, queries, keys, last)
-        if seen is not None:
-            attended.append(seen[0])
-            weights.extend([] if seen[1] is None else [seen[1]])
-
+    look = Look(capture, last)
     hidden = decode(
         model.engine.model, embedded, cache, left_padding=left_padding, places=places,
         last=last,
         largest_score=np.inf if capture is None else model.largest_score,
-        observe=None if capture is None else observe,
+        observe=None if capture is None else look.observe,
     )  # fmt: skip
-    logits = model.engine.lm_head(hidden.reshape(-1, hidden.shape[-1]))
+    return said_by(model.engine.lm_head(hidden.reshape(-1, hidden.shape[-1])), look)
+
+
+@dataclass
+class Look:
+    """Where the heads of a `capture` look, at the `last` positions: layer by layer, unevaluated."""
+
+    capture: Capture | None
+    last: int
+    attended: list[mx.array] = field(default_factory=list)
+    weights: list[mx.array] = field(default_factory=list)
+
+    def observe(self, layer: int, queries: mx.array, keys: mx.array) -> None:
+        """See `text_decoder.Observer`."""
+        assert self.capture is not None
+        seen = self.capture.observe(layer, queries, keys, self.last)
+        if seen is not None:
+            self.attended.append(seen[0])
+            self.weights.extend([] if seen[1] is None else [seen[1]])
+
+
+def said_by(logits: mx.array, look: Look) -> Step:
+    """What positions say by their logits [positions, vocabulary], and where they were seen to
+    look."""
     tokens = mx.argmax(logits, axis=-1)
-    said = mx.concatenate([tokens[:, None], *attended], axis=1).astype(mx.int32)
+    said = mx.concatenate([tokens[:, None], *look.attended], axis=1).astype(mx.int32)
     return Step(
         said,
-        logits if capture is not None else None,
-        mx.concatenate(weights) if weights else None,
+        logits if look.capture is not None else None,
+        mx.concatenate(look.weights) if look.weights else None,
     )
 
 

@@ -10,9 +10,10 @@ they are. Knows MLX and one buffer, no text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from mlx_qwen3_asr.audio import mel_filters
@@ -20,11 +21,14 @@ from mlx_qwen3_asr.encoder import AudioEncoder
 
 from ..backend import mx
 from ..log_mel import LogMel
+from ..shared_steps import Pass, Passes, made_alone
 from ..work import Work
-from .audio_encoder import chunk_mel_frames, embed, transform
+from .audio_encoder import KeysAndValues, chunk_mel_frames, embed, transform
 from .cost import EncoderCost
+from .packed_encoder import Piece, Seeing, embed_packed, transform_packed
 
 MEL_PER_FRAME = 8
+CONVOLUTIONS, TRANSFORMER = 0, 1  # places of passes, and their kinds
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class StreamEncoder:
         self._windows, self._chunks, self._begun, self._encoded = [], [], None, None
 
     def encode(self, samples: np.ndarray, lead: int) -> tuple[list[mx.array], mx.array]:
+        """What `encoding` returns, without company."""
+        return made_alone(self.encoding(samples, lead))
+
+    def encoding(self, samples: np.ndarray, lead: int) -> Passes:
         """Embeddings of the buffer.
 
         Args:
@@ -90,28 +98,39 @@ class StreamEncoder:
         finished = final // self._window_mel
         for index in range(len(self._windows), finished):
             start = index * self._window_mel
-            hidden = self._embedded(start, start + self._window_mel, count, final)
-            self._windows.append(self._transformed(hidden))
+            hidden = yield from self._embedded(start, start + self._window_mel, count, final)
+            self._windows.append((yield from self._transformed(hidden)))
             self._chunks, self._begun = [], None
         start = finished * self._window_mel
         if start == count:
             tail = self._windows[-1][:0]
         else:
-            tail = self._transformed(self._embedded(start, count, count, final))
+            hidden = yield from self._embedded(start, count, count, final)
+            tail = yield from self._transformed(hidden)
         self._encoded = size, tail
         return list(self._windows), tail
 
-    def _transformed(self, hidden: mx.array) -> mx.array:
-        self.work += self._cost.transformer(len(hidden))
-        return self._transform(hidden)
+    def _transformed(self, hidden: mx.array) -> Passes:
+        """The frames of a window, through the transformer."""
+        made, _ = yield self._transforming(Seeing(hidden))
+        return made
 
-    def _transform(self, hidden: mx.array) -> mx.array:
-        return transform(self._encoder, hidden)
+    def _transforming(self, what: Seeing, past: int = 0) -> Pass:
+        """It gives what comes of it, and of each layer all keys and values; `past` were seen."""
+        self.work += self._cost.transformer(len(what.hidden), past)
+        return Pass(
+            TRANSFORMER, what, self._transform, partial(transform_packed, self._encoder),
+            TRANSFORMER,
+        )  # fmt: skip
 
-    def _embed(self, batch: tuple[mx.array, int], first: int, skip: int) -> mx.array:
-        return embed(self._encoder, batch, first=first, skip=skip)
+    def _transform(self, what: Seeing) -> tuple[mx.array, KeysAndValues | None]:
+        seen = None if what.seen is None else list(what.seen)
+        return transform(self._encoder, what.hidden, seen), seen
 
-    def _embedded(self, start: int, stop: int, count: int, final: int) -> mx.array:
+    def _embed(self, piece: Piece) -> mx.array:
+        return embed(self._encoder, (piece.mel, piece.frames), first=piece.first, skip=piece.skip)
+
+    def _embedded(self, start: int, stop: int, count: int, final: int) -> Passes:
         """The frames of mel frames `start` to `stop`, of `count`, before the transformer.
 
         Of a chunk that more audio comes to, the frames that see none of it are kept.
@@ -121,24 +140,45 @@ class StreamEncoder:
         self._forget_changed(start, floor)
         begun, self._begun = self._begun, None
         parts = [chunk.made for chunk in self._chunks]
-        begin = start + len(self._chunks) * size
-        whole = 0 if begun is not None else (stop - begin) // size
-        if whole:
-            mel = self._scaled(begin, begin + whole * size, floor)
-            chunks = mel.reshape(len(mel), whole, size).transpose(1, 0, 2)
-            made = self._counted(chunks, -(-size // MEL_PER_FRAME))
-            for one in mx.split(made, whole):
-                parts.append(one)
-                self._keep(one, begin, stop, final, floor)
-                begin += size
-        while begin < stop:
-            end = min(begin + size, stop)
-            rest = self._rest_of(begin, end, count, floor, begun)
-            made = rest if begun is None else mx.concatenate([begun.made, rest])
-            parts.append(made)
-            self._keep(made, begin, stop, final, floor)
-            begin, begun = end, None
+        begins = range(start + len(parts) * size, stop, size)
+        pieces = list(self._pieces(begins, stop, count, floor, begun))
+        for piece in pieces:
+            chunks, _, mel_frames = piece.mel.shape
+            self.work += self._cost.convolutions(chunks, mel_frames, piece.frames)
+        made: list[mx.array] = []
+        if pieces:
+            made = yield Pass(
+                CONVOLUTIONS, pieces, lambda given: [self._embed(one) for one in given],
+                partial(embed_packed, self._encoder), CONVOLUTIONS,
+            )  # fmt: skip
+        fresh = [
+            chunk
+            for piece, frames in zip(pieces, made, strict=True)
+            for chunk in mx.split(frames, len(piece.mel))
+        ]
+        for begin in begins:
+            of_chunk = [] if begun is None else [begun.made]
+            of_chunk += fresh[:1]
+            parts.append(mx.concatenate(of_chunk) if len(of_chunk) > 1 else of_chunk[0])
+            self._keep(parts[-1], begin, stop, final, floor)
+            begun, fresh = None, fresh[1:]
         return mx.concatenate(parts)
+
+    def _pieces(
+        self, begins: range, stop: int, count: int, floor: float, begun: _Chunk | None
+    ) -> Iterator[Piece]:
+        """What is to go through the convolutions, of the chunks that begin there."""
+        size = chunk_mel_frames(self._encoder)
+        whole = 0 if begun is not None else (stop - begins.start) // size
+        if whole:
+            mel = self._scaled(begins.start, begins.start + whole * size, floor)
+            chunks = mel.reshape(len(mel), whole, size).transpose(1, 0, 2)
+            yield Piece(chunks, -(-size // MEL_PER_FRAME))
+        for begin in begins[whole:]:
+            piece = self._rest_of(begin, min(begin + size, stop), count, floor, begun)
+            if piece is not None:
+                yield piece
+            begun = None
 
     def _forget_changed(self, start: int, floor: float) -> None:
         """Forget what another floor has changed."""
@@ -155,22 +195,18 @@ class StreamEncoder:
 
     def _rest_of(
         self, begin: int, end: int, count: int, floor: float, begun: _Chunk | None
-    ) -> mx.array:
-        """The frames of a chunk, or of a part of one, after those that were begun with."""
+    ) -> Piece | None:
+        """Of a chunk, or of a part of one, what gives the frames after those begun with; None: it
+        gives no more."""
         size, known = chunk_mel_frames(self._encoder), 0 if begun is None else len(begun.made)
         skip = min(known, 1)  # a frame sees the one before it, and no further
         frames = -(-(end - begin) // MEL_PER_FRAME)
         if begun is not None and frames == known:
-            return begun.made[:0]
+            return None
         mel = self._scaled(begin + (known - skip) * MEL_PER_FRAME, end, floor)
         if end - begin < size <= count:  # the engine's padding, as far as it is seen
             mel = mx.pad(mel, [(0, 0), (0, frames * MEL_PER_FRAME - (end - begin))])
-        return self._counted(mel[None], frames - known, known, skip)
-
-    def _counted(self, mel: mx.array, frames: int, first: int = 0, skip: int = 0) -> mx.array:
-        chunks, _, mel_frames = mel.shape
-        self.work += self._cost.convolutions(chunks, mel_frames, frames)
-        return self._embed((mel, frames), first, skip)
+        return Piece(mel[None], frames - known, known, skip)
 
     def _scaled(self, begin: int, stop: int, floor: float) -> mx.array:
         return mx.array(self._mel.scaled(begin, stop, floor)).astype(self._dtype)

@@ -26,6 +26,11 @@ computed a second time.
 """
 
 
+Attending = Callable[[int, mx.array, mx.array, mx.array], mx.array]
+"""Called as attending(layer, queries [batch, heads, queried, dim], keys and values [batch,
+kv heads, new, dim] of the new positions); returns what the queries see, of their shape."""
+
+
 def decode(
     decoder: TextDecoder,
     embedded: mx.array,
@@ -55,6 +60,23 @@ def decode(
     Returns:
         Hidden states after the final norm, [batch, new or last, width].
     """
+    positions, attending = attending_to(
+        embedded, cache, left_padding=left_padding, places=places,
+        largest_score=largest_score, observe=observe,
+    )  # fmt: skip
+    return run_layers(decoder, embedded, positions, attending, last)
+
+
+def attending_to(
+    embedded: mx.array,
+    cache: KVCache,
+    *,
+    left_padding: mx.array | None = None,
+    places: Sequence[int] | None = None,
+    largest_score: float = math.inf,
+    observe: Observer | None = None,
+) -> tuple[mx.array, Attending]:
+    """The positions [batch or 1, new] of new ones, and what they see; see `decode`."""
     new, past = embedded.shape[1], cache.offset
     positions = mx.arange(past, past + new)[None, :]
     if places is not None:
@@ -81,12 +103,7 @@ def decode(
         grouped = weights.astype(v.dtype).reshape(v.shape[1], -1, *weights.shape[1:])
         return (grouped @ v[0][:, None]).reshape(q.shape)
 
-    return run_layers(decoder, embedded, positions, attending, last)
-
-
-Attending = Callable[[int, mx.array, mx.array, mx.array], mx.array]
-"""Called as attending(layer, queries [batch, heads, queried, dim], keys and values [batch,
-kv heads, new, dim] of the new positions); returns what the queries see, of their shape."""
+    return positions, attending
 
 
 def run_layers(
@@ -94,14 +111,15 @@ def run_layers(
     embedded: mx.array,
     positions: mx.array,
     attending: Attending,
-    last: int | None = None,
+    last: int | Sequence[int] | None = None,
 ) -> mx.array:
     """The layers of `decode`, whatever their keys and values are kept in.
 
     Args:
-        decoder, embedded, last: see `decode`.
+        decoder, embedded: see `decode`.
         positions: [batch or 1, new], of the new ones in their texts.
         attending: see `Attending`.
+        last: see `decode`; or the places, among the new ones, whose hidden states are wanted.
     """
     batch, new, _ = embedded.shape
     position_ids = mx.broadcast_to(positions[:, None, :], (batch, 3, new))
@@ -110,19 +128,26 @@ def run_layers(
     # Its first half takes the other half's number from what it turns.
     turns = cos[:, None], mx.concatenate([-sin[..., :half], sin[..., half:]], axis=-1)[:, None]
 
+    wanted = None
+    if isinstance(last, int):
+        wanted = slice(-last, None) if last < new else None
+    elif last is not None:
+        wanted = mx.array(list(last))
     hidden = embedded
     for index, layer in enumerate(decoder.layers):
         attention = layer.self_attn
         x = layer.input_layernorm(hidden)
         k = attention.k_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
         v = attention.v_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
-        if index == len(decoder.layers) - 1 and last is not None and last < new:
+        q_turns = turns
+        if index == len(decoder.layers) - 1 and wanted is not None:
             # Keys and values are kept for all positions; nothing else of them is used again.
-            hidden, x = hidden[:, -last:], x[:, -last:]
+            hidden, x = hidden[:, wanted], x[:, wanted]
+            q_turns = turns[0][:, :, wanted], turns[1][:, :, wanted]
         q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
         q = attention.q_norm(q).transpose(0, 2, 1, 3)
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
-        q, k = turned(q, *turns), turned(k, *turns)
+        q, k = turned(q, *q_turns), turned(k, *turns)
         out = attending(index, q, k, v.transpose(0, 2, 1, 3))
         out = out.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], -1)
         hidden = hidden + attention.o_proj(out)
@@ -145,10 +170,8 @@ def largest_score(decoder: TextDecoder) -> float:
 
 
 def turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """[batch, heads, positions, dim] by the rotary embedding of the last `positions`."""
-    half, length = x.shape[-1] // 2, x.shape[2]
-    if length < cos.shape[2]:
-        cos, sin = cos[:, :, -length:], sin[:, :, -length:]
+    """[batch, heads, positions, dim] by the rotary embedding of the positions."""
+    half = x.shape[-1] // 2
     swapped = mx.concatenate([x[..., half:], x[..., :half]], axis=-1)
     return x * cos + swapped * sin
 

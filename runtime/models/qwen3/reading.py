@@ -1,0 +1,106 @@
+"""Prompts read, that of one stream or those of several at once.
+
+Several are laid one after the other, as if they were one text: the dense layers see all positions
+at once, which is where the weights are read, and nothing is filled up to a common length. What a
+position attends to is its own text, in a cache of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from mlx_qwen3_asr.decoder import KVCache
+
+from ..backend import mx
+from ..capture import Capture, Step
+from .step import Look, said_by, take_step
+from .text_decoder import attending_to, run_layers
+
+if TYPE_CHECKING:
+    from .model import Qwen3Model
+
+READING = 2  # the place of such a pass, after the encoder's
+_MOST_POSITIONS = 384
+"""Of several prompts at once, at most. Until they are read, all have their caches of before
+and those of after; with more, nothing is gained that could be measured."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """New positions of a prompt.
+
+    Attributes:
+        embedded: [1, new, width].
+        open_cache: makes the cache that they are added to, anew each time.
+        last, places, capture: see `take_step`.
+    """
+
+    embedded: mx.array
+    open_cache: Callable[[], KVCache]
+    last: int
+    capture: Capture
+    places: Sequence[int] | None = None
+
+
+def read(model: Qwen3Model, prompt: Prompt) -> tuple[Step, KVCache]:
+    """What the last positions say, not computed yet; and the cache with the new ones."""
+    cache = prompt.open_cache()
+    step = take_step(
+        model, prompt.embedded, cache,
+        last=prompt.last, places=prompt.places, capture=prompt.capture,
+    )  # fmt: skip
+    return step, cache
+
+
+def share(prompt: Prompt) -> float:
+    """Of what is good in one pass; see `Pass`."""
+    return prompt.embedded.shape[1] / _MOST_POSITIONS
+
+
+def read_packed(model: Qwen3Model, prompts: Sequence[Prompt]) -> list[tuple[Step, KVCache]]:
+    """What `read` gives of each, computed."""
+    caches = [prompt.open_cache() for prompt in prompts]
+    looks = [Look(prompt.capture, prompt.last) for prompt in prompts]
+    texts = [
+        attending_to(
+            prompt.embedded, cache, places=prompt.places,
+            largest_score=model.largest_score, observe=look.observe,
+        )
+        for prompt, cache, look in zip(prompts, caches, looks, strict=True)
+    ]  # fmt: skip
+    news = [prompt.embedded.shape[1] for prompt in prompts]
+    starts = [0, *accumulate(news)]
+    lasts = [min(prompt.last, new) for prompt, new in zip(prompts, news, strict=True)]
+
+    def attending(index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        queried = news if q.shape[2] == starts[-1] else lasts
+        queries = mx.split(q, list(accumulate(queried))[:-1], axis=2)
+        keys, values = (mx.split(one, starts[1:-1], axis=2) for one in (k, v))
+        out = [
+            see(index, *parts)
+            for (_, see), *parts in zip(texts, queries, keys, values, strict=True)
+        ]
+        return mx.concatenate(out, axis=2)
+
+    ends = [
+        start + new - last + place
+        for start, new, last in zip(starts, news, lasts, strict=False)
+        for place in range(last)
+    ]
+    hidden = run_layers(
+        model.engine.model,
+        mx.concatenate([prompt.embedded for prompt in prompts], axis=1),
+        mx.concatenate([positions for positions, _ in texts], axis=1),
+        attending,
+        ends,
+    )
+    logits = model.engine.lm_head(hidden[0])
+    steps = [
+        said_by(part, look)
+        for part, look in zip(mx.split(logits, list(accumulate(lasts))[:-1]), looks, strict=True)
+    ]
+    mx.eval([step.arrays for step in steps], [[cache.keys, cache.values] for cache in caches])
+    return list(zip(steps, caches, strict=True))
