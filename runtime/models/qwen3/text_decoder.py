@@ -17,6 +17,7 @@ from mlx_qwen3_asr.decoder import KVCache, TextDecoder
 from ..backend import mx
 from ..cpu.activations import attention as attend
 from ..cpu.activations import mask_of, silu
+from ..cpu.products import linear
 
 Observer = Callable[[int, mx.array, mx.array], mx.array | None]
 """Called as observer(layer, queries [batch, heads, new, dim], keys [batch, kv heads, all, dim]).
@@ -137,22 +138,27 @@ def run_layers(
     for index, layer in enumerate(decoder.layers):
         attention = layer.self_attn
         x = layer.input_layernorm(hidden)
-        k = attention.k_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
-        v = attention.v_proj(x).reshape(batch, new, attention.num_kv_heads, attention.head_dim)
+        k = linear(attention.k_proj, x).reshape(
+            batch, new, attention.num_kv_heads, attention.head_dim
+        )
+        v = linear(attention.v_proj, x).reshape(
+            batch, new, attention.num_kv_heads, attention.head_dim
+        )
         q_turns = turns
         if index == len(decoder.layers) - 1 and wanted is not None:
             # Keys and values are kept for all positions; nothing else of them is used again.
             hidden, x = hidden[:, wanted], x[:, wanted]
             q_turns = turns[0][:, :, wanted], turns[1][:, :, wanted]
-        q = attention.q_proj(x).reshape(batch, -1, attention.num_heads, attention.head_dim)
+        q = linear(attention.q_proj, x).reshape(batch, -1, attention.num_heads, attention.head_dim)
         q = attention.q_norm(q).transpose(0, 2, 1, 3)
         k = attention.k_norm(k).transpose(0, 2, 1, 3)
         q, k = turned(q, *q_turns), turned(k, *turns)
         out = attending(index, q, k, v.transpose(0, 2, 1, 3))
         out = out.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], -1)
-        hidden = hidden + attention.o_proj(out)
+        hidden = hidden + linear(attention.o_proj, out)
         x, mlp = layer.post_attention_layernorm(hidden), layer.mlp
-        hidden = hidden + mlp.down_proj(silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+        gated = silu(linear(mlp.gate_proj, x)) * linear(mlp.up_proj, x)
+        hidden = hidden + linear(mlp.down_proj, gated)
     return decoder.norm(hidden)
 
 
