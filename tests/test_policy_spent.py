@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignheads.runtime.policy.policy import Policy, decide
-from alignheads.runtime.policy.spent import JITTER_S, LEAST_WORD_S, least_s, least_seconds, repeats
+from alignheads.runtime.policy.spent import JITTER_S, LEAST_WORD_S, least_s, least_seconds
 from alignheads.runtime.policy.words import split_words
+from alignheads.runtime.stream.draft import repeats
 
 RATE = 13
 POLICY = Policy(border_s=0.35)

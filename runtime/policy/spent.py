@@ -5,7 +5,6 @@ Knows letters and seconds; nothing of models or of audio.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from .words import TokenWord
@@ -31,27 +30,3 @@ def least_seconds(words: Sequence[TokenWord], tokens: int) -> list[float]:
     for word in words:
         seconds[word.tokens.start] += least_s(word.text)
     return seconds
-
-
-def repeats(words: Sequence[TokenWord], tokens: int, before: str = "") -> list[bool]:
-    """[tokens], whether the word that starts in each of `tokens` tokens is the one before it again.
-
-    Words of one letter are not told: one in a script without spaces may be a part of a sound.
-
-    Args:
-        words: those of the hypothesis.
-        tokens: in it.
-        before: the word before them.
-    """
-    again = [False] * tokens
-    last = _letters(before)
-    for word in words:
-        letters = _letters(word.text)
-        again[word.tokens.start] = letters == last and sum(map(str.isalnum, letters)) > 1
-        last = letters
-    return again
-
-
-def _letters(text: str) -> str:
-    """Letters and numbers, with the marks on them: of Hindi they are the vowels."""
-    return "".join(c for c in text.casefold() if unicodedata.category(c)[0] in "LNM")

@@ -23,7 +23,7 @@ from ..models.protocol import AlignmentModel, Hypothesis, HypothesisSource, Unti
 from ..models.work import Work
 from ..policy.leaving import leaving_words
 from ..policy.policy import Decision, decide, decides, is_likely, whole_words, word_starts
-from ..policy.spent import least_s, least_seconds, repeats
+from ..policy.spent import least_s, least_seconds
 from ..policy.words import TokenWord, space_between, split_words, unshown, whole_characters
 from .agenda import Agenda, Due
 from .asking import Asking
@@ -31,7 +31,7 @@ from .audio_buffer import AudioBuffer, as_samples
 from .config import DecoderConfig
 from .context import StreamContext
 from .cut import quietest_cut, speech_s
-from .draft import Draft
+from .draft import Draft, repeats
 from .front import cut_range_s, front_of, leaving_s
 from .places import Places, in_turn
 from .reading import Reading

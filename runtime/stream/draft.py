@@ -1,4 +1,4 @@
-"""What of a hypothesis waits: shown, and given out only once it is committed."""
+"""What of a hypothesis waits: shown, and given out only once it is committed; and its repeats."""
 
 from __future__ import annotations
 
@@ -50,6 +50,25 @@ class Draft:
         return unseen
 
 
+def repeats(words: Sequence[TokenWord], tokens: int, before: str = "") -> list[bool]:
+    """[tokens], whether the word that starts in each of `tokens` tokens is the one before it again.
+
+    Words of one letter are not told: one in a script without spaces may be a part of a sound.
+
+    Args:
+        words: those of the hypothesis.
+        tokens: in it.
+        before: the word before them.
+    """
+    again = [False] * tokens
+    last = _letters(before)
+    for word in words:
+        letters = _letters(word.text)
+        again[word.tokens.start] = letters == last and sum(map(str.isalnum, letters)) > 1
+        last = letters
+    return again
+
+
 def _letters(text: str) -> str:
-    """What of a word counts when two hypotheses are compared: not its case or punctuation."""
+    """What of a word counts when two are compared: not its case or punctuation."""
     return normalised(text) or text
