@@ -1,4 +1,4 @@
-"""Whether what `calibrate` chooses holds: chosen and published settings on speech kept out of it.
+"""Whether what `calibrate` chooses holds: chosen and given settings on speech kept out.
 
     python benchmarks/calibration_choice.py --model DIR --heads FILE --corpus DIR --seeds 5
 
@@ -19,7 +19,7 @@ from alignheads.calibrate.result import CHOSEN, Comparison, HeldOut
 from alignheads.calibrate.setting_up import set_up
 from alignheads.calibrate.speech import SpeechOptions
 from alignheads.calibrate.study.pareto import DEFAULT_RULE, parse_rule
-from alignheads.calibrate.study.space import BORDERS
+from alignheads.calibrate.study.space import BORDERS, PUBLISHED
 from alignheads.calibrate.sweep import Sweep, SweepOptions
 from alignheads.commandline import run, say
 from alignheads.runtime.models.model import SpeechModel
@@ -29,7 +29,7 @@ from streaming import Bars, print_cells  # isort: skip
 
 
 def held_out(sweep: Sweep, rule: str) -> HeldOut:
-    """What `rule` chooses of the trials, and the published settings, on the other speech."""
+    """What `rule` chooses of the trials, and the baselines, on the other speech."""
     sweep.rule = parse_rule(rule)
     found = sweep.standing(strict=True)
     for line in reasons(found, len(sweep.dev.corpus)):
@@ -76,10 +76,13 @@ def print_seed(seed: int, rule: str, found: HeldOut) -> list[str]:
 
 def better_published(found: HeldOut) -> int:
     """The comparison with the published setting that makes fewest errors on this speech."""
-    names = [comparison.second for comparison in found.comparisons]
     points = {point.name: point for point in found.points}
-    wers = [points[name].wer for name in names]
-    return min(range(len(names)), key=lambda k: wers[k].value if wers[k] else 0.0)
+    places = {
+        comparison.second: place
+        for place, comparison in enumerate(found.comparisons)
+        if comparison.second in PUBLISHED
+    }
+    return places[min(places, key=lambda name: (wer := points[name].wer) and wer.value)]
 
 
 def benchmark(

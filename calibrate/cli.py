@@ -76,7 +76,7 @@ def calibrate_command(
         str,
         typer.Option(
             help="how to choose: within=POINTS (the least delay with a WER that is known to be so "
-            "near that of the better published setting, in percentage points), "
+            "near that of the better published or bundled setting, in points), "
             "max-wer-increase=POINTS (over the least WER seen), max-delay=SECONDS, min-cost=POINTS "
             "(the least compute with at most so many more errors), or knee"
         ),

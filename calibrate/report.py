@@ -90,8 +90,8 @@ def standing(
 ) -> Standing:
     """How `study` stands, and what `rule` chooses of its front.
 
-    On the front are trials with a border of the kind searched that keep to the limits. A published
-    setting that does can be chosen whatever its border. In what chance may do, each utterance
+    On the front are trials with a border of the kind searched that keep to the limits. A baseline
+    that does can be chosen whatever its border. In what chance may do, each utterance
     counts once: its `phases` are the same speech again.
 
     Raises:
@@ -296,7 +296,7 @@ def reasons(found: Standing, utterances: int, rate: ErrorName = "WER") -> list[s
 
 
 def described_trial(trial: TrialInfo) -> str:
-    """`trial 12, 10.31 % at 0.84 s`, or the name of a published setting instead of the number."""
+    """`trial 12, 10.31 % at 0.84 s`, or the name of a baseline instead of the number."""
     name = trial.baseline or f"trial {trial.number}"
     return f"{name} ({100 * (trial.wer or 0):.2f} % at {trial.delay_s:.2f} s)"
 

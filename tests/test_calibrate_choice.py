@@ -19,10 +19,10 @@ from alignheads.evaluate.intervals import Sums
 WORDS = 20.0
 
 
-def candidate(errors, delay_s, is_published=False, words=WORDS):
+def candidate(errors, delay_s, is_baseline=False, words=WORDS):
     """A trial that makes `errors` in each utterance, always at the same delay."""
     said = np.full(len(errors), words)
-    return Candidate(Sums.of(errors, said), Sums.of(delay_s * said, said), is_published)
+    return Candidate(Sums.of(errors, said), Sums.of(delay_s * said, said), is_baseline)
 
 
 def alike(count, errors=2):
@@ -102,8 +102,8 @@ def test_of_published_settings_as_good_as_each_other_the_faster_is_compared_with
 
 @pytest.mark.parametrize("limit", [0, 0.01, 5])
 def test_one_trial_is_the_choice(limit):
-    for is_published in (False, True):
-        found = choose([candidate([1, 0], 0.5, is_published)], limit)
+    for is_baseline in (False, True):
+        found = choose([candidate([1, 0], 0.5, is_baseline)], limit)
         assert (found.index, found.reference, found.missed) == (0, 0, None)
     with pytest.raises(InputError, match="nothing to select from"):
         choose([], limit)

@@ -23,7 +23,7 @@ from alignheads.calibrate.outputs import Outputs
 from alignheads.calibrate.result import CalibrationFile
 from alignheads.calibrate.scoring import Score
 from alignheads.calibrate.speech import SpeechOptions, load_speech, split
-from alignheads.calibrate.study.space import PUBLISHED
+from alignheads.calibrate.study.space import BUNDLED, PUBLISHED
 from alignheads.calibrate.study.trials import FINGERPRINT
 from alignheads.errors import InputError
 from alignheads.evaluate.intervals import Sums, paired_difference
@@ -123,7 +123,7 @@ def test_intervals_can_be_computed_again_from_the_report(command):
     assert command("--trials", 3)[0] == 0
     report = CalibrationFile.load("calibration.json")
     points = {point.name: point for point in report.held_out.points}
-    assert set(points) == {"chosen", *PUBLISHED}
+    assert set(points) == {"chosen", *PUBLISHED, BUNDLED}
     for comparison in report.held_out.comparisons:
         first, second = (points[name].sums for name in (comparison.first, comparison.second))
         again = paired_difference(

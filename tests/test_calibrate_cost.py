@@ -110,7 +110,7 @@ def test_a_sweep_may_reuse(command, tmp_path):
     from alignheads import CalibrationFile, DecoderConfig
 
     code, out, err = command(
-        *SMALL, "--trials", 4, "--cost", "--tune", "reuse,refresh_s", "--select", "min-cost=100"
+        *SMALL, "--trials", 6, "--cost", "--tune", "reuse,refresh_s", "--select", "min-cost=100"
     )
     assert (code, err.count("Traceback")) == (0, 0), err
     file = CalibrationFile.load(tmp_path / "calibration.json")

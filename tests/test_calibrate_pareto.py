@@ -22,7 +22,14 @@ from alignheads.calibrate.study.pareto import (
     parse_rule,
     select,
 )
-from alignheads.calibrate.study.space import FEW, PUBLISHED, RANGES, check_in_range, make_space
+from alignheads.calibrate.study.space import (
+    BUNDLED,
+    FEW,
+    PUBLISHED,
+    RANGES,
+    check_in_range,
+    make_space,
+)
 from alignheads.calibrate.study.trials import SeededByPlace
 from alignheads.errors import InputError
 from alignheads.runtime.stream.config import DecoderConfig
@@ -142,8 +149,24 @@ def test_the_published_settings_are_inside_the_ranges(heads):
     space = make_space("tiny", heads)
     baselines = space.baselines()
     assert {b["border_fraction"] for b in baselines.values() if "border_s" not in b} == {0.15, 0.25}
-    assert [space.border_of(b) for b in baselines.values()] == ["fraction", "fraction", "seconds"]
-    assert {b["head_count"] for b in baselines.values()} == {LISTED}
+    assert [space.border_of(b) for b in baselines.values()] == [
+        "fraction", "fraction", "seconds", "seconds",
+    ]  # fmt: skip
+    assert {baselines[name]["head_count"] for name in PUBLISHED} == {LISTED}
+
+
+@pytest.mark.parametrize("border", ["seconds", "fraction"])
+def test_the_bundled_configuration_is_a_baseline_as_it_is(heads, border):
+    own = DecoderConfig.bundled("tiny")
+    space = make_space("tiny", heads, border, tune=("step_s",))
+    config = space.config(space.baselines()[BUNDLED])
+    assert config.changed(heads=own.heads) == own.changed(calibration=None)
+    few = make_space("tiny", heads, border, max_heads=own.head_count - 1)
+    assert few.baselines()[BUNDLED]["head_count"] == own.head_count - 1
+
+
+def test_a_model_without_a_bundled_configuration_has_the_published_settings_alone(heads):
+    assert list(make_space("my-model", heads).baselines()) == list(PUBLISHED)
 
 
 def test_fewer_heads_than_the_published_ones_are_said(heads):

@@ -2,8 +2,8 @@
 
 Intervals decide, not points. Of fifty trials on half an hour of speech or less, the one that looks
 best is lucky, and a point of the front is often worse elsewhere than the setting that everyone
-has. So a published setting is chosen until a trial is known to be better. Knows sums over
-utterances; nothing of what was tried, and no model.
+has. So a baseline, a published setting or the bundled one, is chosen until a trial is known to be
+better. Knows sums over utterances; nothing of what was tried, and no model.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ SURE_ENOUGH = 0.8
 class Candidate:
     """A trial that can be chosen: word errors and seconds of delay of each utterance.
 
-    `is_published`: its setting is a published one.
+    `is_baseline`: its setting is a published one, or that of the bundled configuration.
     """
 
     errors: Sums
     delays: Sums
-    is_published: bool = False
+    is_baseline: bool = False
 
     @property
     def point(self) -> tuple[float, float]:
@@ -81,9 +81,9 @@ def choose(candidates: Sequence[Candidate], limit: float) -> Choice:
     """The least delay with a word error rate that is at most `limit` above that of the reference.
 
     At most is: by the upper end of its interval, see `increases`. The reference is the better
-    published setting: the fastest of those that do not make more errors than the best one beyond
+    baseline: the fastest of those that do not make more errors than the best one beyond
     chance. Only a trial that makes fewer than it beyond chance, and by `limit` or more, takes its
-    place and may have more delay. Without a published setting it is the trial with the fewest
+    place and may have more delay. Without a baseline it is the trial with the fewest
     errors.
 
     Args:
@@ -116,17 +116,17 @@ def choose(candidates: Sequence[Candidate], limit: float) -> Choice:
 
 
 def _usual(candidates: Sequence[Candidate]) -> int:
-    """The better published setting, or the trial with the fewest errors where there is none."""
-    published = [index for index, one in enumerate(candidates) if one.is_published]
+    """The better baseline, or the trial with the fewest errors where there is none."""
+    baselines = [index for index, one in enumerate(candidates) if one.is_baseline]
     best = min(
-        published or range(len(candidates)), key=lambda index: (candidates[index].point, index)
+        baselines or range(len(candidates)), key=lambda index: (candidates[index].point, index)
     )
 
     def is_as_good(index: int) -> bool:
         (found,) = increases([candidates[best].errors], candidates[index].errors, level=SURE)
         return found.high >= 0
 
-    as_good = [index for index in published if index != best and is_as_good(index)]
+    as_good = [index for index in baselines if index != best and is_as_good(index)]
     return min([best, *as_good], key=lambda index: candidates[index].point[1])
 
 

@@ -5,8 +5,8 @@ Knows the decoder's configuration and the calls of an Optuna trial; not how a tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ...errors import InputError
@@ -52,6 +52,8 @@ PUBLISHED = {
 """The settings published for this policy, to be beaten: by WhisperLiveKit for Qwen3-ASR, and by
 SimulStreaming for Whisper, which has 25 frames, every listed head, and next to no rewind. Neither
 asks how sure the model is."""
+BUNDLED = "the bundled configuration"
+"""The baseline with the settings that a model is decoded with as long as nothing is tuned."""
 DEFAULT_BORDER: Border = "seconds"
 
 _NOT_SETTINGS = ("schema_version", "model", "heads", "calibration")
@@ -71,6 +73,7 @@ class Space:
         max_heads: the most heads a trial may use.
         tuned: which of `TUNABLE` are searched too.
         has_few: the border is one of `FEW`.
+        bundled: what the model's bundled configuration has for what is searched; empty: none is.
     """
 
     base: DecoderConfig
@@ -78,6 +81,7 @@ class Space:
     max_heads: int
     tuned: tuple[str, ...] = ()
     has_few: bool = False
+    bundled: Mapping[str, Setting] = field(default_factory=dict)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -103,13 +107,14 @@ class Space:
         return {name: value for name, value in dict(self.base).items() if name not in searched}
 
     def baselines(self) -> dict[str, dict[str, Setting]]:
-        """The published settings, with as many heads as there are.
+        """The published settings and the bundled one, with as many heads as there are.
 
         Raises:
             InputError: one of them is outside of the ranges.
         """
         found = {}
-        for name, settings in PUBLISHED.items():
+        given = {**PUBLISHED, BUNDLED: self.bundled} if self.bundled else PUBLISHED
+        for name, settings in given.items():
             heads = min(int(settings["head_count"]), self.max_heads)
             found[name] = {**settings, "head_count": heads}
             found[name].update({key: getattr(self.base, key) for key in self.tuned})
@@ -219,9 +224,14 @@ def make_space(
         )
     count = max_heads or listed
     chosen = heads.top(count)
+    bundled = {}
     if bundled_name(model) is not None:
-        base = DecoderConfig.bundled(model).changed(heads=chosen, head_count=count, model=model)
+        base = DecoderConfig.bundled(model)
+        names = (*BORDERS.values(), "rewind_fraction", "unsure_s", "head_count")
+        bundled = {name: getattr(base, name) for name in names if getattr(base, name) is not None}
+        base = base.changed(heads=chosen, head_count=count, model=model)
     else:
         base = DecoderConfig(model=model, heads=tuple(chosen), head_count=count, border_s=0.5)
     base = base.changed(calibration=None, language=language)
-    return Space(base, border, count, tuple(dict.fromkeys(tune)), has_few)  # type: ignore[arg-type]
+    tuned = tuple(dict.fromkeys(tune))
+    return Space(base, border, count, tuned, has_few, bundled)  # type: ignore[arg-type]

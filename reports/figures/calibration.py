@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ...calibrate.result import CalibrationFile, TrialInfo
 
 _PUBLISHED = "published, "
+_BASELINES = "published and bundled settings"
 
 _INSET = (0.66, 0.6, 0.32, 0.34)  # left, bottom, width, height, in fractions of the axes
 _BELOW_INSET = 0.46  # how high trials under the inset may reach
@@ -196,9 +197,9 @@ def _title(file: CalibrationFile, at: dict[int, tuple[float, float]]) -> str:
 
 
 def _beside(file: CalibrationFile) -> TrialInfo | None:
-    """The published setting to name beside the chosen one: the one with the fewest errors."""
-    published = [trial for trial in file.trials if trial.baseline and trial.wer is not None]
-    return min(published, key=_errors_first, default=None)
+    """The baseline to name beside the chosen one: the one with the fewest errors."""
+    baselines = [trial for trial in file.trials if trial.baseline and trial.wer is not None]
+    return min(baselines, key=_errors_first, default=None)
 
 
 def _errors_first(trial: TrialInfo) -> tuple[float, float]:
@@ -227,7 +228,7 @@ def pareto(info: Pareto) -> Figure:
         if info.baselines:
             axes.plot(
                 *_columns(info.baselines.values()), "D", color=VERMILLION, markersize=6,
-                label="published settings",
+                label=_BASELINES,
             )  # fmt: skip
         if info.chosen is not None:
             axes.plot(*info.chosen, "*", color=GREEN, markersize=12, label=CHOSEN, linestyle="none")
@@ -272,7 +273,7 @@ def _pareto_with_costs(info: Pareto, costs: Costs) -> Figure:
             _cross(axes, point)
         axes.scatter(
             *_columns(info.baselines.values()), c=costs.baselines, s=sizes(costs.baselines),
-            marker="D", edgecolors=VERMILLION, linewidths=1.3, label="published settings", **shown,
+            marker="D", edgecolors=VERMILLION, linewidths=1.3, label=_BASELINES, **shown,
         )  # fmt: skip
         if info.chosen is not None:
             axes.plot(*info.chosen, "*", color=GREEN, markersize=12, label=CHOSEN, linestyle="none")
