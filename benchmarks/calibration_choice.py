@@ -99,6 +99,8 @@ def benchmark(
 ) -> None:
     """Choose on one half, score on the other, for several seeds and rules."""
     loaded, bars = SpeechModel.load(model), Bars()
+    if journal is not None:
+        journal.mkdir(parents=True, exist_ok=True)
     known = {rule: [] for rule in rules.split(",")}
     print_cells(("seed", "rule", "setting", "border", "heads", "WER %", "mean delay s", "verdict"))
     print_cells(["---"] * 8)
