@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...calibrate.result import CHOSEN
+from ...calibrate.study.space import BUNDLED
 from ...errors import InputError
 from ...wording import counted
 from .placing import label_points
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ...calibrate.result import CalibrationFile, TrialInfo
 
 _PUBLISHED = "published, "
+_SHORT_NAMES = {BUNDLED: "bundled"}
 _BASELINES = "published and bundled settings"
 
 _INSET = (0.66, 0.6, 0.32, 0.34)  # left, bottom, width, height, in fractions of the axes
@@ -389,7 +391,8 @@ def _inset(axes: Axes, volume: np.ndarray) -> None:
 
 def _labels(axes: Axes, info: Pareto) -> None:
     """Which baseline is which, clear of all else."""
-    labels = [shortened(name.removeprefix(_PUBLISHED), 30) for name in info.baselines]
+    names = {name: name.removeprefix(_PUBLISHED) for name in info.baselines} | _SHORT_NAMES
+    labels = [shortened(names[name], 30) for name in info.baselines]
     others = [*info.trials, *_along(_corners(axes, info.front)), *info.other]
     for point in info.held_out:
         others += [(delay_s, point.wer[0]) for delay_s in point.delay_s]
