@@ -27,6 +27,7 @@ from alignheads.calibrate.study.space import (
     FEW,
     PUBLISHED,
     RANGES,
+    USUAL,
     check_in_range,
     make_space,
 )
@@ -165,8 +166,17 @@ def test_the_bundled_configuration_is_a_baseline_as_it_is(heads, border):
     assert few.baselines()[BUNDLED]["head_count"] == own.head_count - 1
 
 
-def test_a_model_without_a_bundled_configuration_has_the_published_settings_alone(heads):
-    assert list(make_space("my-model", heads).baselines()) == list(PUBLISHED)
+def test_without_a_bundled_configuration_the_usual_one_of_the_family_is_a_baseline(heads):
+    space = make_space("my-model", heads)
+    assert list(space.baselines()) == [*PUBLISHED, USUAL]
+    usual = DecoderConfig.uncalibrated("my-model", heads)
+    assert space.config(space.baselines()[USUAL]).changed(heads=usual.heads) == usual
+    assert (usual.border_s, usual.unsure_s, usual.max_audio_s) == (0.4, 0.6, 30)
+    cross = heads.model_copy(update={"attention": "cross"})
+    whisper = DecoderConfig.bundled("whisper-base")
+    found = make_space("my-whisper", cross).baselines()[USUAL]
+    assert (found["border_s"], found["unsure_s"]) == (whisper.border_s, whisper.unsure_s)
+    assert found["head_count"] == min(whisper.head_count, LISTED)
 
 
 def test_fewer_heads_than_the_published_ones_are_said(heads):

@@ -52,8 +52,9 @@ PUBLISHED = {
 """The settings published for this policy, to be beaten: by WhisperLiveKit for Qwen3-ASR, and by
 SimulStreaming for Whisper, which has 25 frames, every listed head, and next to no rewind. Neither
 asks how sure the model is."""
-BUNDLED = "the bundled configuration"
-"""The baseline with the settings that a model is decoded with as long as nothing is tuned."""
+BUNDLED, USUAL = "the bundled configuration", "the usual configuration"
+"""The baseline with the settings that a model is decoded with as long as nothing is tuned: those
+bundled for it, or the usual ones of its family."""
 DEFAULT_BORDER: Border = "seconds"
 
 _NOT_SETTINGS = ("schema_version", "model", "heads", "calibration")
@@ -73,7 +74,8 @@ class Space:
         max_heads: the most heads a trial may use.
         tuned: which of `TUNABLE` are searched too.
         has_few: the border is one of `FEW`.
-        bundled: what the model's bundled configuration has for what is searched; empty: none is.
+        untuned: what a model that is not tuned has for what is searched, and
+        untuned_name: what that is called.
     """
 
     base: DecoderConfig
@@ -81,7 +83,8 @@ class Space:
     max_heads: int
     tuned: tuple[str, ...] = ()
     has_few: bool = False
-    bundled: Mapping[str, Setting] = field(default_factory=dict)
+    untuned: Mapping[str, Setting] = field(default_factory=dict)
+    untuned_name: str = BUNDLED
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -107,13 +110,13 @@ class Space:
         return {name: value for name, value in dict(self.base).items() if name not in searched}
 
     def baselines(self) -> dict[str, dict[str, Setting]]:
-        """The published settings and the bundled one, with as many heads as there are.
+        """The published settings and the untuned ones, with as many heads as there are.
 
         Raises:
             InputError: one of them is outside of the ranges.
         """
         found = {}
-        given = {**PUBLISHED, BUNDLED: self.bundled} if self.bundled else PUBLISHED
+        given = {**PUBLISHED, self.untuned_name: self.untuned} if self.untuned else PUBLISHED
         for name, settings in given.items():
             heads = min(int(settings["head_count"]), self.max_heads)
             found[name] = {**settings, "head_count": heads}
@@ -207,7 +210,7 @@ def make_space(
 ) -> Space:
     """The space of a sweep of the checkpoint `model` with its ranked `heads`.
 
-    What is not searched is as in the model's bundled configuration, or the decoder's defaults.
+    What is not searched is as in the model's bundled configuration, or the usual one.
 
     Raises:
         InputError: an unknown border or parameter, or more heads than are ranked.
@@ -224,14 +227,12 @@ def make_space(
         )
     count = max_heads or listed
     chosen = heads.top(count)
-    bundled = {}
-    if bundled_name(model) is not None:
-        base = DecoderConfig.bundled(model)
-        names = (*BORDERS.values(), "rewind_fraction", "unsure_s", "head_count")
-        bundled = {name: getattr(base, name) for name in names if getattr(base, name) is not None}
-        base = base.changed(heads=chosen, head_count=count, model=model)
-    else:
-        base = DecoderConfig(model=model, heads=tuple(chosen), head_count=count, border_s=0.5)
-    base = base.changed(calibration=None, language=language)
+    is_bundled = bundled_name(model) is not None
+    base = DecoderConfig.bundled(model) if is_bundled else DecoderConfig.uncalibrated(model, heads)
+    names = (*BORDERS.values(), "rewind_fraction", "unsure_s", "head_count")
+    untuned = {name: getattr(base, name) for name in names if getattr(base, name) is not None}
+    base = base.changed(
+        heads=chosen, head_count=count, model=model, calibration=None, language=language
+    )
     tuned = tuple(dict.fromkeys(tune))
-    return Space(base, border, count, tuned, has_few, bundled)  # type: ignore[arg-type]
+    return Space(base, border, count, tuned, has_few, untuned, BUNDLED if is_bundled else USUAL)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...calibrate.result import CHOSEN
-from ...calibrate.study.space import BUNDLED
+from ...calibrate.study.space import BUNDLED, USUAL
 from ...errors import InputError
 from ...wording import counted
 from .placing import label_points
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ...calibrate.result import CalibrationFile, TrialInfo
 
 _PUBLISHED = "published, "
-_SHORT_NAMES = {BUNDLED: "bundled"}
-_BASELINES = "published and bundled settings"
+_SHORT_NAMES = {BUNDLED: "bundled", USUAL: "usual"}
+_BASELINES = "published and untuned settings"
 
 _INSET = (0.66, 0.6, 0.32, 0.34)  # left, bottom, width, height, in fractions of the axes
 _BELOW_INSET = 0.46  # how high trials under the inset may reach

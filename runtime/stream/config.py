@@ -32,9 +32,7 @@ _log = logging.getLogger(__name__)
 SCHEMA_VERSION = 2
 
 _KIND = "decoder configuration"
-_USUAL_HEADS = 20
-_USUAL: dict[str, Any] = {"border_s": 0.4, "unsure_s": 0.6, "unseen_nats": 0.2}
-_USUAL_WHISPER = "whisper-base"
+_USUAL, _USUAL_WHISPER = "0.6b", "whisper-base"
 _FOLDER = Path(__file__).parent / "configs"
 
 LEAST_STEP_S = 0.05
@@ -204,12 +202,13 @@ class DecoderConfig(BaseModel):
     def uncalibrated(cls, model: str, heads: HeadsFile) -> DecoderConfig:
         """What to start from for a `model` of which only a heads file is known.
 
-        The border and the number of heads are those of the configurations bundled for the
-        released models.
+        The settings are those of the configurations bundled for the released models: with heads
+        of cross-attention, of Whisper's.
         """
-        count = min(_USUAL_HEADS, len(heads.compact))
-        pairs = tuple(heads.top(count))
-        return cls(model=model, heads=pairs, head_count=count, **_USUAL)
+        name = _USUAL_WHISPER if heads.attention == "cross" else _USUAL
+        usual = cls.load(_FOLDER / f"{name}.json")
+        count = min(usual.head_count, len(heads.compact))
+        return usual.changed(model=model, heads=tuple(heads.top(count)), head_count=count)
 
     def changed(self, **values: Any) -> DecoderConfig:
         """This configuration with other values. One border given takes the place of the other.
