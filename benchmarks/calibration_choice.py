@@ -76,13 +76,9 @@ def print_seed(seed: int, rule: str, found: HeldOut) -> list[str]:
 
 def better_published(found: HeldOut) -> int:
     """The comparison with the published setting that makes fewest errors on this speech."""
-    points = {point.name: point for point in found.points}
-    places = {
-        comparison.second: place
-        for place, comparison in enumerate(found.comparisons)
-        if comparison.second in PUBLISHED
-    }
-    return places[min(places, key=lambda name: (wer := points[name].wer) and wer.value)]
+    wers = {point.name: point.wer.value if point.wer else 0.0 for point in found.points}
+    names = [comparison.second for comparison in found.comparisons]
+    return names.index(min(PUBLISHED, key=lambda name: wers[name]))
 
 
 def benchmark(

@@ -74,8 +74,7 @@ class Space:
         max_heads: the most heads a trial may use.
         tuned: which of `TUNABLE` are searched too.
         has_few: the border is one of `FEW`.
-        untuned: what a model that is not tuned has for what is searched, and
-        untuned_name: what that is called.
+        untuned: by name, the baseline with what a model that is not tuned has for what is searched.
     """
 
     base: DecoderConfig
@@ -83,8 +82,7 @@ class Space:
     max_heads: int
     tuned: tuple[str, ...] = ()
     has_few: bool = False
-    untuned: Mapping[str, Setting] = field(default_factory=dict)
-    untuned_name: str = BUNDLED
+    untuned: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -116,8 +114,7 @@ class Space:
             InputError: one of them is outside of the ranges.
         """
         found = {}
-        given = {**PUBLISHED, self.untuned_name: self.untuned} if self.untuned else PUBLISHED
-        for name, settings in given.items():
+        for name, settings in {**PUBLISHED, **self.untuned}.items():
             heads = min(int(settings["head_count"]), self.max_heads)
             found[name] = {**settings, "head_count": heads}
             found[name].update({key: getattr(self.base, key) for key in self.tuned})
@@ -234,5 +231,5 @@ def make_space(
     base = base.changed(
         heads=chosen, head_count=count, model=model, calibration=None, language=language
     )
-    tuned = tuple(dict.fromkeys(tune))
-    return Space(base, border, count, tuned, has_few, untuned, BUNDLED if is_bundled else USUAL)  # type: ignore[arg-type]
+    baseline = {BUNDLED if is_bundled else USUAL: untuned}
+    return Space(base, border, count, tuple(dict.fromkeys(tune)), has_few, baseline)  # type: ignore[arg-type]
