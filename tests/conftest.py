@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must come before MLX
+
 import logging
 import sys
 

@@ -3,67 +3,144 @@
 import mlx.nn as nn
 import numpy as np
 import pytest
+import whisper_checkpoints
 
+from alignheads import SpeechModel
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import products
-from alignheads.runtime.models.cpu.products import linear
+from alignheads.runtime.models.cpu.openblas import times_vector
+from alignheads.runtime.models.cpu.products import Linear, as_linear, linear
+
+pytestmark = pytest.mark.skipif(times_vector() is None, reason="no OpenBLAS is loaded")
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch):
+    monkeypatch.setattr(products, "on_gpu", lambda: False)
 
 
 @pytest.fixture
-def layer(monkeypatch):
-    """Counts what goes through it as it is."""
+def theirs(monkeypatch):
+    """The shapes of what goes through a layer's own product."""
     calls = []
     real = nn.Linear.__call__
     monkeypatch.setattr(
         nn.Linear, "__call__", lambda self, x: (calls.append(x.shape), real(self, x))[1]
     )
-    made = nn.Linear(700, 400, bias=False)
-    made.calls = calls
-    return made
+    return calls
 
 
-def ours(layer, *shape, dtype=mx.float32):
+def expected(layer, x):
+    weight, rows = (np.array(one.astype(mx.float32)) for one in (layer.weight, x))
+    return rows @ weight.T + np.array(layer.get("bias", mx.array(0.0)).astype(mx.float32))
+
+
+def is_ours(theirs, layer, *shape, dtype=mx.float32):
     """Whether `linear` has its own way for such rows; that it says the same is asserted."""
     x = mx.random.normal(shape, dtype=dtype)
-    layer.calls.clear()
+    theirs.clear()
     found = linear(layer, x)
-    is_ours = not layer.calls
-    expected = np.array(x.astype(mx.float32)) @ np.array(layer.weight.astype(mx.float32)).T
-    assert found.shape == expected.shape
-    assert found.dtype == dtype
+    ours = not theirs
+    wanted = expected(layer, x)
+    assert (found.shape, found.dtype) == (wanted.shape, dtype)
     tolerance = 1e-4 if dtype == mx.float32 else 0.1
-    assert np.array(found.astype(mx.float32)) == pytest.approx(expected, abs=tolerance)
-    return is_ours
+    assert np.array(found.astype(mx.float32)) == pytest.approx(wanted, abs=tolerance)
+    return ours
 
 
-def test_a_few_rows_say_the_same_in_any_shape(layer, monkeypatch):
-    monkeypatch.setattr(products, "on_gpu", lambda: False)
-    assert ours(layer, 8, 1, 700)
-    assert ours(layer, 1, 5, 700)
-    assert ours(layer, 2, 700)
-    assert ours(layer, 32, 700)
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_few_rows_say_the_same_in_any_shape(theirs, bias, monkeypatch):
+    layer = nn.Linear(700, 400, bias=bias)
+    for block in (products._BLOCK, 700 * 37, 1):
+        monkeypatch.setattr(products, "_BLOCK", block)
+        for shape in ((8, 1, 700), (1, 5, 700), (2, 700), (1, 1, 700), (700,)):
+            assert is_ours(theirs, layer, *shape)
 
 
-def test_one_row_and_many_are_left_to_the_layer(layer, monkeypatch):
-    monkeypatch.setattr(products, "on_gpu", lambda: False)
-    assert not ours(layer, 1, 1, 700)
-    assert not ours(layer, 700)
-    assert not ours(layer, 33, 700)
+def test_many_rows_and_none_are_left_to_the_layer(theirs):
+    layer = nn.Linear(700, 400)
+    for shape in ((9, 700), (3, 3, 700), (0, 700)):
+        assert not is_ours(theirs, layer, *shape)
 
 
-def test_what_is_no_large_matrix_of_float32_on_a_cpu_is_left_to_the_layer(layer, monkeypatch):
-    monkeypatch.setattr(products, "on_gpu", lambda: True)
-    assert not ours(layer, 8, 1, 700)
-    monkeypatch.setattr(products, "on_gpu", lambda: False)
-    with monkeypatch.context() as patch:
-        patch.setattr(products, "_LARGE", layer.weight.size + 1)
-        assert not ours(layer, 8, 1, 700)
+def test_what_is_no_large_matrix_of_float32_on_a_cpu_is_left_to_the_layer(theirs, monkeypatch):
+    layer = nn.Linear(700, 400, bias=False)
+    for name, value in (
+        ("on_gpu", lambda: True),
+        ("LARGE", layer.weight.size + 1),
+        ("times_vector", lambda: None),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(products, name, value)
+            assert not is_ours(theirs, layer, 8, 1, 700)
     layer.weight = layer.weight.astype(mx.float16)
-    assert not ours(layer, 8, 1, 700, dtype=mx.float16)
+    assert not is_ours(theirs, layer, 8, 1, 700, dtype=mx.float16)
 
 
-def test_a_bias_or_another_kind_of_layer_is_heeded(monkeypatch):
-    monkeypatch.setattr(products, "on_gpu", lambda: False)
+def test_rows_and_weights_may_lie_in_any_order():
+    """A view of a larger array, turned, or with steps in it."""
+    layer = nn.Linear(700, 400)
+    grid = mx.random.normal((1400, 8))
+    for x in (grid[:700].T, grid.T[:, ::2], mx.broadcast_to(grid[:700, 0], (3, 700))):
+        assert np.array(linear(layer, x)) == pytest.approx(expected(layer, x), abs=1e-4)
+    for weight in (mx.random.normal((700, 400)).T, mx.random.normal((800, 700))[::2]):
+        layer.weight = weight
+        for x in (grid[:700].T, grid[:700, :1].T):
+            assert np.array(linear(layer, x)) == pytest.approx(expected(layer, x), abs=1e-4)
+
+
+def test_what_stands_in_memory_does_not_get_into_a_product(monkeypatch):
+    """A product that is added to numbers left there, or scales them by 0, would be NaN."""
+    layer = nn.Linear(700, 400, bias=False)
+    x = mx.random.normal((3, 700))
+    monkeypatch.setattr(
+        products.np, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype), raising=True
+    )
+    assert np.isfinite(np.array(linear(layer, x))).all()
+
+
+def test_another_kind_of_layer_is_heeded():
     x = mx.random.normal((8, 1024))
-    for layer in (nn.Linear(1024, 512), nn.Linear(1024, 512).to_quantized()):
-        assert np.array_equal(np.array(linear(layer, x)), np.array(layer(x)))
+    layer = nn.Linear(1024, 512).to_quantized()
+    assert np.array_equal(np.array(linear(layer, x)), np.array(layer(x)))
+
+
+def test_a_layer_and_an_embedding_of_ours_say_the_same():
+    layer, embedding = Linear(700, 400), nn.Embedding(400, 700)
+    for rows in (1, 8, 9):
+        x = mx.random.normal((rows, 1, 700))
+        assert np.array(layer(x)) == pytest.approx(expected(layer, x), abs=1e-4)
+        assert np.array(as_linear(embedding, x)) == pytest.approx(expected(embedding, x), abs=1e-3)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "whisper"])
+def test_a_model_of_large_matrices_decodes_the_same(family, tiny, demo, tmp_path, monkeypatch):
+    """And no token is computed ahead, which perhaps nobody wants."""
+    model, samples = tiny, demo.utterances[2].read()[: 3 * 16_000]
+    if family == "whisper":
+        model = SpeechModel.load(whisper_checkpoints.mlx_folder(tmp_path / "small"))
+    multiply, heights = times_vector(), []
+
+    def noted(*of):
+        heights.append(of[2])
+        multiply(*of)
+
+    monkeypatch.setattr(products, "times_vector", lambda: noted)
+
+    def said():
+        found = model.open_source([(1, 1), (1, 0)]).hypothesis(samples, 0, [], "English")
+        heights.clear()
+        (answer,) = model.generate([model.prefill(samples, "English")])
+        return found.token_ids, found.frames.tolist(), answer.text_ids
+
+    monkeypatch.setattr(products, "LARGE", 1 << 40)
+    assert not model.is_waited_for(10)
+    by_layers = said()
+    assert not heights
+    monkeypatch.setattr(products, "LARGE", 1)
+    assert model.is_waited_for(10)
+    assert said() == by_layers
+    if family == "qwen3":  # whose text holds all tokens that it says
+        tokens = len(by_layers[2])
+        assert tokens > 2
+        assert heights.count(max(heights)) == tokens + 1

@@ -10,6 +10,7 @@ from scripted import ScriptedSource, evenly
 
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder
 from alignheads.runtime.models import capture
+from alignheads.runtime.models.cpu import products
 from alignheads.runtime.models.qwen3 import audio_encoder, text_decoder
 from alignheads.runtime.models.qwen3 import reading as qwen3_reading
 from alignheads.runtime.models.qwen3 import source as qwen3_source
@@ -62,6 +63,7 @@ class Profiler:
         for kind in (nn.Linear, nn.Conv1d, nn.Conv2d):
             watch(kind, "__call__", by_weight)
         watch(nn.Embedding, "as_linear", by_weight)
+        watch(products, "_product", lambda result, weight, *_: 2 * result.size * weight.shape[1])
         watch(text_decoder, "attend", by_attention)
         watch(audio_encoder, "attention", by_attention)
         watch(network, "attend", by_attention)

@@ -11,6 +11,7 @@ import _ctypes
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def suit_threads(width: int) -> None:
     if library is not None and "OPENBLAS_NUM_THREADS" not in os.environ:
         few = width < _SMALL_WIDTH
         library.openblas_set_num_threads(1 if few else library.openblas_get_num_procs())
+
+
+@cache
+def times_vector() -> Callable[..., None] | None:
+    """`cblas_sgemv` of the library that MLX uses; None: it uses another one."""
+    library = _loaded()[1]
+    if library is None:
+        return None
+    function = library.cblas_sgemv
+    number, integer, array = ctypes.c_float, ctypes.c_int, ctypes.c_void_p
+    function.argtypes = [
+        integer, integer, integer, integer, number, array, integer, array, integer, number, array,
+        integer,
+    ]  # fmt: skip
+    function.restype = None
+    return function
 
 
 @cache

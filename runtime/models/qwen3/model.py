@@ -17,8 +17,10 @@ from ....errors import InputError
 from ..backend import advise_openblas, check_not_forked, default_dtype, mx
 from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
+from ..cpu.activations import is_waited_for
 from ..cpu.heap import keep_freed_memory
 from ..cpu.openblas import suit_threads
+from ..cpu.products import is_large, linear
 from ..greedy import go_on
 from ..kv_cache import shared
 from ..languages import CODES, is_detected, language_name
@@ -161,7 +163,7 @@ class Qwen3Model(SpeechModel):
         )
         cache = KVCache(self.num_layers)
         hidden = decode(self.engine.model, embedded[None], cache, last=1)
-        logits = self.engine.lm_head(hidden[0, -1])
+        logits = linear(self.engine.lm_head, hidden[0, -1])
         head = () if given is not None else None
         return Qwen3Prefix(prompt, cache, logits, len(samples), given, head)
 
@@ -187,8 +189,15 @@ class Qwen3Model(SpeechModel):
                 mx.array(first[open_still]),
                 [prefixes[i].cache for i in open_still],
                 [texts[i] for i in open_still],
+                is_waited_for=self.is_waited_for,
             )
         return texts
+
+    def is_waited_for(self, keys: int) -> bool:
+        """Whether a token that sees so many keys is computed while its step is built."""
+        return is_large(self.engine.lm_head.weight) or is_waited_for(
+            self.num_heads, keys, self.engine_dtype
+        )
 
     def _answer(self, prefix: Qwen3Prefix, ids: list[int]) -> Answer:
         """The text and the language of an answer, whose head the prefix keeps."""

@@ -16,6 +16,7 @@ from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
 from ..capture import Capture, Step
+from ..cpu.products import linear
 from .step import Look, said_by, take_step
 from .text_decoder import attending_to, run_layers
 
@@ -97,7 +98,7 @@ def read_packed(model: Qwen3Model, prompts: Sequence[Prompt]) -> list[tuple[Step
         attending,
         ends,
     )
-    logits = model.engine.lm_head(hidden[0])
+    logits = linear(model.engine.lm_head, hidden[0])
     steps = [
         said_by(part, look)
         for part, look in zip(mx.split(logits, list(accumulate(lasts))[:-1]), looks, strict=True)

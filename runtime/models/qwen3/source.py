@@ -26,7 +26,6 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..capture import Capture, Row, Step, agreed_rows, as_hypothesis
 from ..continuation import Continuation, token_budget
-from ..cpu.activations import is_waited_for
 from ..engine_thread import on_engine_thread, step_on_engine_thread
 from ..greedy import Stop, go_on, taken
 from ..kv_cache import shared
@@ -311,10 +310,9 @@ class Qwen3Source:
             return stop([*read, *more])
 
         def alone() -> list[Row]:
-            heads, dtype = model.num_heads, model.engine_dtype
             return go_on(
                 reading(model, capture), mx.array([read[-1].token]), [cache], [text], capture,
-                is_waited_for=lambda keys: is_waited_for(heads, keys, dtype), is_enough=is_enough,
+                is_waited_for=model.is_waited_for, is_enough=is_enough,
             )  # fmt: skip
 
         def end(more: list[Row]) -> Hypothesis:

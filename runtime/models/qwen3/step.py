@@ -11,6 +11,7 @@ from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
 from ..capture import Capture, Step
+from ..cpu.products import linear
 from ..greedy import Read
 from .text_decoder import decode
 
@@ -45,7 +46,7 @@ def take_step(
         largest_score=np.inf if capture is None else model.largest_score,
         observe=None if capture is None else look.observe,
     )  # fmt: skip
-    return said_by(model.engine.lm_head(hidden.reshape(-1, hidden.shape[-1])), look)
+    return said_by(linear(model.engine.lm_head, hidden.reshape(-1, hidden.shape[-1])), look)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx, on_gpu
 from ..capture import Row, Step
 from ..cpu.activations import softmax, softmax_in_place
+from ..cpu.products import linear
 from ..shared_steps import Wanted
 from .text_decoder import run_layers
 
@@ -80,7 +81,7 @@ class Qwen3Together:
         hidden = run_layers(
             model.engine.model, embedded.astype(model.engine_dtype), positions, self._attending
         )
-        logits = model.engine.lm_head(hidden[:, 0])
+        logits = linear(model.engine.lm_head, hidden[:, 0])
         found = mx.concatenate([mx.argmax(logits, axis=-1)[:, None], *self._frames], axis=1)
         weights = mx.concatenate(self._weights) if self._weights else None
         step = Step(found.astype(mx.int32), logits, weights)

@@ -19,8 +19,10 @@ from ....errors import InputError
 from ..backend import advise_openblas, check_not_forked, default_dtype, mx
 from ..checkpoint import Checkpoint
 from ..continuation import Continuation, token_budget
+from ..cpu.activations import is_waited_for
 from ..cpu.heap import keep_freed_memory
 from ..cpu.openblas import suit_threads
+from ..cpu.products import is_large
 from ..files import read_config
 from ..greedy import go_on
 from ..kv_cache import shared
@@ -267,16 +269,24 @@ class WhisperModel(SpeechModel):
         first = np.array(mx.argmax(logits, axis=-1))
         live = [i for i, text in enumerate(texts) if text.take(int(first[i]))]
         if live:
+            encoded = max(prefixes[i].cross[0][0].shape[2] for i in live)
             go_on(
                 reading(self, [prefixes[i].cross for i in live]),
                 mx.array(first[live]),
                 [prefixes[i].cache for i in live],
                 [texts[i] for i in live],
+                is_waited_for=lambda keys: self.is_waited_for(max(keys, encoded)),
             )
         return [
             Answer(tuple(text.token_ids), NAMES[prefix.language])
             for prefix, text in zip(prefixes, texts, strict=True)
         ]
+
+    def is_waited_for(self, keys: int) -> bool:
+        """Whether a token that sees so many keys is computed while its step is built."""
+        return is_large(self.network.decoder.token_embedding.weight) or is_waited_for(
+            self.num_heads, keys, self.engine_dtype
+        )
 
     def budget(self, samples: int, prompt_tokens: int) -> int:
         """The most tokens that may be said of so much audio after such a prompt."""

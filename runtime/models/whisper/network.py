@@ -16,6 +16,7 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..cpu.activations import attention as attend
 from ..cpu.activations import gelu, mask_of
+from ..cpu.products import Linear, as_linear
 from .dimensions import Dimensions
 
 Observer = Callable[[int, mx.array, mx.array], None]
@@ -28,10 +29,10 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key = Linear(width, width, bias=False)
+        self.value = Linear(width, width)
+        self.out = Linear(width, width)
 
     def split(self, x: mx.array) -> mx.array:
         """[batch, n, width] -> [batch, heads, n, dim]."""
@@ -54,8 +55,8 @@ class Block(nn.Module):
         if cross:
             self.cross_attn = Attention(width, heads)
             self.cross_attn_ln = nn.LayerNorm(width)
-        self.mlp1 = nn.Linear(width, 4 * width)
-        self.mlp2 = nn.Linear(4 * width, width)
+        self.mlp1 = Linear(width, 4 * width)
+        self.mlp2 = Linear(4 * width, width)
         self.mlp_ln = nn.LayerNorm(width)
 
     def forward(self, x: mx.array) -> mx.array:
@@ -175,7 +176,7 @@ class Network(nn.Module):
 
     def logits(self, hidden: mx.array) -> mx.array:
         """[..., width] -> [..., vocabulary]."""
-        return self.decoder.token_embedding.as_linear(hidden)
+        return as_linear(self.decoder.token_embedding, hidden)
 
 
 def stacked_cross(crosses: Sequence[Cross]) -> tuple[Cross, mx.array | None]:

@@ -19,7 +19,6 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation
-from ..cpu.activations import is_waited_for
 from ..engine_thread import on_engine_thread
 from ..greedy import Stop, go_on
 from ..protocol import Aggregate, Hypothesis, Until
@@ -173,13 +172,10 @@ class WhisperSource:
         """The rows of a text after those read."""
         model, encoded = self._model, cross[0][0].shape[2]
         read = reading(model, [cross], self._capture)
-
-        def waits(keys: int) -> bool:
-            return is_waited_for(model.num_heads, max(keys, encoded), model.engine_dtype)
-
         return go_on(
             read, mx.array([rows[-1].token]), [cache], [text], self._capture,
-            is_waited_for=waits, is_enough=lambda more: stop([*rows, *more]),
+            is_waited_for=lambda keys: model.is_waited_for(max(keys, encoded)),
+            is_enough=lambda more: stop([*rows, *more]),
         )  # fmt: skip
 
     def _encoded(self, audio: np.ndarray) -> Cross:
