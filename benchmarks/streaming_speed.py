@@ -11,6 +11,7 @@ from itertools import islice
 from statistics import mean, median
 from unittest.mock import patch
 
+import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from published_decoder import PublishedDecoder, PublishedSettings
@@ -20,6 +21,7 @@ from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.evaluate.timed import pieces
 from alignheads.runtime.models import capture
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.cpu.products import linear
 from alignheads.runtime.models.qwen3 import reading, source, step
 from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.models.shared_steps import Passes, made_alone
@@ -225,10 +227,11 @@ def weight_bytes(model: Qwen3Model) -> int:
 
 
 def memory_bandwidth(megabytes: int = 512) -> float:
-    """Bytes a second: the faster of a sum and a matrix-vector product over `megabytes`."""
+    """Bytes a second: the fastest of a sum and a product with a vector, by MLX and by the package,
+    over `megabytes`."""
     width = 4096
-    matrix = mx.ones((megabytes * 1_000_000 // 4 // width, width), mx.float32)
-    vector = mx.ones((width,), mx.float32)
+    layer = nn.Linear(width, megabytes * 1_000_000 // 4 // width, bias=False)
+    matrix, vector = layer.weight, mx.ones((width,), mx.float32)
     mx.eval(matrix, vector)
 
     def seconds(work: Callable[[], mx.array]) -> float:
@@ -236,10 +239,8 @@ def memory_bandwidth(megabytes: int = 512) -> float:
         mx.eval(work())
         return time.perf_counter() - begin
 
-    fastest = min(
-        min(seconds(lambda: mx.sum(matrix)), seconds(lambda: matrix @ vector)) for _ in range(8)
-    )
-    return matrix.nbytes / fastest
+    works = (lambda: mx.sum(matrix), lambda: matrix @ vector, lambda: linear(layer, vector))
+    return matrix.nbytes / min(seconds(work) for _ in range(8) for work in works)
 
 
 def speech(utterances: Sequence[Utterance], seconds: float, first: int = 0) -> np.ndarray:
