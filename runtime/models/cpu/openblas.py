@@ -55,10 +55,9 @@ def suit_threads(width: int) -> None:
 @cache
 def times_vector() -> Callable[..., None] | None:
     """`cblas_sgemv` of the library that MLX uses; None: it uses another one."""
-    library = _loaded()[1]
-    if library is None:
+    function = getattr(_loaded()[1], "cblas_sgemv", None)  # some are built without CBLAS
+    if function is None:
         return None
-    function = library.cblas_sgemv
     number, integer, array = ctypes.c_float, ctypes.c_int, ctypes.c_void_p
     function.argtypes = [
         integer, integer, integer, integer, number, array, integer, array, integer, number, array,
