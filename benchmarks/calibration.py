@@ -45,14 +45,15 @@ from streams import WHOLE_CONTEXT_TOKENS, published  # isort: skip
 SECTIONS = ("cost", "command", "result")
 COSTED = ("step_s", "max_audio_s")  # what changes compute, but for reuse
 MOST_PASSES = {2: 4, 3: 6}  # live passes that a sweep of so many objectives may cost
+DEMO = SpeechOptions(corpus="demo:dev")
 BORDERS_S = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 HEAD_COUNTS = (1, 2, 4, 7, 12, 20, 40)
 WORST = (0.2, 2.0)  # WER and delay from which the hypervolume of a ranking is measured
 
 
-def swept(model: SpeechModel, phases: int | None, options: SweepOptions) -> tuple[Sweep, float]:
-    """A sweep of the demo, run, and the seconds that its trials took."""
-    sweep = set_up(model, speech=SpeechOptions(phases=phases), options=options)
+def swept(model: SpeechModel, speech: SpeechOptions, options: SweepOptions) -> tuple[Sweep, float]:
+    """A sweep, run, and the seconds that its trials took."""
+    sweep = set_up(model, speech=speech, options=options)
     begin = time.perf_counter()
     sweep.run()
     return sweep, time.perf_counter() - begin
@@ -106,14 +107,14 @@ class Cost:
         return self.decoded / self.live_states
 
 
-def measure_cost(model: SpeechModel, phases: int | None, options: SweepOptions) -> Cost:
+def measure_cost(model: SpeechModel, speech: SpeechOptions, options: SweepOptions) -> Cost:
     """What the trials of a sweep with those `options` cost, from an empty store on."""
     say(
         f"{options.trials} trials, {len(options.objectives)} objectives, "
-        f"phases: {phases or 'default'}, seed {options.seed}"
+        f"phases: {speech.phases or 'default'}, seed {options.seed}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        sweep, seconds = swept(model, phases, replace(options, store=folder))
+        sweep, seconds = swept(model, speech, replace(options, store=folder))
         # Before they are counted, which decodes, too.
         decoded, replayed = sweep.replay.decoded, sweep.replay.replayed
         # Several: other work on the machine comes and goes.
@@ -129,6 +130,7 @@ def print_cost(
     options: SweepOptions,
     seeds: int,
     phases: Sequence[int | None] = (1, None),
+    speech: SpeechOptions = DEMO,
 ) -> None:
     """The trials against one live pass over the same speech, with and without compute.
 
@@ -138,9 +140,12 @@ def print_cost(
         options: of the sweep for errors and delay.
         seeds: how many of them, from that of `options` on, with compute as an objective.
         phases: of the speech, one sweep for each; None: as by default.
+        speech: what is streamed. Other than the demo, it is not swept twice for the same front.
     """
     trials, seed = options.trials, options.seed
-    print(f"\n{trials} trials on demo:dev, in multiples of one live pass over the same streams")
+    print(
+        f"\n{trials} trials on {speech.corpus}, in multiples of one live pass over the same streams"
+    )
     print(f"three objectives: with compute, and {' and '.join(COSTED)} searched, too\n")
     print_cells(("objectives", "phases", "seed", "live pass s", "trials s", "ratio",
                  "over one phase live", "states decoded", "states of a live pass",
@@ -152,7 +157,7 @@ def print_cost(
     found: dict[tuple[int, int], list[Cost]] = {}
     for (kind, tried), count in product(kinds, phases):
         for number in tried:
-            cost = measure_cost(model, count, replace(kind, seed=number))
+            cost = measure_cost(model, replace(speech, phases=count), replace(kind, seed=number))
             if cost.phases == 1:
                 one_phase_s = one_phase_s or cost.live_s
             found.setdefault((len(kind.objectives), cost.phases), []).append(cost)
@@ -171,8 +176,11 @@ def print_cost(
         bars.check(f"{what}: time over a live pass", max(c.passes for c in costs), "<=", most, "x")
         decoded = max(cost.passes_decoded for cost in costs)
         bars.check(f"{what}: states over those of a live pass", decoded, "<=", most, "x")
-    again, _ = swept(model, 1, replace(options, store=MEMORY))
-    twin, _ = swept(model, 1, replace(options, store=MEMORY))
+    if speech.corpus != DEMO.corpus:
+        print("not swept twice to compare the fronts: that is done with the demo")
+        return
+    again, _ = swept(model, replace(speech, phases=1), replace(options, store=MEMORY))
+    twin, _ = swept(model, replace(speech, phases=1), replace(options, store=MEMORY))
     bars.judge("the same seed gives the same front", same_front(again, twin))
 
 
@@ -337,7 +345,8 @@ def benchmark(
     rankings: Annotated[
         list[str] | None, typer.Option(help="heads files to compare as streams use them; repeat it")
     ] = None,
-    corpus: Annotated[str, typer.Option(help="to compare them on")] = "demo:dev",
+    corpus: Annotated[str, typer.Option(help="of the cost and the rankings")] = "demo:dev",
+    clips: Annotated[int | None, typer.Option(help="of it, for the cost")] = None,
     border_s: Annotated[float, typer.Option(help="border to compare them at")] = 0.35,
     phases: Annotated[
         int | None, typer.Option(help="phases, of the cost and of the rankings")
@@ -352,7 +361,8 @@ def benchmark(
     loaded, bars = SpeechModel.load(model), Bars()
     if "cost" in chosen:
         options, counts = SweepOptions(trials=trials, seed=seed), (1, None)
-        print_cost(bars, loaded, options, seeds, counts if phases is None else [phases])
+        streamed = replace(DEMO, corpus=corpus, clips=clips)
+        print_cost(bars, loaded, options, seeds, counts if phases is None else [phases], streamed)
     if "command" in chosen:
         print_command(bars, trials)
     if "result" in chosen:

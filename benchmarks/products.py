@@ -18,21 +18,15 @@ import numpy as np
 import typer
 
 from alignheads.commandline import run
+from alignheads.errors import InputError
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.cpu.openblas import times_vector
 from alignheads.runtime.models.cpu.products import MOST_ROWS, linear
 
 SHAPES = (
-    (2048, 1024),
-    (1024, 1024),
-    (1024, 1024),
-    (1024, 2048),
-    (3072, 1024),
-    (3072, 1024),
-    (
-        1024,
-        3072,
-    ),
-)
+    (2048, 1024), (1024, 1024), (1024, 1024), (1024, 2048), (3072, 1024), (3072, 1024),
+    (1024, 3072),
+)  # fmt: skip
 """[out, in] of a layer's matrices."""
 REPEATS = 9
 
@@ -75,6 +69,8 @@ def products(
     megabytes: Annotated[int, typer.Option(help="of weights that are multiplied with")] = 600,
 ) -> None:
     """Print a table, a line for each number of rows."""
+    if times_vector() is None:
+        raise InputError("OpenBLAS is not in use here, so both are MLX's own product")
     print(f"{megabytes} MB of weights; median (slowest) of {REPEATS} runs\n")
     print("| rows | MLX, ms | the package, ms | |\n| --- | --- | --- | --- |")
     for rows, (theirs, ours) in measure(megabytes).items():

@@ -22,6 +22,7 @@ from mlx_qwen3_asr.generate import detect_repetition
 
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.cpu.products import linear
 from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.models.qwen3.text_decoder import decode
 
@@ -195,7 +196,7 @@ class PublishedDecoder:
 
         embedded = model.engine.model.embed_tokens(mx.array([[token]]))
         hidden = decode(model.engine.model, embedded, cache, observe=observe)
-        following = int(mx.argmax(model.engine.lm_head(hidden[0, -1])).item())
+        following = int(mx.argmax(linear(model.engine.lm_head, hidden[0, -1])).item())
         frames = []
         for layer, head in self.settings.heads:
             queries, keys = seen[layer]

@@ -18,6 +18,7 @@ from alignheads.corpora import Utterance
 from alignheads.discovery.mapping import token_targets
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.continuation import Continuation, token_budget
+from alignheads.runtime.models.cpu.products import linear
 from alignheads.runtime.models.qwen3.model import Qwen3Model, Qwen3Prefix
 from alignheads.runtime.models.qwen3.text_decoder import attention_weights, decode
 from alignheads.runtime.policy.words import split_words
@@ -53,7 +54,7 @@ def capture(model: Qwen3Model, prefix: Qwen3Prefix, read: bool = True) -> Captur
     while True:
         embedded = engine.model.embed_tokens(mx.array([token]))[None]
         hidden = decode(engine.model, embedded, prefix.cache, observe=read_heads if read else None)
-        token = int(mx.argmax(engine.lm_head(hidden[0, -1])).item())
+        token = int(mx.argmax(linear(engine.lm_head, hidden[0, -1])).item())
         frames.append(rows.copy())
         rows.clear()
         if not text.take(token):

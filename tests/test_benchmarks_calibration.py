@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +70,8 @@ def test_cost_is_in_live_passes_and_its_worst_seed_is_judged(
 ):
     asked = []
 
-    def measured(model, phases, options):
+    def measured(model, speech, options):
+        phases = speech.phases
         asked.append((len(options.objectives), phases, options.seed, options.tune))
         passes = {(3, 1, 7): 2.0, (3, 1, 8): most}.get(asked[-1][:3], 3.0)
         return calibration.Cost(
@@ -78,7 +79,7 @@ def test_cost_is_in_live_passes_and_its_worst_seed_is_judged(
         )
 
     monkeypatch.setattr(calibration, "measure_cost", measured)
-    monkeypatch.setattr(calibration, "swept", lambda model, phases, options: (None, 1.0))
+    monkeypatch.setattr(calibration, "swept", lambda model, speech, options: (None, 1.0))
     monkeypatch.setattr(calibration, "same_front", lambda one, other: True)
     bars = calibration.Bars()
     calibration.print_cost(bars, None, calibration.SweepOptions(trials=50, seed=7), 2)
@@ -99,12 +100,9 @@ def test_cost_is_in_live_passes_and_its_worst_seed_is_judged(
         assert "states over those of a live pass: 6.1x (bar <= 6x)" in line
 
 
-def test_the_cost_of_a_sweep_is_counted_before_what_is_decoded_to_compare_with(
-    calibration, tiny, monkeypatch
-):
-    speech = partial(calibration.SpeechOptions, clips=2)
-    monkeypatch.setattr(calibration, "SpeechOptions", speech)
-    cost = calibration.measure_cost(tiny, 1, calibration.SweepOptions(trials=1))
+def test_the_cost_of_a_sweep_is_counted_before_what_is_decoded_to_compare_with(calibration, tiny):
+    speech = replace(calibration.DEMO, clips=2, phases=1)
+    cost = calibration.measure_cost(tiny, speech, calibration.SweepOptions(trials=1))
     assert (cost.trials, cost.phases) == (1, 1)
     # One trial is a live pass; of the published setting, whose pauses are not where ours are.
     assert cost.replayed < cost.live_states / 4

@@ -89,14 +89,24 @@ def test_rows_and_weights_may_lie_in_any_order():
             assert np.array(linear(layer, x)) == pytest.approx(expected(layer, x), abs=1e-4)
 
 
-def test_what_stands_in_memory_does_not_get_into_a_product(monkeypatch):
-    """A product that is added to numbers left there, or scales them by 0, would be NaN."""
-    layer = nn.Linear(700, 400, bias=False)
-    x = mx.random.normal((3, 700))
-    monkeypatch.setattr(
-        products.np, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype), raising=True
-    )
-    assert np.isfinite(np.array(linear(layer, x))).all()
+def test_rows_that_do_not_fit_are_refused():
+    """And nothing beside them is read."""
+    layer, embedding = Linear(700, 400), nn.Embedding(400, 700)
+    for width in (300, 701):
+        x = mx.ones((1, width))
+        for product in (layer, lambda x: linear(layer, x), lambda x: as_linear(embedding, x)):
+            with pytest.raises(ValueError, match="shape"):
+                mx.eval(product(x))
+
+
+def test_nan_and_infinity_stay_where_they_are():
+    layer = nn.Linear(700, 400)
+    x = np.ones((3, 700), np.float32)
+    x[0, 5], x[1, 5] = np.nan, np.inf
+    found = np.array(linear(layer, mx.array(x)))
+    assert np.isnan(found[0]).all()
+    assert not np.isfinite(found[1]).any()
+    assert np.isfinite(found[2]).all()
 
 
 def test_another_kind_of_layer_is_heeded():
@@ -105,12 +115,17 @@ def test_another_kind_of_layer_is_heeded():
     assert np.array_equal(np.array(linear(layer, x)), np.array(layer(x)))
 
 
-def test_a_layer_and_an_embedding_of_ours_say_the_same():
+def test_a_layer_and_an_embedding_of_ours_say_the_same(theirs, monkeypatch):
     layer, embedding = Linear(700, 400), nn.Embedding(400, 700)
+    monkeypatch.setattr(
+        nn.Embedding, "as_linear", lambda self, x: (theirs.append(x.shape), x @ self.weight.T)[1]
+    )
     for rows in (1, 8, 9):
+        theirs.clear()
         x = mx.random.normal((rows, 1, 700))
         assert np.array(layer(x)) == pytest.approx(expected(layer, x), abs=1e-4)
         assert np.array(as_linear(embedding, x)) == pytest.approx(expected(embedding, x), abs=1e-3)
+        assert len(theirs) == (2 if rows > 8 else 0)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "whisper"])
@@ -119,7 +134,7 @@ def test_a_model_of_large_matrices_decodes_the_same(family, tiny, demo, tmp_path
     model, samples = tiny, demo.utterances[2].read()[: 3 * 16_000]
     if family == "whisper":
         model = SpeechModel.load(whisper_checkpoints.mlx_folder(tmp_path / "small"))
-    multiply, heights = times_vector(), []
+    multiply, heights, streamed = times_vector(), [], []
 
     def noted(*of):
         heights.append(of[2])
@@ -129,6 +144,7 @@ def test_a_model_of_large_matrices_decodes_the_same(family, tiny, demo, tmp_path
 
     def said():
         found = model.open_source([(1, 1), (1, 0)]).hypothesis(samples, 0, [], "English")
+        streamed.append(heights.count(max(heights, default=0)))
         heights.clear()
         (answer,) = model.generate([model.prefill(samples, "English")])
         return found.token_ids, found.frames.tolist(), answer.text_ids
@@ -140,7 +156,8 @@ def test_a_model_of_large_matrices_decodes_the_same(family, tiny, demo, tmp_path
     monkeypatch.setattr(products, "LARGE", 1)
     assert model.is_waited_for(10)
     assert said() == by_layers
-    if family == "qwen3":  # whose text holds all tokens that it says
-        tokens = len(by_layers[2])
-        assert tokens > 2
-        assert heights.count(max(heights)) == tokens + 1
+    assert heights
+    if family == "qwen3":  # whose text holds all tokens that it says, and the end is another one
+        assert len(by_layers[2]) > 2
+        assert streamed == [0, len(by_layers[0]) + 1]
+        assert heights.count(max(heights)) == len(by_layers[2]) + 1

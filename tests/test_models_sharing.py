@@ -247,13 +247,19 @@ def test_frames_of_several_windows_see_their_own(tiny):
 def test_what_is_kept_of_one_stream_keeps_nothing_of_the_others_in_memory(tiny):
     """A view would keep all that was computed with it, as long as a window stays in its buffer."""
     encoder = tiny.engine.audio_tower
-    before = mx.get_active_memory()
-    hidden = [mx.ones((frames, 128)) for frames in (13, 104, 104, 104)]
-    (kept, _), *_ = transform_packed(encoder, [Seeing(one) for one in hidden])
-    mels = [mx.ones((1, 128, 100)) for _ in range(4)]
-    (made,), *_ = embed_packed(encoder, [[Piece(mel, 13)] for mel in mels])
-    del hidden, mels, _
-    assert mx.get_active_memory() - before < 1.5 * (kept.nbytes + made.nbytes)
+
+    def held() -> float:
+        """Of what is kept, in memory."""
+        before = mx.get_active_memory()
+        hidden = [mx.ones((frames, 128)) for frames in (13, 104, 104, 104)]
+        (kept, _), *_ = transform_packed(encoder, [Seeing(one) for one in hidden])
+        mels = [mx.ones((1, 128, 100)) for _ in range(4)]
+        (made,), *_ = embed_packed(encoder, [[Piece(mel, 13)] for mel in mels])
+        del hidden, mels, _
+        return (mx.get_active_memory() - before) / (kept.nbytes + made.nbytes)
+
+    # All threads count: what a test before this one asked for may be computed in between.
+    assert 1 <= min(held() for _ in range(3)) < 1.5
 
 
 def test_a_pass_that_is_too_large_is_made_in_several_and_who_is_through_goes_on():

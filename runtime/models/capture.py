@@ -81,7 +81,7 @@ class Capture:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step computes, unevaluated.
+    """What a step computes, perhaps not evaluated yet.
 
     Attributes:
         said: [positions, 1 + heads] int32, the next token and each head's attended frame.

@@ -54,7 +54,8 @@ def is_large(weight: mx.array) -> bool:
 
 
 def _is_ours(weight: mx.array, x: mx.array) -> bool:
-    return 0 < x.size <= MOST_ROWS * x.shape[-1] and x.dtype == mx.float32 and is_large(weight)
+    is_few = 0 < x.size <= MOST_ROWS * x.shape[-1] and x.dtype == mx.float32
+    return is_few and is_large(weight) and x.shape[-1] == weight.shape[-1]  # else it raises
 
 
 def _product(weight: mx.array, x: mx.array, bias: mx.array | None = None) -> mx.array:

@@ -47,7 +47,7 @@ class Prompt:
 
 
 def read(model: Qwen3Model, prompt: Prompt) -> tuple[Step, KVCache]:
-    """What the last positions say, not computed yet; and the cache with the new ones."""
+    """What the last positions say, perhaps not computed yet; and the cache with the new ones."""
     cache = prompt.open_cache()
     step = take_step(
         model, prompt.embedded, cache,
