@@ -66,7 +66,9 @@ def measure(megabytes: int = 600) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 def products(
-    megabytes: Annotated[int, typer.Option(help="of weights that are multiplied with")] = 600,
+    megabytes: Annotated[
+        int, typer.Option(min=64, help="of weights that are multiplied with, some 63 a layer")
+    ] = 600,
 ) -> None:
     """Print a table, a line for each number of rows."""
     if times_vector() is None:
