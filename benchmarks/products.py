@@ -11,7 +11,8 @@ import alignheads.runtime.models  # isort: skip  # noqa: F401  OpenBLAS must com
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import mlx.nn as nn
 import numpy as np
@@ -21,7 +22,7 @@ from alignheads.commandline import run
 from alignheads.errors import InputError
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu.openblas import times_vector
-from alignheads.runtime.models.cpu.products import MOST_ROWS, linear
+from alignheads.runtime.models.cpu.products import MOST_AT_ONCE, linear, linear_of_rows
 
 SHAPES = (
     (2048, 1024), (1024, 1024), (1024, 1024), (1024, 2048), (3072, 1024), (3072, 1024),
@@ -31,7 +32,7 @@ SHAPES = (
 REPEATS = 9
 
 
-def milliseconds(work: Callable[[], list[mx.array]]) -> np.ndarray:
+def milliseconds(work: Callable[[], list]) -> np.ndarray:
     """Of each of `REPEATS` runs."""
     spent = []
     for _ in range(REPEATS):
@@ -41,8 +42,8 @@ def milliseconds(work: Callable[[], list[mx.array]]) -> np.ndarray:
     return np.array(spent)
 
 
-def measure(megabytes: int = 600) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Milliseconds of MLX and of the package, by rows."""
+def measure(megabytes: int = 600) -> dict[int, list[np.ndarray]]:
+    """Milliseconds of MLX, of `linear` and of `linear_of_rows`, by rows."""
     in_layer = sum(height * width for height, width in SHAPES) * 4 / 1e6
     layers = [
         nn.Linear(width, height, bias=False)
@@ -50,18 +51,17 @@ def measure(megabytes: int = 600) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         for height, width in SHAPES
     ]
     mx.eval([layer.parameters() for layer in layers])
+
+    def through(product: Callable, given: dict[int, Any]) -> list:
+        return [product(layer, given[layer.weight.shape[1]]) for layer in layers]
+
     found = {}
-    for rows in (1, 2, 4, MOST_ROWS):
+    for rows in (1, 2, 4, 8, 16, MOST_AT_ONCE):
         given = {width: mx.random.normal((rows, width)) for _, width in SHAPES}
         mx.eval(given)
-
-        def through(product: Callable, given: dict[int, mx.array] = given) -> list[mx.array]:
-            return [product(layer, given[layer.weight.shape[1]]) for layer in layers]
-
-        found[rows] = (
-            milliseconds(lambda through=through: through(lambda layer, x: layer(x))),
-            milliseconds(lambda through=through: through(linear)),
-        )
+        as_numpy = {width: np.array(x) for width, x in given.items()}
+        ways = ((lambda layer, x: layer(x), given), (linear, given), (linear_of_rows, as_numpy))
+        found[rows] = [milliseconds(partial(through, *way)) for way in ways]
     return found
 
 
@@ -73,13 +73,14 @@ def products(
     """Print a table, a line for each number of rows."""
     if times_vector() is None:
         raise InputError("OpenBLAS is not in use here, so both are MLX's own product")
-    print(f"{megabytes} MB of weights; median (slowest) of {REPEATS} runs\n")
-    print("| rows | MLX, ms | the package, ms | |\n| --- | --- | --- | --- |")
-    for rows, (theirs, ours) in measure(megabytes).items():
-        print(
-            f"| {rows} | {np.median(theirs):.0f} ({theirs.max():.0f}) | {np.median(ours):.0f} "
-            f"({ours.max():.0f}) | {np.median(theirs) / np.median(ours):.1f}x |"
-        )
+    print(f"{megabytes} MB of weights; median (slowest) of {REPEATS} runs, ms\n")
+    print("| rows | MLX | `linear` | | `linear_of_rows` | |\n| --- | --- | --- | --- | --- | --- |")
+    for rows, ways in measure(megabytes).items():
+        theirs, *ours = [float(np.median(way)) for way in ways]
+        cells = [f"{np.median(way):.0f} ({way.max():.0f})" for way in ways]
+        for place, one in enumerate(ours):
+            cells.insert(2 * place + 2, f"{theirs / one:.1f}x")
+        print("| " + " | ".join([str(rows), *cells]) + " |")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from alignheads import SpeechModel
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import products
 from alignheads.runtime.models.cpu.openblas import times_vector
-from alignheads.runtime.models.cpu.products import Linear, as_linear, linear
+from alignheads.runtime.models.cpu.products import Linear, as_linear, linear, linear_of_rows
 
 pytestmark = pytest.mark.skipif(times_vector() is None, reason="no OpenBLAS is loaded")
 
@@ -17,6 +17,16 @@ pytestmark = pytest.mark.skipif(times_vector() is None, reason="no OpenBLAS is l
 @pytest.fixture(autouse=True)
 def on_cpu(monkeypatch):
     monkeypatch.setattr(products, "on_gpu", lambda: False)
+
+
+@pytest.fixture(params=[True, False], ids=["small kernels", "vectors"])
+def small_kernels(request, monkeypatch):
+    """With and without a library that multiplies small matrices where they lie."""
+    if not request.param:
+        monkeypatch.setattr(products, "times_small_matrix", lambda: None)
+    elif products.times_small_matrix() is None:
+        pytest.skip("no kernels for small matrices")
+    return request.param
 
 
 @pytest.fixture
@@ -161,3 +171,40 @@ def test_a_model_of_large_matrices_decodes_the_same(family, tiny, demo, tmp_path
         assert len(by_layers[2]) > 2
         assert streamed == [0, len(by_layers[0]) + 1]
         assert heights.count(max(heights)) == len(by_layers[2]) + 1
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_rows_of_numpy_go_through_any_layer(bias, small_kernels):
+    """Large or small, in float32 or not, in any order, with any number of rows."""
+    layers = [nn.Linear(700, 400, bias=bias), nn.Linear(40, 30, bias=bias)]
+    layers.append(nn.Linear(700, 400, bias=bias))
+    layers[-1].weight = mx.random.normal((700, 400)).T
+    layers.append(nn.Linear(700, 400, bias=bias))
+    layers[-1].weight = layers[-1].weight.astype(mx.float16)
+    quantized = nn.Linear(1024, 512, bias=bias).to_quantized()
+    for layer in (*layers, quantized):
+        width = 1024 if layer is quantized else layer.weight.shape[1]
+        for count in (1, 2, 8, 40):
+            rows = np.random.default_rng(count).normal(size=(width, count)).astype(np.float32).T
+            found = linear_of_rows(layer, rows)
+            wanted = np.array(layer(mx.array(rows)).astype(mx.float32))
+            assert found.dtype == np.float32
+            assert found == pytest.approx(wanted, abs=2e-2 if layer is layers[3] else 1e-4)
+
+
+def test_rows_of_numpy_are_taken_by_blocks_of_any_size(small_kernels, monkeypatch):
+    layer = nn.Linear(700, 400)
+    rows = np.random.default_rng(0).normal(size=(5, 700)).astype(np.float32)
+    rows[3, 7] = np.nan
+    for block in (1, 700 * 37, 1 << 30):
+        monkeypatch.setattr(products, "_SMALL_BLOCK", block)
+        found = linear_of_rows(layer, rows)
+        wanted = expected(layer, mx.array(rows))
+        assert found == pytest.approx(wanted, abs=1e-4, nan_ok=True)
+        assert np.isnan(found).any(axis=1).tolist() == [False, False, False, True, False]
+
+
+def test_rows_of_numpy_that_do_not_fit_are_refused():
+    for layer in (nn.Linear(700, 400), nn.Linear(40, 30)):
+        with pytest.raises(ValueError, match="shape"):
+            linear_of_rows(layer, np.ones((3, layer.weight.shape[1] + 1), np.float32))

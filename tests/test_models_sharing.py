@@ -17,7 +17,13 @@ from alignheads.runtime.models import engine_thread, shared_steps
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.engine_thread import step_on_engine_thread
 from alignheads.runtime.models.protocol import Hypothesis
-from alignheads.runtime.models.qwen3 import audio_encoder, source, stream_encoder, together
+from alignheads.runtime.models.qwen3 import (
+    audio_encoder,
+    source,
+    stream_encoder,
+    together,
+    together_on_cpu,
+)
 from alignheads.runtime.models.qwen3.packed_encoder import (
     Piece,
     Seeing,
@@ -26,6 +32,8 @@ from alignheads.runtime.models.qwen3.packed_encoder import (
 )
 from alignheads.runtime.models.qwen3.reusing import ReusingSource
 from alignheads.runtime.models.qwen3.source import Qwen3Source
+from alignheads.runtime.models.qwen3.together import Qwen3Together
+from alignheads.runtime.models.qwen3.together_on_cpu import TogetherOnCpu
 from alignheads.runtime.models.shared_steps import Limit, Pass, Waiting, take_steps
 
 RATE = 16_000
@@ -100,9 +108,9 @@ def answers_of(steps):
     return [step.future.result() for step in steps]
 
 
-def failing(monkeypatch, reason):
+def failing(monkeypatch, reason, kind=TogetherOnCpu):
     """Have a pass fail for a `reason(texts)` that is not None; counts the passes by texts."""
-    real, passes = together.Qwen3Together.read, []
+    real, passes = kind.read, []
 
     def read(self, tokens):
         passes.append(len(tokens))
@@ -110,17 +118,19 @@ def failing(monkeypatch, reason):
             raise error
         return real(self, tokens)
 
-    monkeypatch.setattr(together.Qwen3Together, "read", read)
+    monkeypatch.setattr(kind, "read", read)
     return passes
 
 
 # What each is told
 
 
+@pytest.mark.parametrize("kind", [TogetherOnCpu, Qwen3Together])
 @pytest.mark.parametrize("aggregate", ["median", "mean"])
-def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, monkeypatch):
+def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, kind, monkeypatch):
     """Of buffers of any length, with and without a language, and committed words."""
-    passes = failing(monkeypatch, lambda _: None)
+    monkeypatch.setattr(together_on_cpu, "on_gpu", lambda: kind is Qwen3Together)
+    passes = failing(monkeypatch, lambda _: None, kind)
     expected, steps = asked(aggregate)
     take_steps(steps, Limit())
     for found, alone in zip(answers_of(steps), expected, strict=True):
@@ -358,10 +368,10 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, ca
 
     def reason(texts):
         if not bad:
-            bad.append(texts._read[2])
+            bad.append(texts._texts[2].cache)
         # It fails after some passes that went well, so those are made again.
-        spoilt = any(cache is bad[0] for cache in texts._read)
-        return ValueError("spoilt") if spoilt and texts._said.offset == 2 else None
+        spoilt = any(text.cache is bad[0] for text in texts._texts)
+        return ValueError("spoilt") if spoilt and texts._said == 2 else None
 
     failing(monkeypatch, reason)
     take_steps(steps, Limit())
@@ -376,7 +386,7 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, ca
 def test_a_batch_that_does_not_fit_in_memory_is_halved_and_said(asked, monkeypatch, caplog):
     expected, steps = asked()
     short = RuntimeError("[malloc] Unable to allocate 1000000000 bytes.")
-    passes = failing(monkeypatch, lambda texts: short if len(texts._read) > 2 else None)
+    passes = failing(monkeypatch, lambda texts: short if len(texts._texts) > 2 else None)
     limit = Limit()
     with caplog.at_level(logging.WARNING):
         take_steps(steps, limit)

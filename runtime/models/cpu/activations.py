@@ -68,12 +68,16 @@ def silu(x: mx.array) -> mx.array:
     if not _is_ours(x):
         return nn.silu(x)
     mx.eval(x)
-    numbers = np.array(x, copy=False)
+    return mx.array(silu_of(np.array(x, copy=False)))
+
+
+def silu_of(numbers: np.ndarray) -> np.ndarray:
+    """Likewise, of float32 numbers."""
     below = np.negative(numbers)
     with np.errstate(over="ignore"):  # x / inf is the 0 that it should be
         np.exp(below, out=below)
     below += 1.0
-    return mx.array(np.divide(numbers, below, out=below))
+    return np.divide(numbers, below, out=below)
 
 
 def attention(
@@ -165,7 +169,11 @@ def largest_probability(logits: mx.array) -> np.ndarray:
     if on_gpu() or logits.dtype != mx.float32:
         logits = logits.astype(mx.float32)
         return np.array(1 / mx.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1))
-    numbers = np.array(logits, copy=False)
+    return largest_probability_of(np.array(logits, copy=False))
+
+
+def largest_probability_of(numbers: np.ndarray) -> np.ndarray:
+    """Likewise, of float32 logits."""
     shifted = numbers - numbers.max(axis=-1, keepdims=True)
     np.exp(shifted, out=shifted)
     return 1 / shifted.sum(axis=-1)

@@ -23,6 +23,7 @@ _KERNELS = (  # of the best first, and what a CPU needs for them
     ("SkylakeX", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
     ("Haswell", {"avx2", "fma"}),
 )
+MOST_SMALL, MOST_SMALL_RESULTS = 10**6, 1200
 ADVICE = {
     "missing": "OpenBLAS is not installed: large models run some 30 times slower than they could "
     "(Debian and Ubuntu: apt-get install libopenblas0-pthread)",
@@ -65,6 +66,44 @@ def times_vector() -> Callable[..., None] | None:
     ]  # fmt: skip
     function.restype = None
     return function
+
+
+@cache
+def times_small_matrix() -> Callable[..., None] | None:
+    """`cblas_sgemm` of the library that MLX uses; None: it has no kernels for small matrices.
+
+    With them (OpenBLAS has some for CPUs with AVX-512) a product of up to `MOST_SMALL`
+    multiplications and `MOST_SMALL_RESULTS` numbers is computed where the matrices lie, in the
+    thread that calls.
+    """
+    library = _loaded()[1]
+    function = getattr(library, "cblas_sgemm", None)
+    if library is None or function is None or not _has_small_kernels(library):
+        return None
+    number, integer, array = ctypes.c_float, ctypes.c_int, ctypes.c_void_p
+    function.argtypes = [
+        integer, integer, integer, integer, integer, integer, number, array, integer, array,
+        integer, number, array, integer,
+    ]  # fmt: skip
+    function.restype = None
+    return function
+
+
+def _has_small_kernels(library: ctypes.CDLL) -> bool:
+    """Whether the library would take one for 8 rows, as it says itself."""
+    for end in ("_" + core_of(library).upper(), ""):  # of a library for many CPUs, and for one
+        permit = getattr(library, "sgemm_small_matrix_permit" + end, None)
+        if permit is not None:
+            size, number = ctypes.c_long, ctypes.c_float
+            permit.argtypes = [ctypes.c_int, ctypes.c_int, size, size, size, number, number]
+            return bool(permit(1, 0, MOST_SMALL // (8 * 1024), 8, 1024, 1.0, 0.0))
+    return False
+
+
+def thread_count() -> int:
+    """How many threads a product takes: see `suit_threads`."""
+    library = _loaded()[1]
+    return 1 if library is None else library.openblas_get_num_threads()
 
 
 @cache

@@ -1,26 +1,39 @@
-"""Products of a few rows with a large matrix of weights: a vector at a time.
+"""Products of a few rows with a large matrix of weights, which is read where it lies.
 
-What a token costs on a CPU is the reading of the weights. OpenBLAS's product of a matrix and a
-vector reads them where they lie, at the speed of memory. Its product of two matrices, which MLX
-calls for one row as well, copies them into panels first, which takes three times as long
-(`benchmarks/products.py`). The other order, `weight @ x.T`, copies less, but its threads share the
-panels, and wait long for each other where cores have no cache in common. So a few rows go through
-one after the other, by blocks of the matrix that a cache holds. numpy's product is as fast, but its
-OpenBLAS is another one, and the idle threads of each keep those of the other from the cores.
+What a token costs on a CPU is the reading of the weights. OpenBLAS's product of two matrices, which
+MLX calls for one row as well, copies them into panels first, which takes three times as long
+(`benchmarks/products.py`). Two of its products do not:
+
+- that of a matrix and a vector. Rows go through it one after the other, by blocks of the matrix
+  that a cache holds.
+- that of two *small* matrices, where the library has kernels for these. They take several rows at
+  once, in the thread that calls; so the matrix is taken by small blocks, by a thread for each core.
+  This is for work that is numpy's from end to end (`linear_of_rows`): for some milliseconds after a
+  product by OpenBLAS's own threads, as MLX's are, these keep others from the cores.
+
+numpy's product is as fast for one row, but its OpenBLAS is another one, and the idle threads of
+each keep those of the other from the cores.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import mlx.nn as nn
 import numpy as np
 
 from ..backend import mx, on_gpu
-from .openblas import times_vector
+from .cores import on_all_cores
+from .openblas import MOST_SMALL, MOST_SMALL_RESULTS, times_small_matrix, times_vector
 
 MOST_ROWS = 8
+"""Of more, a product is the layer's own."""
+MOST_AT_ONCE = 32
+"""Likewise, where they are taken at once."""
 LARGE = 1 << 18  # numbers, 1 MB: of less, most of the time is that of the call
 _BLOCK = 1 << 20  # numbers, 4 MB
-_ROW_MAJOR, _AS_IT_IS = 101, 111  # of CBLAS
+_SMALL_BLOCK = 1 << 17  # numbers, 0.5 MB
+_ROW_MAJOR, _AS_IT_IS, _TURNED = 101, 111, 112  # of CBLAS
 
 
 class Linear(nn.Linear):
@@ -47,10 +60,30 @@ def as_linear(embedding: nn.Embedding, x: mx.array) -> mx.array:
     return _product(embedding.weight, x)
 
 
+def linear_of_rows(layer: nn.Module, rows: np.ndarray) -> np.ndarray:
+    """`layer(rows)` of a linear layer, whatever its size; [rows, in] float32 -> [rows, out]."""
+    product = _way_of_rows(len(rows))
+    if product is not None and type(layer) is nn.Linear and _is_known(layer.weight):
+        matrix = np.array(layer.weight, copy=False)
+        if matrix.flags.c_contiguous and rows.shape[-1] == matrix.shape[-1]:
+            found = product(matrix, np.ascontiguousarray(rows))
+            return found + np.array(layer.bias, copy=False) if "bias" in layer else found
+    return np.array(layer(mx.array(rows)).astype(mx.float32))
+
+
+def _way_of_rows(count: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+    if 1 < count <= MOST_AT_ONCE and times_small_matrix() is not None:
+        return _by_small_blocks
+    return _by_vectors if count <= MOST_ROWS else None
+
+
 def is_large(weight: mx.array) -> bool:
     """Whether products of a few rows with `weight` are computed here, at once."""
-    is_float = weight.size >= LARGE and weight.dtype == mx.float32
-    return is_float and not on_gpu() and times_vector() is not None
+    return weight.size >= LARGE and _is_known(weight)
+
+
+def _is_known(weight: mx.array) -> bool:
+    return weight.dtype == mx.float32 and not on_gpu() and times_vector() is not None
 
 
 def _is_ours(weight: mx.array, x: mx.array) -> bool:
@@ -59,22 +92,53 @@ def _is_ours(weight: mx.array, x: mx.array) -> bool:
 
 
 def _product(weight: mx.array, x: mx.array, bias: mx.array | None = None) -> mx.array:
-    multiply, matrix = times_vector(), np.array(weight, copy=False)
-    assert multiply is not None
+    matrix = np.array(weight, copy=False)
     if not matrix.flags.c_contiguous:
         return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
     mx.eval(x)
     rows = np.ascontiguousarray(np.array(x, copy=False).reshape(-1, x.shape[-1]))
+    product = mx.array(_by_vectors(matrix, rows)).reshape(*x.shape[:-1], len(matrix))
+    return product if bias is None else product + bias
+
+
+def _by_vectors(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`rows @ matrix.T`, a row at a time."""
+    multiply = times_vector()
+    assert multiply is not None
     height, width = matrix.shape
-    out = np.zeros((len(rows), height), np.float32)
-    at, given, found = matrix.ctypes.data, rows.ctypes.data, out.ctypes.data  # it adds to these
+    found = np.zeros((len(rows), height), np.float32)
+    at, given, out = matrix.ctypes.data, rows.ctypes.data, found.ctypes.data  # it adds to these
     most = max(1, _BLOCK // width) if len(rows) > 1 else height
     for start in range(0, height, most):
         count = min(most, height - start)
         for row in range(len(rows)):
             multiply(
                 _ROW_MAJOR, _AS_IT_IS, count, width, 1.0, at + 4 * start * width, width,
-                given + 4 * row * width, 1, 1.0, found + 4 * (row * height + start), 1,
+                given + 4 * row * width, 1, 1.0, out + 4 * (row * height + start), 1,
             )  # fmt: skip
-    product = mx.array(out).reshape(*x.shape[:-1], height)
-    return product if bias is None else product + bias
+    return found
+
+
+def _by_small_blocks(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`rows @ matrix.T`, a few rows of the matrix at a time."""
+    multiply = times_small_matrix()
+    assert multiply is not None
+    height, width = matrix.shape
+    found = np.empty((len(rows), height), np.float32)
+    at, given, out = matrix.ctypes.data, rows.ctypes.data, found.ctypes.data
+    most = min(MOST_SMALL // rows.size, MOST_SMALL_RESULTS // len(rows), _SMALL_BLOCK // width)
+    most = max(1, most)
+
+    def block(start: int) -> None:
+        multiply(
+            _ROW_MAJOR, _AS_IT_IS, _TURNED, len(rows), min(most, height - start), width,
+            1.0, given, width, at + 4 * start * width, width, 0.0, out + 4 * start, height,
+        )  # fmt: skip
+
+    starts = range(0, height, most)
+    if matrix.size >= LARGE:
+        on_all_cores(block, starts)
+    else:
+        for start in starts:
+            block(start)
+    return found

@@ -38,7 +38,7 @@ from .cost import DecoderCost
 from .reading import READING, Prompt, read, read_packed, share
 from .step import reading
 from .stream_encoder import StreamEncoder
-from .together import together
+from .together_on_cpu import together
 
 if TYPE_CHECKING:
     from .model import Qwen3Model

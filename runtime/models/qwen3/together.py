@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
 
-from ..backend import mx, on_gpu
+from ..backend import mx
 from ..capture import Row, Step
-from ..cpu.activations import softmax, softmax_in_place
+from ..cpu.activations import softmax
 from ..cpu.products import linear
 from ..shared_steps import Wanted
 from .text_decoder import run_layers
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 _ROOM_TOKENS = 16
 """By so many the room for what is said grows when it is full."""
-
-
-def together(model: Qwen3Model, wanted: Sequence[Wanted]) -> Qwen3Together:
-    """The `Together` of texts that look at the same heads."""
-    if on_gpu() or model.engine_dtype != mx.float32:
-        return Qwen3Together(model, wanted)
-    return TogetherOnCpu(model, wanted)
 
 
 class Qwen3Together:
@@ -143,72 +136,3 @@ class Qwen3Together:
         if self._capture.with_weights:
             weights = mx.softmax(seen.astype(mx.float32), axis=-1)
             self._weights.append(weights.swapaxes(0, 1))
-
-
-class TogetherOnCpu(Qwen3Together):
-    """In float32 on a CPU. The attention of one query over one text is so little that most of its
-    time would be MLX's, operation by operation; numpy works on the same numbers, where they lie."""
-
-    def __init__(self, model: Qwen3Model, wanted: Sequence[Wanted]) -> None:
-        super().__init__(model, wanted)
-        self._pairs: list[np.ndarray] = []  # of each layer, keys and values of what is said
-
-    def _measure(self) -> None:
-        super()._measure()
-        self._views = [
-            [(_seen(cache.keys[layer]).swapaxes(-1, -2), _seen(cache.values[layer]))
-             for cache in self._read]
-            for layer in range(self._model.num_layers)
-        ]  # fmt: skip
-
-    def _keep_said(self, places: list[int]) -> None:
-        self._pairs = [pair[:, places] for pair in self._pairs]
-
-    def _arrays_said(self) -> list[mx.array | None]:
-        return []
-
-    def _grow(self) -> None:
-        room = [(0, 0), (0, 0), (0, 0), (0, _ROOM_TOKENS), (0, 0)]
-        self._pairs = [np.pad(pair, room) for pair in self._pairs]
-        self._said.max_seq_len = self._said.offset + _ROOM_TOKENS
-
-    def _said_with(self, index: int, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """[2, texts, kv heads, said, dim], keys and values of a layer, up to the new ones."""
-        said = self._said
-        if index == len(self._pairs):
-            texts, kv_heads, _, dim = k.shape
-            room = said.max_seq_len or _ROOM_TOKENS
-            self._pairs.append(np.zeros((2, texts, kv_heads, room, dim), np.float32))
-        pair, at = self._pairs[index], said.offset
-        pair[0, :, :, at : at + 1], pair[1, :, :, at : at + 1] = k, v
-        if index == self._model.num_layers - 1:
-            said.offset += 1
-        return pair[:, :, :, : at + 1]
-
-    def _attending(self, index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
-        texts, heads, _, dim = q.shape
-        kv_heads, longest = k.shape[1], self._longest
-        q = q * dim**-0.5
-        mx.eval(q, k, v)
-        keys, values = self._said_with(index, _seen(k), _seen(v))
-        grouped = _seen(q).reshape(texts, kv_heads, heads // kv_heads, dim)
-        scores = np.empty((*grouped.shape[:3], longest + keys.shape[2]), np.float32)
-        for text, (read, _) in enumerate(self._views[index]):
-            length = read.shape[-1]
-            np.matmul(grouped[text], read[0], out=scores[text, :, :, :length])
-            scores[text, :, :, length:longest] = -np.inf
-        np.matmul(grouped, keys.swapaxes(-1, -2), out=scores[..., longest:])
-        if self._capture.wanted(index):
-            over_read = scores[..., :longest].reshape(texts, heads, longest)
-            self._look(index, mx.array(over_read))
-        softmax_in_place(scores, self._model.largest_score)
-        out = scores[..., longest:] @ values
-        for text, (_, read) in enumerate(self._views[index]):
-            out[text] += scores[text, :, :, : read.shape[2]] @ read[0]
-        return mx.array(out).reshape(q.shape)
-
-
-def _seen(array: mx.array | None) -> np.ndarray:
-    """A view."""
-    assert array is not None
-    return np.array(array, copy=False)
