@@ -186,7 +186,7 @@ def test_rows_of_numpy_go_through_any_layer(bias, small_kernels):
         width = 1024 if layer is quantized else layer.weight.shape[1]
         for count in (1, 2, 8, 40):
             rows = np.random.default_rng(count).normal(size=(width, count)).astype(np.float32).T
-            found = linear_of_rows(layer, rows)
+            (found,) = linear_of_rows((layer,), rows)
             wanted = np.array(layer(mx.array(rows)).astype(mx.float32))
             assert found.dtype == np.float32
             assert found == pytest.approx(wanted, abs=2e-2 if layer is layers[3] else 1e-4)
@@ -198,7 +198,7 @@ def test_rows_of_numpy_are_taken_by_blocks_of_any_size(small_kernels, monkeypatc
     rows[3, 7] = np.nan
     for block in (1, 700 * 37, 1 << 30):
         monkeypatch.setattr(products, "_SMALL_BLOCK", block)
-        found = linear_of_rows(layer, rows)
+        (found,) = linear_of_rows((layer,), rows)
         wanted = expected(layer, mx.array(rows))
         assert found == pytest.approx(wanted, abs=1e-4, nan_ok=True)
         assert np.isnan(found).any(axis=1).tolist() == [False, False, False, True, False]
@@ -207,4 +207,15 @@ def test_rows_of_numpy_are_taken_by_blocks_of_any_size(small_kernels, monkeypatc
 def test_rows_of_numpy_that_do_not_fit_are_refused():
     for layer in (nn.Linear(700, 400), nn.Linear(40, 30)):
         with pytest.raises(ValueError, match="shape"):
-            linear_of_rows(layer, np.ones((3, layer.weight.shape[1] + 1), np.float32))
+            linear_of_rows((layer,), np.ones((3, layer.weight.shape[1] + 1), np.float32))
+
+
+def test_several_layers_of_one_width_take_the_same_rows(small_kernels):
+    layers = [nn.Linear(700, 400), nn.Linear(700, 37, bias=False), nn.Linear(700, 1200)]
+    rows = np.random.default_rng(0).normal(size=(5, 700)).astype(np.float32)
+    half = nn.Linear(700, 64)
+    half.weight = half.weight.astype(mx.float16)
+    for some in (layers, [*layers, half]):
+        for layer, found in zip(some, linear_of_rows(some, rows), strict=True):
+            wanted = np.array(layer(mx.array(rows)).astype(mx.float32))
+            assert found == pytest.approx(wanted, abs=2e-2 if layer is half else 1e-4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
@@ -12,7 +12,7 @@ from .openblas import thread_count
 Item = TypeVar("Item")
 
 
-def on_all_cores(work: Callable[[Item], object], items: Iterable[Item]) -> None:
+def on_all_cores(work: Callable[[Item], object], items: Sequence[Item]) -> None:
     """Do `work` on each item, on as many cores as a product of OpenBLAS takes.
 
     Whichever thread is free takes the next item: one that slept wakes up late.
@@ -26,7 +26,8 @@ def on_all_cores(work: Callable[[Item], object], items: Iterable[Item]) -> None:
         for item in waiting:
             work(item)
 
-    others = [_helpers().submit(take) for _ in range(1, thread_count())]
+    count = min(thread_count(), len(items))
+    others = [_helpers().submit(take) for _ in range(1, count)]
     try:
         take()
     finally:

@@ -17,7 +17,7 @@ each keep those of the other from the cores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mlx.nn as nn
 import numpy as np
@@ -60,21 +60,43 @@ def as_linear(embedding: nn.Embedding, x: mx.array) -> mx.array:
     return _product(embedding.weight, x)
 
 
-def linear_of_rows(layer: nn.Module, rows: np.ndarray) -> np.ndarray:
-    """`layer(rows)` of a linear layer, whatever its size; [rows, in] float32 -> [rows, out]."""
+def linear_of_rows(layers: Sequence[nn.Module], rows: np.ndarray) -> list[np.ndarray]:
+    """`layer(rows)` of each of some linear layers, of any size.
+
+    Args:
+        layers: all of one width.
+        rows: [rows, in] float32.
+
+    Returns:
+        [rows, out] float32 of each.
+    """
     product = _way_of_rows(len(rows))
-    if product is not None and type(layer) is nn.Linear and _is_known(layer.weight):
-        matrix = np.array(layer.weight, copy=False)
-        if matrix.flags.c_contiguous and rows.shape[-1] == matrix.shape[-1]:
-            found = product(matrix, np.ascontiguousarray(rows))
-            return found + np.array(layer.bias, copy=False) if "bias" in layer else found
-    return np.array(layer(mx.array(rows)).astype(mx.float32))
+    matrices = [_matrix_of(layer) for layer in layers]
+    if product is None or any(m is None or m.shape[-1] != rows.shape[-1] for m in matrices):
+        return [np.array(layer(mx.array(rows)).astype(mx.float32)) for layer in layers]
+    found = product([m for m in matrices if m is not None], np.ascontiguousarray(rows))
+    for layer, one in zip(layers, found, strict=True):
+        if "bias" in layer:
+            one += np.array(layer.bias, copy=False)
+    return found
 
 
-def _way_of_rows(count: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+def _matrix_of(layer: nn.Module) -> np.ndarray | None:
+    """A plain layer's weights in float32, where they lie row by row."""
+    if type(layer) is not nn.Linear or not _is_known(layer.weight):
+        return None
+    matrix = np.array(layer.weight, copy=False)
+    return matrix if matrix.flags.c_contiguous else None
+
+
+def _way_of_rows(
+    count: int,
+) -> Callable[[Sequence[np.ndarray], np.ndarray], list[np.ndarray]] | None:
     if 1 < count <= MOST_AT_ONCE and times_small_matrix() is not None:
         return _by_small_blocks
-    return _by_vectors if count <= MOST_ROWS else None
+    if count > MOST_ROWS:
+        return None
+    return lambda matrices, rows: [_by_vectors(matrix, rows) for matrix in matrices]
 
 
 def is_large(weight: mx.array) -> bool:
@@ -119,26 +141,32 @@ def _by_vectors(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def _by_small_blocks(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`rows @ matrix.T`, a few rows of the matrix at a time."""
+def _by_small_blocks(matrices: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+    """`rows @ matrix.T` of each, a few rows of a matrix at a time."""
     multiply = times_small_matrix()
     assert multiply is not None
-    height, width = matrix.shape
-    found = np.empty((len(rows), height), np.float32)
-    at, given, out = matrix.ctypes.data, rows.ctypes.data, found.ctypes.data
-    most = min(MOST_SMALL // rows.size, MOST_SMALL_RESULTS // len(rows), _SMALL_BLOCK // width)
+    count, width = rows.shape
+    found = [np.empty((count, len(matrix)), np.float32) for matrix in matrices]
+    given, places = rows.ctypes.data, [(m.ctypes.data, f.ctypes.data)
+                                       for m, f in zip(matrices, found, strict=True)]  # fmt: skip
+    most = min(MOST_SMALL // rows.size, MOST_SMALL_RESULTS // count, _SMALL_BLOCK // width)
     most = max(1, most)
 
-    def block(start: int) -> None:
+    def block(which: int, start: int) -> None:
+        height, (at, out) = len(matrices[which]), places[which]
         multiply(
-            _ROW_MAJOR, _AS_IT_IS, _TURNED, len(rows), min(most, height - start), width,
+            _ROW_MAJOR, _AS_IT_IS, _TURNED, count, min(most, height - start), width,
             1.0, given, width, at + 4 * start * width, width, 0.0, out + 4 * start, height,
         )  # fmt: skip
 
-    starts = range(0, height, most)
-    if matrix.size >= LARGE:
-        on_all_cores(block, starts)
+    blocks = [
+        (which, start)
+        for which, matrix in enumerate(matrices)
+        for start in range(0, len(matrix), most)
+    ]
+    if sum(matrix.size for matrix in matrices) >= LARGE:
+        on_all_cores(lambda one: block(*one), blocks)
     else:
-        for start in starts:
-            block(start)
+        for one in blocks:
+            block(*one)
     return found

@@ -63,7 +63,7 @@ class TogetherOnCpu:
             engine.model, np.array(embedded.astype(mx.float32)), positions, self._attending
         )
         self._said += 1
-        logits = linear_of_rows(engine.lm_head, hidden)
+        (logits,) = linear_of_rows((engine.lm_head,), hidden)
         return self._looking.rows(logits)
 
     def _attending(self, layer: int, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -198,17 +198,19 @@ def run_layers_of_rows(
     for index, layer in enumerate(decoder.layers):
         own, mlp = layer.self_attn, layer.mlp
         x = _normed(hidden, layer.input_layernorm)
-        q = linear_of_rows(own.q_proj, x).reshape(texts, own.num_heads, own.head_dim)
-        k = linear_of_rows(own.k_proj, x).reshape(texts, own.num_kv_heads, own.head_dim)
-        v = linear_of_rows(own.v_proj, x).reshape(texts, own.num_kv_heads, own.head_dim)
-        q, k = (_turned(_normed(one, norm), cos, sin) for one, norm in
-                ((q, own.q_norm), (k, own.k_norm)))  # fmt: skip
+        q, k, v = (
+            one.reshape(texts, -1, own.head_dim)
+            for one in linear_of_rows((own.q_proj, own.k_proj, own.v_proj), x)
+        )
+        q = _turned(_normed(q, own.q_norm), cos, sin)
+        k = _turned(_normed(k, own.k_norm), cos, sin)
         seen = attending(index, q, k, v).reshape(texts, -1)
-        hidden = hidden + linear_of_rows(own.o_proj, seen)
+        hidden = hidden + linear_of_rows((own.o_proj,), seen)[0]
         x = _normed(hidden, layer.post_attention_layernorm)
-        gated = silu_of(linear_of_rows(mlp.gate_proj, x))
-        gated *= linear_of_rows(mlp.up_proj, x)
-        hidden = hidden + linear_of_rows(mlp.down_proj, gated)
+        gate, up = linear_of_rows((mlp.gate_proj, mlp.up_proj), x)
+        gated = silu_of(gate)
+        gated *= up
+        hidden = hidden + linear_of_rows((mlp.down_proj,), gated)[0]
     return _normed(hidden, decoder.norm)
 
 
