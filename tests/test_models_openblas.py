@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import alignheads
-from alignheads.runtime.models.cpu.openblas import ADVICE, cpu_flags, kernels_for
+from alignheads.runtime.models.cpu import openblas
+from alignheads.runtime.models.cpu.openblas import ADVICE, cpu_flags, kernels_for, suit_threads
 
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 SCRIPT = """
@@ -114,3 +115,19 @@ def test_benchmarks_import_the_models_before_mlx(path):
     mlx = [i for i, name in enumerate(names) if name.split(".")[0] in ("mlx", "mlx_qwen3_asr")]
     models = [i for i, name in enumerate(names) if name.startswith("alignheads.runtime.models")]
     assert not mlx or (models and models[0] < mlx[0])
+
+
+@pytest.mark.skipif(openblas.prefer_openblas() != "used", reason="no OpenBLAS is loaded")
+def test_a_small_model_gets_one_thread_and_others_all(monkeypatch):
+    before = openblas.thread_count()
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    library = openblas._loaded()[1]
+    try:
+        for width, threads in ((256, 1), (384, library.openblas_get_num_procs()), (383, 1)):
+            suit_threads(width)
+            assert openblas.thread_count() == threads
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+        suit_threads(1024)  # whoever set it is heeded
+        assert openblas.thread_count() == 1
+    finally:
+        library.openblas_set_num_threads(before)
