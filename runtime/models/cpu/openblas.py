@@ -45,7 +45,8 @@ def suit_threads(width: int) -> None:
 
     The products of a small model are over before a second thread wakes up, and threads that
     wait for the next one spin: the tiny model is a fifth slower with two, Whisper tiny, whose
-    audio takes larger products, a third faster. The newest call holds for the process. `OPENBLAS_NUM_THREADS` in the environment is left as it is.
+    audio takes larger products, a third faster. The newest call holds for the process.
+    `OPENBLAS_NUM_THREADS` in the environment is left as it is.
     """
     library = _loaded()[1]
     if library is not None and "OPENBLAS_NUM_THREADS" not in os.environ:
