@@ -1,7 +1,10 @@
 """Work on all cores: each item once, and nothing goes on behind the back of who asked."""
 
+import gc
 import threading
 import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -41,9 +44,67 @@ def test_an_error_is_raised_once_nobody_is_at_work_any_more(threads):
         ended.append(item)
 
     with pytest.raises(MemoryError, match="no room"):
-        on_all_cores(work, range(4))
-    assert sorted(begun) == [0, 1, 2, 3]
-    assert sorted(ended) == [0, 1, 2]
+        on_all_cores(work, range(100))
+    assert set(begun) == {*ended, 3}
+    assert len(begun) < 10  # the others are not begun
+    time.sleep(0.05)
+    assert set(begun) == {*ended, 3}
+
+
+def test_all_may_fail_and_nothing_of_it_is_held(threads):
+    class Room:
+        pass
+
+    def failing():
+        room = Room()
+
+        def work(_, held=room):
+            raise MemoryError("no room")
+
+        with pytest.raises(MemoryError):
+            on_all_cores(work, range(5))
+        return weakref.ref(room)
+
+    gc.collect()
+    gc.disable()
+    try:
+        held, until = failing(), time.monotonic() + 5
+        while held() is not None and time.monotonic() < until:
+            time.sleep(0.01)  # a thread that had not begun finds that it is not needed
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def test_without_a_thread_to_be_had_one_does_it_all(threads, monkeypatch):
+    """Whatever was sent before it failed does nothing later."""
+    sent = []
+
+    class Full:
+        def submit(self, take):
+            sent.append(take)
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(cores, "_helpers", Full)
+    done = []
+    on_all_cores(done.append, range(7))
+    assert done == list(range(7))
+    for take in sent:
+        take()
+    assert done == list(range(7))
+
+
+def test_who_has_not_begun_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(cores, "thread_count", lambda: 2)
+    pool, gate = ThreadPoolExecutor(1), threading.Event()
+    monkeypatch.setattr(cores, "_helpers", lambda: pool)
+    pool.submit(gate.wait)
+    done = []
+    on_all_cores(done.append, range(7))
+    assert done == list(range(7))
+    gate.set()
+    pool.shutdown()
+    assert done == list(range(7))
 
 
 def test_several_may_ask_at_once(threads):

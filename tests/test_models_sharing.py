@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from alignheads import DecoderConfig, StreamDecoder
 from alignheads.runtime.models import engine_thread, shared_steps
 from alignheads.runtime.models.backend import mx
+from alignheads.runtime.models.cpu import cores, products
 from alignheads.runtime.models.engine_thread import step_on_engine_thread
 from alignheads.runtime.models.protocol import Hypothesis
 from alignheads.runtime.models.qwen3 import (
@@ -130,14 +131,27 @@ def failing(monkeypatch, reason, kind=TogetherOnCpu):
 def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, kind, monkeypatch):
     """Of buffers of any length, with and without a language, and committed words."""
     monkeypatch.setattr(together_on_cpu, "on_gpu", lambda: kind is Qwen3Together)
+    module = together if kind is Qwen3Together else together_on_cpu
     passes = failing(monkeypatch, lambda _: None, kind)
     expected, steps = asked(aggregate)
     take_steps(steps, Limit())
     for found, alone in zip(answers_of(steps), expected, strict=True):
         assert_same(found, alone)
     assert max(passes) >= 4
-    assert len(passes) > together._ROOM_TOKENS  # the room for what is said has grown
+    assert len(passes) > module._ROOM_TOKENS  # the room for what is said has grown
     assert passes == sorted(passes, reverse=True)  # who is done leaves
+
+
+def test_as_with_a_large_model_each_is_told_the_same(tiny, asked, monkeypatch):
+    """On all cores, and with scores that may be large."""
+    monkeypatch.setattr(cores, "thread_count", lambda: 3)
+    monkeypatch.setattr(products, "LARGE", 1)
+    monkeypatch.setattr(together_on_cpu, "_MANY_KEYS", 0)
+    monkeypatch.setattr(tiny, "largest_score", 50.0)
+    expected, steps = asked("mean")
+    take_steps(steps, Limit())
+    for found, alone in zip(answers_of(steps), expected, strict=True):
+        assert_same(found, alone)
 
 
 SOURCES = [Qwen3Source, partial(ReusingSource, refresh_s=1.0)]

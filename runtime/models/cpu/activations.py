@@ -146,17 +146,8 @@ def attention(
     return (out[..., :dim] / out[..., dim : dim + 1]).reshape(queries.shape)
 
 
-def softmax(scores: mx.array, largest_score: float = math.inf) -> mx.array:
-    """Over the last axis of scores, which are of no more use; `largest_score` as in `attention`."""
-    if not _is_ours(scores):
-        return mx.softmax(scores, axis=-1, precise=True)
-    mx.eval(scores)
-    softmax_in_place(np.array(scores, copy=False), largest_score)
-    return scores
-
-
 def softmax_in_place(numbers: np.ndarray, largest_score: float = math.inf) -> None:
-    """Likewise, of float32 scores."""
+    """Softmax over the last axis of float32 scores; `largest_score` as in `attention`."""
     if largest_score > _SAFE_SCORE:
         numbers -= numbers.max(axis=-1, keepdims=True)
         np.maximum(numbers, np.float32(_LEAST_EXPONENT), out=numbers)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 _NAMES = ("libopenblas.so.0", "libopenblas.so")
-_SMALL_WIDTH = 384  # that of Whisper tiny, which is none
+_SMALL_WIDTH = 384  # Whisper tiny has so many, and is not small
 _CORE_TYPE = "OPENBLAS_CORETYPE"
 _OLDEST = "Prescott"  # what a library made for all CPUs takes for one that it does not know
 _KERNELS = (  # of the best first, and what a CPU needs for them

@@ -28,8 +28,8 @@ from .openblas import MOST_SMALL, MOST_SMALL_RESULTS, times_small_matrix, times_
 
 MOST_ROWS = 8
 """Of more, a product is the layer's own."""
-MOST_AT_ONCE = 32
-"""Likewise, where they are taken at once."""
+MOST_AT_ONCE = 16
+"""Likewise, where they are taken at once: of twice as many, a call is too short for its cost."""
 LARGE = 1 << 18  # numbers, 1 MB: of less, most of the time is that of the call
 _BLOCK = 1 << 20  # numbers, 4 MB
 _SMALL_BLOCK = 1 << 17  # numbers, 0.5 MB

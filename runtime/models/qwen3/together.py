@@ -17,8 +17,6 @@ from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
 from ..capture import Row, Step
-from ..cpu.activations import softmax
-from ..cpu.products import linear
 from ..shared_steps import Wanted
 from .text_decoder import run_layers
 
@@ -30,7 +28,7 @@ _ROOM_TOKENS = 16
 
 
 class Qwen3Together:
-    """A `Together`."""
+    """A `Together` by MLX, on a GPU or in half precision."""
 
     def __init__(self, model: Qwen3Model, wanted: Sequence[Wanted]) -> None:
         """Of texts that look at the same heads."""
@@ -53,13 +51,10 @@ class Qwen3Together:
         """See `Together`."""
         self._read = [self._read[place] for place in places]
         self._audio = [self._audio[place] for place in places]
-        self._keep_said(list(places))
-        self._measure()
-
-    def _keep_said(self, places: list[int]) -> None:
-        kept = mx.array(places)
+        kept = mx.array(list(places))
         for arrays in (self._said.keys, self._said.values):
             arrays[:] = [None if array is None else array[kept] for array in arrays]
+        self._measure()
 
     def read(self, tokens: Sequence[int]) -> list[Row]:
         """See `Together`."""
@@ -74,11 +69,11 @@ class Qwen3Together:
         hidden = run_layers(
             model.engine.model, embedded.astype(model.engine_dtype), positions, self._attending
         )
-        logits = linear(model.engine.lm_head, hidden[:, 0])
+        logits = model.engine.lm_head(hidden[:, 0])
         found = mx.concatenate([mx.argmax(logits, axis=-1)[:, None], *self._frames], axis=1)
         weights = mx.concatenate(self._weights) if self._weights else None
         step = Step(found.astype(mx.int32), logits, weights)
-        mx.eval(*step.arrays, *self._arrays_said())
+        mx.eval(*step.arrays, *said.keys, *said.values)
         rows = step.rows(self._capture.columns)
         if weights is None:
             return rows
@@ -87,9 +82,6 @@ class Qwen3Together:
             for row, audio in zip(rows, self._audio, strict=True)
             if row.weights is not None
         ]
-
-    def _arrays_said(self) -> list[mx.array | None]:
-        return [*self._said.keys, *self._said.values]
 
     def _grow(self) -> None:
         said = self._said
@@ -117,7 +109,7 @@ class Qwen3Together:
         read = mx.stack(over_read)  # texts, kv heads, group, longest
         self._look(index, read.reshape(texts, heads, longest))
         scores = mx.concatenate([read, grouped @ new_keys.swapaxes(-1, -2)], axis=-1)
-        weights = softmax(scores, self._model.largest_score)
+        weights = mx.softmax(scores, axis=-1, precise=True)
         of_read = []
         for text, cache in enumerate(self._read):
             values = cache.values[index]

@@ -67,9 +67,11 @@ class TogetherOnCpu:
         return self._looking.rows(logits)
 
     def _attending(self, layer: int, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """[texts, heads, dim]: what the queries see; see `text_decoder.Attending`."""
+        """[texts, heads, dim]: what queries of that shape see, in the texts and in the new keys
+        and values [texts, kv heads, dim]."""
         texts, heads, dim = q.shape
-        kv_heads, longest = k.shape[1], self._looking.longest
+        kv_heads, looking = k.shape[1], self._looking
+        longest = looking.longest
         keys, values = self._said_with(layer, k, v)
         grouped = (q * np.float32(dim**-0.5)).reshape(texts, kv_heads, heads // kv_heads, dim)
         scores = np.empty((*grouped.shape[:3], longest + keys.shape[2]), np.float32)
@@ -86,7 +88,6 @@ class TogetherOnCpu:
             np.matmul(mine[..., :length], read[1], out=out[place])
             out[place] += mine[..., longest:] @ values[place]
 
-        looking = self._looking
         if texts * longest * kv_heads * dim > _MANY_KEYS:
             on_all_cores(one, range(texts))
         else:
