@@ -298,6 +298,15 @@ def test_a_name_that_is_said_is_no_echo(tiny, said):
     assert any(TOLD not in context for _, _, context in source.asked)
 
 
+def test_vowel_signs_tell_words_apart():
+    """Of Hindi they are marks on the letters before them."""
+    echo = Echo("की मेरा नाम")
+    assert echo.suspects(["की".encode()]) == ["की"]
+    assert echo.suspects(["का".encode()]) == []
+    assert echo.suspects([" मेरी".encode(), " नाम".encode()]) == []
+    assert are_heard_in(["मेरानाम"], "मेरा नाम।")
+
+
 def test_it_is_asked_twice_only_where_there_may_be_an_echo(tiny):
     source = ScriptedSource(tiny, evenly(tiny, SPEECH * 3, 30))
     stream = StreamDecoder(tiny, language="English", source=source, context="river, old tower")

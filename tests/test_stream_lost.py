@@ -263,6 +263,26 @@ def test_the_cut_behind_a_sound_that_is_read_twice_leaves_no_rest_of_it(tiny, mo
     check_times(words)
 
 
+@pytest.mark.parametrize("most", [2, 3, 4])
+@pytest.mark.parametrize(("first_s", "length_s"), [(0.4, 0.12), (0.5, 0.12), (0.7, 0.16)])
+@pytest.mark.parametrize("silence_s", [0.3, 3.0])
+def test_a_short_sound_behind_what_is_read_twice_is_heard_in_the_end(
+    tiny, most, first_s, length_s, silence_s
+):
+    """With the pause after it, it is shorter than what is decoded as a rule."""
+    at_s = first_s + (length_s + 0.3) * np.arange(5)
+    names = ["three", "six", "one", "two", "nine"]
+    script = [
+        (tiny.encode_text(f" {name}")[0], one_s + length_s / 2)
+        for name, one_s in zip(names, at_s, strict=True)
+    ]
+    samples = sounds(at_s, length_s, 0.1, at_s[-1] + length_s + silence_s)
+    stream = StreamDecoder(tiny, language="English", source=ReadsTwice(tiny, script, most))
+    words = fed_samples(stream, samples)
+    assert stream.text == " ".join(names)
+    check_times(words)
+
+
 @pytest.mark.parametrize(("length_s", "loudness"), [(0.05, 0.1), (0.4, 0.005)])
 def test_clicks_and_breaths_between_pauses_are_no_reason_to_ask(tiny, length_s, loudness):
     at_s = 0.2 + 0.9 * np.arange(3)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from itertools import pairwise
 
+from ...corpora.matching import normalised
 from ..policy.words import split_words
 
 MANY_WORDS = 3
@@ -21,7 +22,7 @@ _TERM_ENDS = re.compile(r"[\n,;:.!?()\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f]
 
 def letters_of(text: str) -> str:
     """What of a text counts when it is compared: not its case, punctuation or white space."""
-    return "".join(c for c in text.casefold() if c.isalnum())
+    return "".join(map(normalised, text.split()))
 
 
 class Echo:

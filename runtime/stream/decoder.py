@@ -210,6 +210,7 @@ class StreamDecoder:
         self._reading, self._draft = Reading(), Draft()
         self._last_end_s = 0.0
         self._is_afresh = False
+        self._is_unread = False  # what the buffer holds, since it is less than is decoded
         self._closed = False
         self.finished = False
 
@@ -315,7 +316,7 @@ class StreamDecoder:
 
     def _commit_draft(self) -> None:
         """In a pause: nothing more is said, and what waits all the same waits no longer."""
-        if self.draft:
+        if self.draft or self._is_unread:
             self._step(self._decoded_at, is_final=True)
         self._draft.text = ""
 
@@ -347,7 +348,7 @@ class StreamDecoder:
         """A stretch of speech is over: all of it is committed, and nothing of it goes on."""
         self._commit_draft()
         self._to_context(len(self._spoken))
-        self._unshown, self._is_in_word = b"", False
+        self._unshown, self._is_in_word, self._is_unread = b"", False, False
         self._reading.forget()
         self._draft.clear()
 
@@ -377,6 +378,7 @@ class StreamDecoder:
         least = self._model.min_samples if is_final else self._least_samples
         if audio.length < least:
             return
+        self._is_unread = False
         hypothesis = self._decode(is_final, is_pause)
         if hypothesis.ended and not self.draft and self._goes_on_unheard(is_pause):
             self._start_afresh()
@@ -384,7 +386,7 @@ class StreamDecoder:
         while self._reading.is_lost and self._spoken:
             self._start_afresh()
             if audio.length < least:
-                self._reading.is_lost = False
+                self._reading.is_lost, self._is_unread = False, True
                 break
             self._decode(is_final, is_pause)
             if not is_final:
