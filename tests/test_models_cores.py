@@ -33,6 +33,12 @@ def test_each_item_is_worked_on_once(threads):
     assert len(done) == 40
 
 
+def test_what_is_not_much_is_done_in_this_thread(threads):
+    names = set()
+    on_all_cores(lambda _: names.add(threading.current_thread()), range(40), is_much=False)
+    assert names == {threading.current_thread()}
+
+
 def test_an_error_is_raised_once_nobody_is_at_work_any_more(threads):
     begun, ended = [], []
 

@@ -22,7 +22,6 @@ from alignheads.runtime.models.qwen3 import (
     audio_encoder,
     source,
     stream_encoder,
-    together,
     together_on_cpu,
 )
 from alignheads.runtime.models.qwen3.packed_encoder import (
@@ -33,7 +32,7 @@ from alignheads.runtime.models.qwen3.packed_encoder import (
 )
 from alignheads.runtime.models.qwen3.reusing import ReusingSource
 from alignheads.runtime.models.qwen3.source import Qwen3Source
-from alignheads.runtime.models.qwen3.together import Qwen3Together
+from alignheads.runtime.models.qwen3.together import ROOM_TOKENS, Qwen3Together
 from alignheads.runtime.models.qwen3.together_on_cpu import TogetherOnCpu
 from alignheads.runtime.models.shared_steps import Limit, Pass, Waiting, take_steps
 
@@ -131,14 +130,13 @@ def failing(monkeypatch, reason, kind=TogetherOnCpu):
 def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, kind, monkeypatch):
     """Of buffers of any length, with and without a language, and committed words."""
     monkeypatch.setattr(together_on_cpu, "on_gpu", lambda: kind is Qwen3Together)
-    module = together if kind is Qwen3Together else together_on_cpu
     passes = failing(monkeypatch, lambda _: None, kind)
     expected, steps = asked(aggregate)
     take_steps(steps, Limit())
     for found, alone in zip(answers_of(steps), expected, strict=True):
         assert_same(found, alone)
     assert max(passes) >= 4
-    assert len(passes) > module._ROOM_TOKENS  # the room for what is said has grown
+    assert len(passes) > ROOM_TOKENS  # the room for what is said has grown
     assert passes == sorted(passes, reverse=True)  # who is done leaves
 
 

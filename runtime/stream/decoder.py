@@ -210,7 +210,7 @@ class StreamDecoder:
         self._reading, self._draft = Reading(), Draft()
         self._last_end_s = 0.0
         self._is_afresh = False
-        self._is_unread = False  # what the buffer holds, since it is less than is decoded
+        self._is_unread = False  # the buffer holds less than is decoded, and none of it was
         self._closed = False
         self.finished = False
 

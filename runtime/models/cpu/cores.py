@@ -14,10 +14,13 @@ Item = TypeVar("Item")
 _MOST = 32
 
 
-def on_all_cores(work: Callable[[Item], object], items: Sequence[Item]) -> None:
+def on_all_cores(
+    work: Callable[[Item], object], items: Sequence[Item], *, is_much: bool = True
+) -> None:
     """Do `work` on each item, on as many cores as a product of OpenBLAS takes.
 
-    Whichever thread is free takes the next item: one that slept wakes up late.
+    Whichever thread is free takes the next item: one that slept wakes up late. What is not
+    much is done in this thread, before another one would be awake.
 
     Raises:
         BaseException: the first one of `work`, once no thread is at it any more. Other items may
@@ -34,7 +37,8 @@ def on_all_cores(work: Callable[[Item], object], items: Sequence[Item]) -> None:
             for _ in waiting:  # nobody begins another one
                 pass
 
-    others = _sent(take, min(thread_count(), len(items), _MOST) - 1)
+    count = min(thread_count(), len(items), _MOST) if is_much else 1
+    others = _sent(take, count - 1)
     take()
     wait([one for one in others if not one.cancel()])  # whoever has not begun is not needed
     if failed:

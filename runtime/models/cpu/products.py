@@ -35,6 +35,8 @@ _BLOCK = 1 << 20  # numbers, 4 MB
 _SMALL_BLOCK = 1 << 17  # numbers, 0.5 MB
 _ROW_MAJOR, _AS_IT_IS, _TURNED = 101, 111, 112  # of CBLAS
 
+_Way = Callable[[Sequence[np.ndarray], np.ndarray], list[np.ndarray]]
+
 
 class Linear(nn.Linear):
     """A layer that computes as `linear` does."""
@@ -89,14 +91,10 @@ def _matrix_of(layer: nn.Module) -> np.ndarray | None:
     return matrix if matrix.flags.c_contiguous else None
 
 
-def _way_of_rows(
-    count: int,
-) -> Callable[[Sequence[np.ndarray], np.ndarray], list[np.ndarray]] | None:
+def _way_of_rows(count: int) -> _Way | None:
     if 1 < count <= MOST_AT_ONCE and times_small_matrix() is not None:
         return _by_small_blocks
-    if count > MOST_ROWS:
-        return None
-    return lambda matrices, rows: [_by_vectors(matrix, rows) for matrix in matrices]
+    return _by_vectors if count <= MOST_ROWS else None
 
 
 def is_large(weight: mx.array) -> bool:
@@ -119,12 +117,16 @@ def _product(weight: mx.array, x: mx.array, bias: mx.array | None = None) -> mx.
         return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
     mx.eval(x)
     rows = np.ascontiguousarray(np.array(x, copy=False).reshape(-1, x.shape[-1]))
-    product = mx.array(_by_vectors(matrix, rows)).reshape(*x.shape[:-1], len(matrix))
+    product = mx.array(_by_vectors([matrix], rows)[0]).reshape(*x.shape[:-1], len(matrix))
     return product if bias is None else product + bias
 
 
-def _by_vectors(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`rows @ matrix.T`, a row at a time."""
+def _by_vectors(matrices: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+    """`rows @ matrix.T` of each, a row at a time."""
+    return [_by_one_vector(matrix, rows) for matrix in matrices]
+
+
+def _by_one_vector(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
     multiply = times_vector()
     assert multiply is not None
     height, width = matrix.shape
@@ -147,12 +149,12 @@ def _by_small_blocks(matrices: Sequence[np.ndarray], rows: np.ndarray) -> list[n
     assert multiply is not None
     count, width = rows.shape
     found = [np.empty((count, len(matrix)), np.float32) for matrix in matrices]
-    given, places = rows.ctypes.data, [(m.ctypes.data, f.ctypes.data)
-                                       for m, f in zip(matrices, found, strict=True)]  # fmt: skip
-    most = min(MOST_SMALL // rows.size, MOST_SMALL_RESULTS // count, _SMALL_BLOCK // width)
-    most = max(1, most)
+    given = rows.ctypes.data
+    places = [(m.ctypes.data, f.ctypes.data) for m, f in zip(matrices, found, strict=True)]
+    most = min(MOST_SMALL // rows.size, MOST_SMALL_RESULTS // count, _SMALL_BLOCK // width) or 1
 
-    def block(which: int, start: int) -> None:
+    def block(place: tuple[int, int]) -> None:
+        which, start = place
         height, (at, out) = len(matrices[which]), places[which]
         multiply(
             _ROW_MAJOR, _AS_IT_IS, _TURNED, count, min(most, height - start), width,
@@ -164,9 +166,5 @@ def _by_small_blocks(matrices: Sequence[np.ndarray], rows: np.ndarray) -> list[n
         for which, matrix in enumerate(matrices)
         for start in range(0, len(matrix), most)
     ]
-    if sum(matrix.size for matrix in matrices) >= LARGE:
-        on_all_cores(lambda one: block(*one), blocks)
-    else:
-        for one in blocks:
-            block(*one)
+    on_all_cores(block, blocks, is_much=sum(matrix.size for matrix in matrices) >= LARGE)
     return found

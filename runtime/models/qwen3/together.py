@@ -23,7 +23,7 @@ from .text_decoder import run_layers
 if TYPE_CHECKING:
     from .model import Qwen3Model
 
-_ROOM_TOKENS = 16
+ROOM_TOKENS = 16
 """By so many the room for what is said grows when it is full."""
 
 
@@ -35,7 +35,7 @@ class Qwen3Together:
         self._model, self._capture = model, wanted[0].capture
         self._read = [one.cache for one in wanted]
         self._audio = [one.capture.audio for one in wanted]
-        self._said = KVCache(model.num_layers, max_seq_len=_ROOM_TOKENS)
+        self._said = KVCache(model.num_layers, max_seq_len=ROOM_TOKENS)
         self._measure()
 
     def _measure(self) -> None:
@@ -87,11 +87,11 @@ class Qwen3Together:
         said = self._said
         for arrays in (said.keys, said.values):
             arrays[:] = [
-                mx.pad(array, [(0, 0), (0, 0), (0, _ROOM_TOKENS), (0, 0)])
+                mx.pad(array, [(0, 0), (0, 0), (0, ROOM_TOKENS), (0, 0)])
                 for array in arrays
                 if array is not None
             ]
-        said.max_seq_len = said.offset + _ROOM_TOKENS
+        said.max_seq_len = said.offset + ROOM_TOKENS
 
     def _attending(self, index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
         """[texts, heads, 1, dim]: see `text_decoder.Attending`."""

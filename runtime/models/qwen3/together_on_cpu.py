@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import mlx.nn as nn
 import numpy as np
 
 from ..backend import mx, on_gpu
@@ -18,15 +17,14 @@ from ..cpu.activations import largest_probability_of, silu_of, softmax_in_place
 from ..cpu.cores import on_all_cores
 from ..cpu.products import linear_of_rows
 from ..shared_steps import Together, Wanted
-from .together import Qwen3Together
+from .together import ROOM_TOKENS, Qwen3Together
 
 if TYPE_CHECKING:
+    import mlx.nn as nn
     from mlx_qwen3_asr.decoder import TextDecoder
 
     from .model import Qwen3Model
 
-_ROOM_TOKENS = 16
-"""By so many the room for what is said grows when it is full."""
 _MANY_KEYS = 1 << 18  # numbers of all texts in a layer, 1 MB: of less, one core is as fast
 
 
@@ -88,11 +86,8 @@ class TogetherOnCpu:
             np.matmul(mine[..., :length], read[1], out=out[place])
             out[place] += mine[..., longest:] @ values[place]
 
-        if texts * longest * kv_heads * dim > _MANY_KEYS:
-            on_all_cores(one, range(texts))
-        else:
-            for place in range(texts):
-                one(place)
+        is_much = texts * longest * kv_heads * dim > _MANY_KEYS
+        on_all_cores(one, range(texts), is_much=is_much)
         return out.reshape(q.shape)
 
     def _said_with(self, layer: int, k: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -100,9 +95,9 @@ class TogetherOnCpu:
         at = self._said
         if layer == len(self._pairs):
             texts, kv_heads, dim = k.shape
-            self._pairs.append(np.zeros((2, texts, kv_heads, _ROOM_TOKENS, dim), np.float32))
+            self._pairs.append(np.zeros((2, texts, kv_heads, ROOM_TOKENS, dim), np.float32))
         elif at == self._pairs[layer].shape[3]:
-            room = [(0, 0), (0, 0), (0, 0), (0, _ROOM_TOKENS), (0, 0)]
+            room = [(0, 0), (0, 0), (0, 0), (0, ROOM_TOKENS), (0, 0)]
             self._pairs[layer] = np.pad(self._pairs[layer], room)
         pair = self._pairs[layer]
         pair[0, :, :, at], pair[1, :, :, at] = k, v
