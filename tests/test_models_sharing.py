@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignheads import DecoderConfig, StreamDecoder
-from alignheads.runtime.models import engine_thread, shared_steps
+from alignheads.runtime.models import engine_thread, shared_steps, texts_on_cpu
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import cores, products
 from alignheads.runtime.models.engine_thread import step_on_engine_thread
@@ -32,9 +32,10 @@ from alignheads.runtime.models.qwen3.packed_encoder import (
 )
 from alignheads.runtime.models.qwen3.reusing import ReusingSource
 from alignheads.runtime.models.qwen3.source import Qwen3Source
-from alignheads.runtime.models.qwen3.together import ROOM_TOKENS, Qwen3Together
+from alignheads.runtime.models.qwen3.together import Qwen3Together
 from alignheads.runtime.models.qwen3.together_on_cpu import TogetherOnCpu
 from alignheads.runtime.models.shared_steps import Limit, Pass, Waiting, take_steps
+from alignheads.runtime.models.texts_on_cpu import ROOM_TOKENS
 
 RATE = 16_000
 HEADS = [(3, 5), (0, 1), (3, 0), (2, 7)]
@@ -144,7 +145,7 @@ def test_as_with_a_large_model_each_is_told_the_same(tiny, asked, monkeypatch):
     """On all cores, and with scores that may be large."""
     monkeypatch.setattr(cores, "thread_count", lambda: 3)
     monkeypatch.setattr(products, "LARGE", 1)
-    monkeypatch.setattr(together_on_cpu, "_MANY_KEYS", 0)
+    monkeypatch.setattr(texts_on_cpu, "_MANY_KEYS", 0)
     monkeypatch.setattr(tiny, "largest_score", 50.0)
     expected, steps = asked("mean")
     take_steps(steps, Limit())
@@ -380,10 +381,10 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, ca
 
     def reason(texts):
         if not bad:
-            bad.append(texts._texts[2].cache)
+            bad.append(texts._texts.caches[2])
         # It fails after some passes that went well, so those are made again.
-        spoilt = any(text.cache is bad[0] for text in texts._texts)
-        return ValueError("spoilt") if spoilt and texts._said == 2 else None
+        spoilt = any(cache is bad[0] for cache in texts._texts.caches)
+        return ValueError("spoilt") if spoilt and texts._texts.said == 2 else None
 
     failing(monkeypatch, reason)
     take_steps(steps, Limit())
@@ -398,7 +399,7 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, ca
 def test_a_batch_that_does_not_fit_in_memory_is_halved_and_said(asked, monkeypatch, caplog):
     expected, steps = asked()
     short = RuntimeError("[malloc] Unable to allocate 1000000000 bytes.")
-    passes = failing(monkeypatch, lambda texts: short if len(texts._texts) > 2 else None)
+    passes = failing(monkeypatch, lambda texts: short if len(texts._texts.caches) > 2 else None)
     limit = Limit()
     with caplog.at_level(logging.WARNING):
         take_steps(steps, limit)

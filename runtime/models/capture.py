@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -116,6 +116,36 @@ class Step:
             Row(int(row[0]), float(probability), at, weights)
             for row, probability, at, weights in zip(values, likely, frames, seen, strict=True)
         ]
+
+
+@dataclass
+class Look:
+    """Where the heads of a `capture` look, at the `last` positions: layer by layer, unevaluated."""
+
+    capture: Capture | None
+    last: int
+    attended: list[mx.array] = field(default_factory=list)
+    weights: list[mx.array] = field(default_factory=list)
+
+    def observe(self, layer: int, queries: mx.array, keys: mx.array) -> None:
+        """See the `Observer` of the family."""
+        assert self.capture is not None
+        seen = self.capture.observe(layer, queries, keys, self.last)
+        if seen is not None:
+            self.attended.append(seen[0])
+            self.weights.extend([] if seen[1] is None else [seen[1]])
+
+
+def said_by(logits: mx.array, look: Look) -> Step:
+    """What positions say by their logits [positions, vocabulary], and where they were seen to
+    look."""
+    tokens = mx.argmax(logits, axis=-1)
+    said = mx.concatenate([tokens[:, None], *look.attended], axis=1).astype(mx.int32)
+    return Step(
+        said,
+        logits if look.capture is not None else None,
+        mx.concatenate(look.weights) if look.weights else None,
+    )
 
 
 def group_frames(head_frames: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -91,6 +91,7 @@ class Wanted:
     Attributes:
         token: the last one, which the text has taken.
         cache: of what stands before it; left as it is.
+        cross: keys and values of the audio, where they are not in the cache, as a family has them.
         text: takes the tokens as they come.
         capture: which heads are looked at, and over which positions.
         is_enough: of the rows decoded so far: nothing would change with more.
@@ -110,6 +111,7 @@ class Wanted:
     alone: Callable[[], list[Row]]
     end: Callable[[list[Row]], Any]
     forget: Callable[[], None]
+    cross: Any = None
     kind: Hashable = None
     open: Callable[[Sequence[Wanted]], Together] | None = None
 

@@ -36,14 +36,19 @@ def gelu(x: mx.array) -> mx.array:
     if not _is_ours(x):
         return nn.gelu(x)
     mx.eval(x)
-    numbers = np.array(x, copy=False).reshape(-1)
+    return mx.array(gelu_of(np.array(x, copy=False)))
+
+
+def gelu_of(x: np.ndarray) -> np.ndarray:
+    """Likewise, of float32 numbers."""
+    numbers = x.reshape(-1)
     out = np.empty_like(numbers)
     work = np.empty((2, min(len(numbers), _BLOCK)), np.float32)
     with np.errstate(over="ignore"):  # tanh of infinity is the 1 that it should be
         for start in range(0, len(numbers), _BLOCK):
             block = slice(start, start + _BLOCK)
             _gelu(numbers[block], out[block], work[:, : len(numbers[block])])
-    return mx.array(out).reshape(x.shape)
+    return out.reshape(x.shape)
 
 
 def _gelu(x: np.ndarray, out: np.ndarray, work: np.ndarray) -> None:

@@ -66,7 +66,7 @@ def linear_of_rows(layers: Sequence[nn.Module], rows: np.ndarray) -> list[np.nda
     """`layer(rows)` of each of some linear layers, of any size.
 
     Args:
-        layers: all of one width.
+        layers: all of one width; embeddings among them, as `as_linear` has them.
         rows: [rows, in] float32.
 
     Returns:
@@ -75,7 +75,7 @@ def linear_of_rows(layers: Sequence[nn.Module], rows: np.ndarray) -> list[np.nda
     product = _way_of_rows(len(rows))
     matrices = [_matrix_of(layer) for layer in layers]
     if product is None or any(m is None or m.shape[-1] != rows.shape[-1] for m in matrices):
-        return [np.array(layer(mx.array(rows)).astype(mx.float32)) for layer in layers]
+        return [np.array(_own(layer)(mx.array(rows)).astype(mx.float32)) for layer in layers]
     found = product([m for m in matrices if m is not None], np.ascontiguousarray(rows))
     for layer, one in zip(layers, found, strict=True):
         if "bias" in layer:
@@ -83,11 +83,18 @@ def linear_of_rows(layers: Sequence[nn.Module], rows: np.ndarray) -> list[np.nda
     return found
 
 
+def _own(layer: nn.Module) -> Callable[[mx.array], mx.array]:
+    return layer.as_linear if isinstance(layer, (nn.Embedding, nn.QuantizedEmbedding)) else layer
+
+
 def _matrix_of(layer: nn.Module) -> np.ndarray | None:
     """A plain layer's weights in float32, where they lie row by row."""
-    if type(layer) is not nn.Linear or not _is_known(layer.weight):
+    if type(layer) not in (nn.Linear, Linear, nn.Embedding):
         return None
-    matrix = np.array(layer.weight, copy=False)
+    weight: mx.array = layer["weight"]
+    if not _is_known(weight):
+        return None
+    matrix = np.array(weight, copy=False)
     return matrix if matrix.flags.c_contiguous else None
 
 

@@ -1,32 +1,24 @@
-"""Prompts read, that of one stream or those of several at once.
-
-Several are laid one after the other, as if they were one text: the dense layers see all positions
-at once, which is where the weights are read, and nothing is filled up to a common length. What a
-position attends to is its own text, in a cache of its own.
-"""
+"""Prompts read, that of one stream or those of several at once, each in a cache of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
-from ..capture import Capture, Step
+from ..capture import Capture, Look, Step, said_by
 from ..cpu.products import linear
-from .step import Look, said_by, take_step
+from ..laid import MOST_POSITIONS, Laid
+from .step import take_step
 from .text_decoder import attending_to, run_layers
 
 if TYPE_CHECKING:
     from .model import Qwen3Model
 
 READING = 2  # the place of such a pass, after the encoder's
-_MOST_POSITIONS = 384
-"""Of several prompts at once, at most. Until they are read, all have their caches of before
-and those of after; with more, nothing is gained that could be measured."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ def read(model: Qwen3Model, prompt: Prompt) -> tuple[Step, KVCache]:
 
 def share(prompt: Prompt) -> float:
     """Of what is good in one pass; see `Pass`."""
-    return prompt.embedded.shape[1] / _MOST_POSITIONS
+    return prompt.embedded.shape[1] / MOST_POSITIONS
 
 
 def read_packed(model: Qwen3Model, prompts: Sequence[Prompt]) -> list[tuple[Step, KVCache]]:
@@ -72,36 +64,23 @@ def read_packed(model: Qwen3Model, prompts: Sequence[Prompt]) -> list[tuple[Step
         )
         for prompt, cache, look in zip(prompts, caches, looks, strict=True)
     ]  # fmt: skip
-    news = [prompt.embedded.shape[1] for prompt in prompts]
-    starts = [0, *accumulate(news)]
-    lasts = [min(prompt.last, new) for prompt, new in zip(prompts, news, strict=True)]
+    laid = Laid(
+        [prompt.embedded.shape[1] for prompt in prompts], [prompt.last for prompt in prompts]
+    )
 
     def attending(index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
-        queried = news if q.shape[2] == starts[-1] else lasts
-        queries = mx.split(q, list(accumulate(queried))[:-1], axis=2)
-        keys, values = (mx.split(one, starts[1:-1], axis=2) for one in (k, v))
-        out = [
-            see(index, *parts)
-            for (_, see), *parts in zip(texts, queries, keys, values, strict=True)
-        ]
+        parts = zip(laid.queried(q), laid.new(k), laid.new(v), strict=True)
+        out = [see(index, *part) for (_, see), part in zip(texts, parts, strict=True)]
         return mx.concatenate(out, axis=2)
 
-    ends = [
-        start + new - last + place
-        for start, new, last in zip(starts, news, lasts, strict=False)
-        for place in range(last)
-    ]
     hidden = run_layers(
         model.engine.model,
         mx.concatenate([prompt.embedded for prompt in prompts], axis=1),
         mx.concatenate([positions for positions, _ in texts], axis=1),
         attending,
-        ends,
+        laid.ends,
     )
     logits = linear(model.engine.lm_head, hidden[0])
-    steps = [
-        said_by(part, look)
-        for part, look in zip(mx.split(logits, list(accumulate(lasts))[:-1]), looks, strict=True)
-    ]
+    steps = [said_by(part, look) for part, look in zip(laid.wanted(logits), looks, strict=True)]
     mx.eval([step.arrays for step in steps], [[cache.keys, cache.values] for cache in caches])
     return list(zip(steps, caches, strict=True))

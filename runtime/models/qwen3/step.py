@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
-from ..capture import Capture, Step
+from ..capture import Capture, Look, Step, said_by
 from ..cpu.products import linear
 from ..greedy import Read
 from .text_decoder import decode
@@ -47,36 +46,6 @@ def take_step(
         observe=None if capture is None else look.observe,
     )  # fmt: skip
     return said_by(linear(model.engine.lm_head, hidden.reshape(-1, hidden.shape[-1])), look)
-
-
-@dataclass
-class Look:
-    """Where the heads of a `capture` look, at the `last` positions: layer by layer, unevaluated."""
-
-    capture: Capture | None
-    last: int
-    attended: list[mx.array] = field(default_factory=list)
-    weights: list[mx.array] = field(default_factory=list)
-
-    def observe(self, layer: int, queries: mx.array, keys: mx.array) -> None:
-        """See `text_decoder.Observer`."""
-        assert self.capture is not None
-        seen = self.capture.observe(layer, queries, keys, self.last)
-        if seen is not None:
-            self.attended.append(seen[0])
-            self.weights.extend([] if seen[1] is None else [seen[1]])
-
-
-def said_by(logits: mx.array, look: Look) -> Step:
-    """What positions say by their logits [positions, vocabulary], and where they were seen to
-    look."""
-    tokens = mx.argmax(logits, axis=-1)
-    said = mx.concatenate([tokens[:, None], *look.attended], axis=1).astype(mx.int32)
-    return Step(
-        said,
-        logits if look.capture is not None else None,
-        mx.concatenate(look.weights) if look.weights else None,
-    )
 
 
 def reading(model: Qwen3Model, capture: Capture | None = None) -> Read:

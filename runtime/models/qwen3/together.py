@@ -18,13 +18,11 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..capture import Row, Step
 from ..shared_steps import Wanted
+from ..texts_on_cpu import ROOM_TOKENS
 from .text_decoder import run_layers
 
 if TYPE_CHECKING:
     from .model import Qwen3Model
-
-ROOM_TOKENS = 16
-"""By so many the room for what is said grows when it is full."""
 
 
 class Qwen3Together:

@@ -252,7 +252,10 @@ class WhisperModel(SpeechModel):
         """What the model takes the audio for: the code of its language, and P(no speech)."""
         start = mx.array([[self.vocabulary.start_id]])
         hidden = self.network.decoder(start, KVCache(self.num_layers), cross)
-        logits = self.network.logits(hidden[0, -1])
+        return self.heard(self.network.logits(hidden[0, -1]))
+
+    def heard(self, logits: mx.array) -> tuple[str, float]:
+        """What `detected` says, of the logits [vocabulary] after the start token."""
         each = np.array(logits.astype(mx.float32))
         languages = self.vocabulary.languages or {"en": self.vocabulary.start_id}
         code = max(languages.items(), key=lambda item: each[item[1]])[0]

@@ -21,6 +21,12 @@ from .dimensions import Dimensions
 
 Observer = Callable[[int, mx.array, mx.array], None]
 """Called as observer(layer, queries [batch, heads, new, dim], keys [batch, heads, frames, dim])."""
+Attending = Callable[[int, mx.array, mx.array, mx.array], mx.array]
+"""Called as attending(layer, queries [batch, heads, queried, dim], keys and values [batch, heads,
+new, dim] of the new positions); returns what the queries see in the text, of their shape."""
+Listening = Callable[[int, mx.array], mx.array]
+"""Called as listening(layer, queries [batch, heads, queried, dim]); returns what they see in the
+audio, of their shape."""
 
 
 class Attention(nn.Module):
@@ -139,31 +145,83 @@ class Decoder(nn.Module):
         Returns:
             Hidden states after the final norm, [batch, new or last, width].
         """
-        new, past = tokens.shape[1], cache.offset
-        positions = mx.arange(past, past + new)[None]
-        mask: mx.array | str | None = None if new == 1 else "causal"
-        if left_padding is not None:
-            positions = mx.maximum(positions - left_padding[:, None], 0)
-            keys, queries = mx.arange(past + new), mx.arange(past, past + new)
-            seen = (keys[None, None] >= left_padding[:, None, None]) & (
-                keys[None, None] <= queries[None, :, None]
-            )
-            mask = mask_of(seen[:, None], self.positional_embedding.dtype)
+        positions, attending = attending_to(
+            tokens.shape[1], cache, left_padding, self.positional_embedding.dtype
+        )
+        listening = listening_to(cross, audio_mask, observe)
+        wanted = None if last is None or last >= tokens.shape[1] else slice(-last, None)
+        return self.run(tokens, positions, attending, listening, wanted)
+
+    def run(
+        self,
+        tokens: mx.array,
+        positions: mx.array,
+        attending: Attending,
+        listening: Listening,
+        wanted: slice | mx.array | None = None,
+    ) -> mx.array:
+        """Read new tokens, whatever their keys and values are kept in.
+
+        Args:
+            tokens: [batch, new].
+            positions: [batch or 1, new], in their texts.
+            attending, listening: see there.
+            wanted: the places, among the new ones, whose hidden states are wanted; None: all. The
+                last layer then computes theirs alone, and shows no other queries.
+
+        Returns:
+            Hidden states after the final norm, [batch, new or wanted, width].
+        """
         x = self.token_embedding(tokens) + self.positional_embedding[positions]
         for index, block in enumerate(self.blocks):
             own, normed = block.attn, block.attn_ln(x)
-            k, v = cache.update(own.split(own.key(normed)), own.split(own.value(normed)), index)
-            if index == len(self.blocks) - 1 and last is not None and last < new:
+            k, v = own.split(own.key(normed)), own.split(own.value(normed))
+            if index == len(self.blocks) - 1 and wanted is not None:
                 # Keys and values are kept for all positions; nothing else of them is used again.
-                x, normed = x[:, -last:], normed[:, -last:]
-                mask = mask[:, :, -last:] if isinstance(mask, mx.array) else mask
-            x = x + own.joined(attend(own.split(own.query(normed)), k, v, mask))
-            seen_audio = block.cross_attn
-            q = seen_audio.split(seen_audio.query(block.cross_attn_ln(x)))
-            if observe is not None:
-                observe(index, q, cross[index][0])
-            x = block.forward(x + seen_audio.joined(attend(q, *cross[index], audio_mask)))
+                x, normed = x[:, wanted], normed[:, wanted]
+            x = x + own.joined(attending(index, own.split(own.query(normed)), k, v))
+            heard = block.cross_attn
+            q = heard.split(heard.query(block.cross_attn_ln(x)))
+            x = block.forward(x + heard.joined(listening(index, q)))
         return self.ln(x)
+
+
+def attending_to(
+    new: int, cache: KVCache, left_padding: mx.array | None, dtype: mx.Dtype
+) -> tuple[mx.array, Attending]:
+    """The positions [batch or 1, new] of so many new tokens, and what they see in the texts that
+    `cache` holds; see `Decoder`."""
+    past = cache.offset
+    positions = mx.arange(past, past + new)[None]
+    mask: mx.array | str | None = None if new == 1 else "causal"
+    if left_padding is not None:
+        positions = mx.maximum(positions - left_padding[:, None], 0)
+        keys, queries = mx.arange(past + new), mx.arange(past, past + new)
+        seen = (keys[None, None] >= left_padding[:, None, None]) & (
+            keys[None, None] <= queries[None, :, None]
+        )
+        mask = mask_of(seen[:, None], dtype)
+
+    def attending(index: int, q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        k, v = cache.update(k, v, index)
+        seen = mask[:, :, -q.shape[2] :] if isinstance(mask, mx.array) else mask
+        return attend(q, k, v, seen)
+
+    return positions, attending
+
+
+def listening_to(
+    cross: Cross, audio_mask: mx.array | None = None, observe: Observer | None = None
+) -> Listening:
+    """What is seen in the audio; see `Decoder`."""
+
+    def listening(index: int, q: mx.array) -> mx.array:
+        keys, values = cross[index]
+        if observe is not None:
+            observe(index, q, keys)
+        return attend(q, keys, values, audio_mask)
+
+    return listening
 
 
 class Network(nn.Module):

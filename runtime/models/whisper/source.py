@@ -9,8 +9,9 @@ together with the prompt, as a draft, and decoding begins where the model disagr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,15 +20,18 @@ from mlx_qwen3_asr.decoder import KVCache
 from ..backend import mx
 from ..capture import Capture, Row, agreed_rows, as_hypothesis
 from ..continuation import Continuation
-from ..engine_thread import on_engine_thread
-from ..greedy import Stop, go_on
+from ..engine_thread import step_on_engine_thread
+from ..greedy import Stop, go_on, taken
 from ..protocol import Aggregate, Hypothesis, Until
 from ..said import Said, draft_after
+from ..shared_steps import MOST_TOGETHER, Pass, Passes, Wanted
 from ..work import Work
 from .cost import WhisperCost
 from .languages import NAMES, code_of
 from .network import Cross
-from .step import reading, take_step
+from .reading import HEARING, READING, Prompt, detected_packed, read, read_packed, share
+from .step import reading
+from .together import together
 
 if TYPE_CHECKING:
     from .model import WhisperModel
@@ -95,23 +99,26 @@ class WhisperSource:
         if len(audio) < self._model.min_samples:
             return Hypothesis.nothing(self._capture.num_heads, language)
 
-        def task() -> Hypothesis:
+        def begin() -> Passes:
             try:
-                return self._hypothesis(audio, list(committed_ids), language, context, until)
+                return (
+                    yield from self._begun(audio, list(committed_ids), language, context, until)
+                )
             except BaseException:
                 self.reset()  # whatever was half done
                 raise
 
-        return on_engine_thread(self._model, task)
+        return step_on_engine_thread(self._model, begin, id(self))
 
-    def _hypothesis(
+    def _begun(
         self,
         audio: np.ndarray,
         committed: list[int],
         language: str | None,
         context: str,
         until: Until | None,
-    ) -> Hypothesis:
+    ) -> Passes:
+        """It returns what is said of the audio, or how it is decoded on from what was read."""
         model, vocabulary = self._model, self._model.vocabulary
         cross = self._encoded(audio)
         size = len(audio), 0
@@ -121,7 +128,10 @@ class WhisperSource:
         code, no_speech = None if language is None else code_of(language), 0.0
         encoded = cross[0][0].shape[2]
         if code is None or not committed:
-            detected, no_speech = model.detected(cross)
+            detected, no_speech = yield Pass(
+                HEARING, cross, model.detected, partial(detected_packed, model), HEARING,
+                1 / MOST_TOGETHER,
+            )  # fmt: skip
             self.work += self._cost.forward(0, 1, 1, encoded)
             code, no_speech = code or detected, 0.0 if committed else no_speech
         prompt = model.prompt_before(code, context, len(committed))
@@ -132,15 +142,12 @@ class WhisperSource:
             return as_hypothesis(self._capture, text, [], frames, NAMES[code])
         draft = self._draft_after(committed)[: budget - 1]
         self._capture.audio = slice(0, frames)
-        cache = KVCache(model.num_layers)
         last = 1 + len(draft)
         new = len(prompt) + len(committed) + len(draft)
         self.work += self._cost.forward(0, new, last, encoded, frames)
-        step = take_step(
-            model, mx.array([[*prompt, *committed, *draft]]), cache, cross,
-            last=last, capture=self._capture,
-            begins=not committed,
-        )  # fmt: skip
+        step, cache = yield self._reading(
+            Prompt([*prompt, *committed, *draft], cross, last, self._capture, not committed)
+        )
         mx.async_eval(*step.arrays)
         rows = agreed_rows(step.rows(self._capture.columns), draft)
         cache.trim(last - len(rows))
@@ -150,32 +157,61 @@ class WhisperSource:
             return replace(found, no_speech=no_speech)
 
         stop = Stop(until, said_in)
-        for count, row in enumerate(rows, start=1):
-            if not text.take(row.token):
-                rows = rows[:count]
-                break
-        else:
-            if not stop(rows):
-                more = self._continued(rows, cache, cross, text, stop)
-                for place in range(len(more)):
-                    self.work += self._cost.forward(cache.offset + place, 1, 1, encoded, frames)
-                rows += more
-        self._last_text, self._is_cut = [*committed, *text.token_ids], False
-        found = said_in(rows)
-        if not stop.came:
-            self._said.keep(size, committed, language, context, found)
-        return found
+
+        def ended(rows: list[Row]) -> Hypothesis:
+            found = said_in(rows)
+            self._last_text, self._is_cut = [*committed, *text.token_ids], False
+            if not stop.came:
+                self._said.keep(size, committed, language, context, found)
+            return found
+
+        return self._continued(rows, cache, cross, text, stop, ended)
+
+    def _reading(self, prompt: Prompt) -> Pass:
+        model = self._model
+        return Pass(
+            READING, prompt, partial(read, model), partial(read_packed, model), READING,
+            share(prompt),
+        )  # fmt: skip
 
     def _continued(
-        self, rows: list[Row], cache: KVCache, cross: Cross, text: Continuation, stop: Stop
-    ) -> list[Row]:
-        """The rows of a text after those read."""
-        model, encoded = self._model, cross[0][0].shape[2]
-        read = reading(model, [cross], self._capture)
-        return go_on(
-            read, mx.array([rows[-1].token]), [cache], [text], self._capture,
-            is_waited_for=lambda keys: model.is_waited_for(max(keys, encoded)),
-            is_enough=lambda more: stop([*rows, *more]),
+        self,
+        read: list[Row],
+        cache: KVCache,
+        cross: Cross,
+        text: Continuation,
+        stop: Stop,
+        ended: Callable[[list[Row]], Hypothesis],
+    ) -> Wanted | Hypothesis:
+        """A text that begins with the rows `read` has `ended` with all its rows, or is decoded on.
+
+        `cache`: up to the last of them.
+        """
+        model, capture, encoded = self._model, self._capture, cross[0][0].shape[2]
+        read, goes_on = taken(read, text, stop)
+        if not goes_on:
+            return ended(read)
+
+        def is_enough(more: list[Row]) -> bool:
+            return stop([*read, *more])
+
+        def alone() -> list[Row]:
+            return go_on(
+                reading(model, [cross], capture), mx.array([read[-1].token]), [cache], [text],
+                capture,
+                is_waited_for=lambda keys: model.is_waited_for(max(keys, encoded)),
+                is_enough=is_enough,
+            )  # fmt: skip
+
+        def end(more: list[Row]) -> Hypothesis:
+            frames = capture.audio.stop
+            for place in range(len(more)):
+                self.work += self._cost.forward(cache.offset + place, 1, 1, encoded, frames)
+            return ended([*read, *more])
+
+        return Wanted(
+            read[-1].token, cache, text, capture, is_enough, alone, end, self.reset,
+            cross=cross, kind=capture.kind, open=partial(together, model),
         )  # fmt: skip
 
     def _encoded(self, audio: np.ndarray) -> Cross:

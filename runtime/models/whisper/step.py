@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlx_qwen3_asr.decoder import KVCache
 
 from ..backend import mx
-from ..capture import Capture, Step
+from ..capture import Capture, Look, Step, said_by
 from ..greedy import Read
 from .network import Cross, stacked_cross
 
@@ -40,30 +40,21 @@ def take_step(
         capture: which heads to look at.
         begins: whether the text begins after the first of these: with no space by itself.
     """
-    attended: list[mx.array] = []
-    weights: list[mx.array] = []
-
-    def observe(layer: int, queries: mx.array, keys: mx.array) -> None:
-        assert capture is not None
-        seen = capture.observe(layer, queries, keys, last)
-        if seen is not None:
-            attended.append(seen[0])
-            weights.extend([] if seen[1] is None else [seen[1]])
-
+    look = Look(capture, last)
     hidden = model.network.decoder(
         tokens, cache, cross, left_padding=left_padding, audio_mask=audio_mask, last=last,
-        observe=None if capture is None else observe,
+        observe=None if capture is None else look.observe,
     )  # fmt: skip
-    rows = hidden.reshape(-1, hidden.shape[-1])
-    logits = model.network.logits(rows) + model.suppress
-    if begins:
-        logits = logits.at[0].add(model.suppress_blank)
-    said = mx.concatenate([mx.argmax(logits, axis=-1)[:, None], *attended], axis=1)
-    return Step(
-        said.astype(mx.int32),
-        logits if capture is not None else None,
-        mx.concatenate(weights) if weights else None,
-    )
+    return said_by(logits_of(model, hidden.reshape(-1, hidden.shape[-1]), begins=begins), look)
+
+
+def logits_of(model: WhisperModel, hidden: mx.array, *, begins: bool) -> mx.array:
+    """[positions, vocabulary], of hidden states [positions, width] after the last layer.
+
+    `begins`: see `take_step`.
+    """
+    logits = model.network.logits(hidden) + model.suppress
+    return logits.at[0].add(model.suppress_blank) if begins else logits
 
 
 def reading(model: WhisperModel, crosses: Sequence[Cross], capture: Capture | None = None) -> Read:
