@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_answers import answers_of, assert_same
 
 from alignheads import DecoderConfig, StreamDecoder
 from alignheads.runtime.models import engine_thread, shared_steps, texts_on_cpu
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import cores, products
 from alignheads.runtime.models.engine_thread import step_on_engine_thread
-from alignheads.runtime.models.protocol import Hypothesis
 from alignheads.runtime.models.qwen3 import (
     audio_encoder,
     source,
@@ -90,23 +90,6 @@ def asked(tiny, buffers, answers):
 
 def step_of(source, given):
     return Waiting(Future(), lambda: source._begun(*given), id(source))
-
-
-def assert_same(found: Hypothesis, expected: Hypothesis):
-    assert found.token_ids == expected.token_ids
-    assert (found.head_frames == expected.head_frames).all()
-    assert (found.frames == expected.frames).all()
-    assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
-    assert (found.ended, found.language) == (expected.ended, expected.language)
-    assert (found.decoded, found.audio_frames) == (expected.decoded, expected.audio_frames)
-    assert (found.weights is None) == (expected.weights is None)
-    if found.weights is not None:
-        assert found.weights == pytest.approx(expected.weights, abs=1e-4)
-
-
-def answers_of(steps):
-    assert all(step.future.done() for step in steps)
-    return [step.future.result() for step in steps]
 
 
 def failing(monkeypatch, reason, kind=TogetherOnCpu):

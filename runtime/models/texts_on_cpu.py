@@ -26,6 +26,11 @@ Look = Callable[[int, int, np.ndarray], object]
 """Called as look(layer, place of the text, scores [heads, keys]) before their softmax."""
 
 
+def each_text(work: Callable[[int], object], texts: int, keys: int) -> None:
+    """Do `work` on the place of each text, on all cores if they see many `keys`, in numbers."""
+    on_all_cores(work, range(texts), is_much=keys > _MANY_KEYS)
+
+
 class TextsOnCpu:
     """Keys and values in float32 of several texts that are decoded on together.
 
@@ -87,8 +92,7 @@ class TextsOnCpu:
             np.matmul(mine[..., :length], read[1], out=out[place])
             out[place] += mine[..., longest:] @ values[place]
 
-        is_much = texts * longest * kv_heads * dim > _MANY_KEYS
-        on_all_cores(one, range(texts), is_much=is_much)
+        each_text(one, texts, texts * longest * kv_heads * dim)
         return out.reshape(q.shape)
 
     def _said_with(self, layer: int, k: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -15,19 +15,16 @@ import numpy as np
 from ..backend import mx, on_gpu
 from ..capture import Row
 from ..cpu.activations import gelu_of, softmax_in_place
-from ..cpu.cores import on_all_cores
 from ..cpu.products import linear_of_rows
 from ..kv_cache import shared
 from ..shared_steps import Together, Wanted
-from ..texts_on_cpu import Looking, TextsOnCpu, seen
+from ..texts_on_cpu import Looking, TextsOnCpu, each_text, seen
 from .reading import Prompt, steps_packed
 
 if TYPE_CHECKING:
     import mlx.nn as nn
 
     from .model import WhisperModel
-
-_MANY_KEYS = 1 << 18  # numbers of all texts in a layer, 1 MB: of less, one core is as fast
 
 
 def together(model: WhisperModel, wanted: Sequence[Wanted]) -> Together:
@@ -121,8 +118,7 @@ class WhisperTogetherOnCpu:
             softmax_in_place(scores)
             np.matmul(scores, values, out=out[place])
 
-        numbers = sum(audio[layer][0].size for audio in self._audio)
-        on_all_cores(one, range(len(q)), is_much=numbers > _MANY_KEYS)
+        each_text(one, len(q), sum(audio[layer][0].size for audio in self._audio))
         return out.reshape(q.shape)
 
 
