@@ -74,7 +74,7 @@ def test_causal_attention_of_grouped_heads(new, past):
     assert np.abs(np.array(found) - plain_attention(q, k, v, seen)).max() < 1e-4
 
 
-@pytest.mark.parametrize("size", [1.0, 39.9, 41.0, 1e4])
+@pytest.mark.parametrize("size", [1.0, 63.9, 65.0, 1e4])
 def test_scores_of_any_size_with_and_without_a_bound(size):
     dice = np.random.default_rng(1)
     q, k = dice.normal(size=(2, 1, 8, 80, 24))
@@ -87,6 +87,33 @@ def test_scores_of_any_size_with_and_without_a_bound(size):
     for bound in (math.inf, size):
         found = attention(*arrays, "causal", bound)
         assert np.abs(np.array(found) - exact).max() < 1e-4 * max(1, size / 40)
+
+
+@pytest.mark.parametrize("mask", [None, "causal"])
+@pytest.mark.parametrize("kv_heads", [2, 6])
+def test_heads_with_small_and_with_large_scores(kv_heads, mask):
+    """Told by their norms, head by head; blocks of rows end in the midst of a head."""
+    dice = np.random.default_rng(2)
+    count = 290
+    q, k = dice.normal(size=(2, 1, 6, count, 32))
+    q, k = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (q, k[:, :kv_heads]))
+    q = q * math.sqrt(32) * np.array([1, 63.9, 300, 63.9, 65, 0])[None, :, None, None]
+    v = dice.normal(size=(1, kv_heads, count, 32)) * 1e4
+    seen = np.arange(count)[None] <= np.arange(count)[:, None] if mask else None
+    arrays = [mx.array(a.astype(np.float32)) for a in (q, k, v)]
+    found = np.array(attention(*arrays, mask))
+    assert np.abs(found - plain_attention(q, k, v, seen)).max() < 1e-4 * 1e4 * 300 / 40
+
+
+def test_the_largest_score_is_bounded_by_the_norms():
+    dice = np.random.default_rng(3)
+    q = dice.normal(size=(2, 4, 50, 16)) * np.array([1, 2, 3, 4])[None, :, None, None]
+    k = dice.normal(size=(2, 2, 60, 16))
+    arrays = [mx.array(a.astype(np.float32)) for a in (q, k)]
+    bounds = activations._largest_scores(*arrays).reshape(2, 4)
+    scores = np.abs(q @ np.repeat(k, 2, axis=1).swapaxes(-1, -2)).max((-1, -2)) / 4
+    assert (scores <= bounds * 1.000001).all()
+    assert (bounds < 3 * scores).all()
 
 
 def test_a_batch_with_padding_at_the_left():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TypeGuard
 
 import mlx.nn as nn
 import numpy as np
@@ -20,7 +21,10 @@ from ..backend import mx, on_gpu
 _FEW_TO_WAIT_FOR = 8192  # numbers that are computed in the time it takes to evaluate an array
 _BLOCK = 65536  # numbers that stay in a CPU's cache while they go through several operations
 _MANY_SCORES = 4_000_000  # more than a CPU's cache holds: a head at a time is faster
-_SAFE_SCORE = 40.0  # e^40 and e^-40 are far from where a float32 ends
+_SAFE_SCORE = 64.0  # e^64 and e^-64, 10^28, are far from where a float32 ends, with values, too
+_MANY_PAIRS = (
+    1 << 16
+)  # of a query and a key: the norms of these are as quickly told as their maximum
 _LEAST_EXPONENT = -80.0  # what is less gives numbers so small (denormal) that products crawl
 # erf(x / sqrt 2) = tanh(x Q(x^2)): the coefficients of Q, from the lowest, fitted for the least
 # greatest error of GELU (7e-8; 6e-7 in float32). The last is positive, so that what lies beyond
@@ -100,7 +104,7 @@ def attention(
         mask: "causal": the queries are the last positions, and see themselves and what is
             before; an array from `mask_of`; None: all is seen.
         largest_score: no scaled product of a query and a key is further from 0, if that is
-            known; infinite where the mask leaves a query nothing to see.
+            known. An array as mask may leave a query nothing to see only if it is infinite.
 
     Returns:
         [batch, heads, new, dim].
@@ -126,7 +130,7 @@ def attention(
     if few:
         return (mx.softmax(scores, axis=-1) @ values).reshape(queries.shape)
     scores = scores.reshape(-1, heads, new, length)
-    if isinstance(mask, mx.array):
+    if _is_array(mask):
         scores = scores + mask
     mx.eval(scores)
     weights = np.array(scores, copy=False)
@@ -134,9 +138,13 @@ def attention(
         weights[..., -new:] += _ahead(new)
     rows = weights.reshape(-1, length)
     count = max(1, _BLOCK // length)
+    largest = np.full(queries.shape[0] * heads, largest_score)
+    if largest_score > _SAFE_SCORE and new * length >= _MANY_PAIRS and not _is_array(mask):
+        largest = _largest_scores(queries, keys)
     for start in range(0, len(rows), count):
         block = rows[start : start + count]
-        if largest_score > _SAFE_SCORE:
+        of_heads = largest[start // new : (start + len(block) - 1) // new + 1]
+        if of_heads.max() > _SAFE_SCORE:
             block -= block.max(axis=-1, keepdims=True)
             np.maximum(block, np.float32(_LEAST_EXPONENT), out=block)
         np.exp(block, out=block)
@@ -149,6 +157,23 @@ def attention(
     ones = mx.ones((*values.shape[:3], 8 - dim % 8), values.dtype)
     out = scores.reshape(*in_groups, length) @ mx.concatenate([values, ones], axis=-1)
     return (out[..., :dim] / out[..., dim : dim + 1]).reshape(queries.shape)
+
+
+def _is_array(mask: mx.array | str | None) -> TypeGuard[mx.array]:
+    return isinstance(mask, mx.array)
+
+
+def _largest_scores(queries: mx.array, keys: mx.array) -> np.ndarray:
+    """[batch x heads]: what no score of each head is further from 0 than, by the norms."""
+    longest = []
+    for array in (queries, keys):
+        mx.eval(array)
+        numbers = np.array(array, copy=False)
+        squares = np.einsum("...i,...i->...", numbers, numbers)
+        longest.append(np.sqrt(squares.max(axis=-1)))
+    query, key = longest  # batch, heads
+    key = np.repeat(key, query.shape[1] // key.shape[1], axis=1)
+    return (query * key * queries.shape[-1] ** -0.5).reshape(-1)
 
 
 def softmax_in_place(numbers: np.ndarray, largest_score: float = math.inf) -> None:
