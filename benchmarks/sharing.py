@@ -1,12 +1,14 @@
 """What sessions that are due at the same moment save by decoding together.
 
     python benchmarks/sharing.py [--sessions 8] [--seconds 24] [--full-size DIR] [--minutes 10]
+    python benchmarks/sharing.py --model DIR --corpus CORPUS [--sessions 8] [--seconds 12]
 
 At each tick two sets of sessions are given the same second of speech: one set one session after
 another, as before they could share, the other all at the same moment, each from a thread of its
 own. Which set goes first changes from tick to tick, so that what else the machine does falls on
 both alike. `--full-size DIR` takes a checkpoint of random weights (`full_size.py`) as well: it is
-made to write a given number of tokens in each step, not the same in all sessions.
+made to write a given number of tokens in each step, not the same in all sessions. `--model DIR`
+streams the speech of a corpus with real weights instead, of either family.
 """
 
 from __future__ import annotations
@@ -28,16 +30,20 @@ from unittest.mock import patch
 import numpy as np
 import typer
 
-from alignheads import DecoderConfig, SpeechModel, StreamDecoder, load_corpus
+from alignheads import SpeechModel, StreamDecoder, load_corpus
 from alignheads.commandline import run, say
 from alignheads.corpora.audio import SAMPLE_RATE
 from alignheads.runtime.models import engine_thread, shared_steps
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.qwen3.model import Qwen3Model
 from alignheads.runtime.models.qwen3.source import Qwen3Source
+from alignheads.runtime.models.whisper.source import WhisperSource
 
-BARS = {"tiny": (2.5, None), "full size": (1.5, 4.0)}
+Bars = tuple[float | None, float | None]
 """Audio a second against one after another, overall and in the decode loop, at least."""
+NONE: Bars = None, None
+TINY: Bars = 2.5, None
+FULL_SIZE: Bars = 1.5, 4.0
 LONGEST_WAIT = 1.2
 """Of a step's wait, p95, times its own batch, at most. Batches differ by more than that, since the
 audio in the buffers does; what sharing may add is what a step waits longer than it is computed."""
@@ -59,7 +65,7 @@ class Streamed:
     """A stream as a user has it."""
 
     def __init__(self, model: SpeechModel, samples: np.ndarray) -> None:
-        self._stream = StreamDecoder(model, DecoderConfig.bundled("tiny"), language="en")
+        self._stream = StreamDecoder(model, language="en")
         self._samples = samples
         self.said: list[Any] = []
 
@@ -141,21 +147,23 @@ def watched(spent: Spent) -> Iterator[None]:
         take_steps(asked, limit)
         spent.rounds.append((time.perf_counter() - begin, len(asked)))
 
-    hypothesis = Qwen3Source.hypothesis
+    def ending(hypothesis: Callable) -> Callable:
+        def ended(source, *arguments, **options):
+            spent.begun.pop(id(source), None)
+            found = hypothesis(source, *arguments, **options)
+            if id(source) in spent.begun:  # else there was too little audio to ask anything of
+                end = time.perf_counter(), spent.begun[id(source)]
+                spent.ends.setdefault(threading.get_ident(), []).append(end)
+            return found
 
-    def ended(source, *arguments, **options):
-        spent.begun.pop(id(source), None)
-        found = hypothesis(source, *arguments, **options)
-        if id(source) in spent.begun:  # else there was too little audio to ask anything of
-            end = time.perf_counter(), spent.begun[id(source)]
-            spent.ends.setdefault(threading.get_ident(), []).append(end)
-        return found
+        return ended
 
     mx.reset_peak_memory()
     begin, cpu = time.perf_counter(), time.process_time()
     with (
         patch.object(engine_thread, "take_steps", rounds),
-        patch.object(Qwen3Source, "hypothesis", ended),
+        patch.object(Qwen3Source, "hypothesis", ending(Qwen3Source.hypothesis)),
+        patch.object(WhisperSource, "hypothesis", ending(WhisperSource.hypothesis)),
         patch.object(shared_steps, "_go_on", loop(go_on)),
         patch.object(shared_steps._Text, "go_on_alone", loop(alone)),
     ):
@@ -224,9 +232,9 @@ def judge(line: str, value: float, sign: str, bar: float, unit: str = "") -> Non
 
 
 def print_compared(
-    name: str, alone: Spent, shared: Spent, same: int, count: int, seconds: int
+    name: str, alone: Spent, shared: Spent, same: int, count: int, seconds: int, bars: Bars = NONE
 ) -> None:
-    """The numbers, and the bars of `name`."""
+    """The numbers, and the bars."""
     audio_s = count * seconds
     sizes = [size for _, size in shared.rounds]
     together = [spent for spent, size in shared.rounds if size > 1]
@@ -246,15 +254,16 @@ def print_compared(
         f"\n{mean(sizes):.1f} sessions a batch; a batch {1000 * mean(batches):.0f} ms, "
         f"a step waits {1000 * wait_s:.0f} ms (p95)"
     )
-    overall, loop = BARS["tiny" if name == "tiny" else "full size"]
-    judge("audio a second, at once over one after another", alone.wall_s / shared.wall_s, ">=",
-          overall, "x")  # fmt: skip
-    print(f"          the same by processor time: {alone.cpu_s / shared.cpu_s:.2f}x")
-    ratio = alone.loop_s / shared.loop_s
-    print(f"          the decode loop: {ratio:.2f}x, by processor time "
+    overall, loop = bars
+    ratio, loop_ratio = alone.wall_s / shared.wall_s, alone.loop_s / shared.loop_s
+    print(f"          audio a second, at once over one after another: {ratio:.2f}x, by processor "
+          f"time {alone.cpu_s / shared.cpu_s:.2f}x")  # fmt: skip
+    print(f"          the decode loop: {loop_ratio:.2f}x, by processor time "
           f"{alone.loop_cpu_s / shared.loop_cpu_s:.2f}x")  # fmt: skip
+    if overall is not None:
+        judge("audio a second", ratio, ">=", overall, "x")
     if loop is not None:
-        judge("the decode loop", ratio, ">=", loop, "x")
+        judge("the decode loop", loop_ratio, ">=", loop, "x")
     judge("sessions that say the same", same, ">=", count)
     judge("wait of a step over its own batch, p95", float(np.percentile(over_own, 95)), "<=",
           LONGEST_WAIT)  # fmt: skip
@@ -263,9 +272,9 @@ def print_compared(
           shared.peak_bytes / alone.peak_bytes, "<=", 1.0)  # fmt: skip
 
 
-def speech(seconds: float, first: int) -> np.ndarray:
-    """`seconds` of the demo's clips in turn, from the one numbered `first` on."""
-    utterances = load_corpus("demo:all").utterances
+def speech(seconds: float, first: int, corpus: str = "demo:all") -> np.ndarray:
+    """`seconds` of a corpus's clips in turn, from the one numbered `first` on."""
+    utterances = load_corpus(corpus).utterances
     parts: list[np.ndarray] = []
     wanted = round(seconds * SAMPLE_RATE)
     while sum(map(len, parts)) < wanted:
@@ -305,7 +314,7 @@ def report_sharing(
     say("tiny")
     skipped = min(2, seconds - 1)
     found = compared(lambda number: Streamed(tiny, audio[number]), sessions, seconds, skipped)
-    print_compared("tiny", *found, sessions, seconds - skipped)
+    print_compared("tiny", *found, sessions, seconds - skipped, TINY)
     if full_size is not None:
         say(f"{full_size}")
         big = cast("Qwen3Model", SpeechModel.load(full_size))
@@ -314,9 +323,19 @@ def report_sharing(
             return _From(Scripted(big, speech(16, 7 * number), number), 13)
 
         found = compared(scripted, sessions, 2, 1)
-        print_compared(f"{full_size.name}, a step at 15 s", *found, sessions, 1)
+        print_compared(f"{full_size.name}, a step at 15 s", *found, sessions, 1, FULL_SIZE)
     if minutes:
         watch_memory(tiny, 32, minutes)
+
+
+def report_model(path: Path, corpus: str, sessions: int, seconds: int) -> None:
+    """Measure and print for one model on speech of a corpus."""
+    say(f"{path}")
+    model = SpeechModel.load(path)
+    audio = [speech(seconds, 7 * number, corpus) for number in range(sessions)]
+    skipped = min(2, seconds - 1)
+    found = compared(lambda number: Streamed(model, audio[number]), sessions, seconds, skipped)
+    print_compared(f"{path.name}, {corpus}", *found, sessions, seconds - skipped)
 
 
 class _From:
@@ -332,16 +351,23 @@ class _From:
 
 def sharing(
     sessions: Annotated[int, typer.Option(help="at once")] = 8,
-    seconds: Annotated[int, typer.Option(help="of speech in each, with tiny")] = 24,
+    seconds: Annotated[int, typer.Option(help="of speech in each")] = 24,
     full_size: Annotated[
         Path | None, typer.Option(help="a checkpoint of the real shapes, from full_size.py")
     ] = None,
     minutes: Annotated[
         float, typer.Option(help="then 32 sessions of so many minutes, for their memory")
     ] = 0.0,
+    model: Annotated[
+        Path | None, typer.Option(help="a checkpoint of real weights, instead of all that")
+    ] = None,
+    corpus: Annotated[str, typer.Option(help="its speech")] = "demo:all",
 ) -> None:
     """Measure what sessions save by decoding together, and compare with the bars."""
-    report_sharing(sessions, seconds, full_size, minutes)
+    if model is not None:
+        report_model(model, corpus, sessions, seconds)
+    else:
+        report_sharing(sessions, seconds, full_size, minutes)
 
 
 if __name__ == "__main__":

@@ -21,5 +21,5 @@ def test_two_sets_say_the_same_and_one_of_them_shares(script, tiny, capsys):
     assert [size for _, size in alone.rounds] == [1] * len(alone.rounds)
     assert len(shared.waits) == 4
     assert 0 < alone.loop_cpu_s < alone.cpu_s
-    script.print_compared("tiny", alone, shared, same, 2, 2)
+    script.print_compared("tiny", alone, shared, same, 2, 2, script.TINY)
     assert "met     sessions that say the same: 2.00" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Work on all cores: each item once, and nothing goes on behind the back of who asked."""
 
+import contextlib
 import gc
 import threading
 import time
@@ -8,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import cores
-from alignheads.runtime.models.cpu.cores import on_all_cores
+from alignheads.runtime.models.cpu.cores import each_on_a_core, on_all_cores
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -125,3 +127,92 @@ def test_several_may_ask_at_once(threads):
     for one in asking:
         one.join()
     assert [sorted(one) for one in done] == [list(range(200))] * 3
+
+
+# An item on each core
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """How often products had a thread alone, and whether they have it now."""
+    counts = {"begun": 0, "now": 0}
+
+    @contextlib.contextmanager
+    def counted():
+        counts["begun"] += 1
+        counts["now"] += 1
+        yield
+        counts["now"] -= 1
+
+    monkeypatch.setattr(cores, "one_thread", counted)
+    return counts
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 11])
+def test_each_item_gives_its_result_and_what_is_left_over_has_all_cores(threads, one_thread, count):
+    at = {}
+
+    def work(item):
+        at[item] = one_thread["now"], threading.current_thread() is threading.main_thread()
+        time.sleep(0.005)
+        return item * item
+
+    items = list(range(count))
+    assert each_on_a_core(work, items) == [item * item for item in items]
+    shared = count // threads * threads if threads > 1 else 0
+    assert [at[item][0] for item in items] == [1] * shared + [0] * (count - shared)
+    assert all(is_main for _, is_main in list(at.values())[shared:])
+    if shared:
+        assert not all(is_main for _, is_main in at.values())
+    assert one_thread == {"begun": int(shared > 0), "now": 0}
+
+
+def test_arrays_of_mlx_come_from_any_thread_and_are_computed_with_in_this_one(threads):
+    weights = mx.random.normal((64, 64))
+    given = [mx.random.normal((8, 64)) for _ in range(7)]
+    mx.eval(weights, given)
+    names = set()
+
+    def work(x):
+        names.add(threading.current_thread().name)
+        made = mx.softmax(x @ weights, axis=-1)
+        mx.eval(made)
+        time.sleep(0.002)
+        return made
+
+    for _ in range(3):  # threads that end leave nothing behind
+        found = mx.stack(each_on_a_core(work, given))
+        assert mx.allclose(found.sum(axis=-1), mx.ones((7, 8)), atol=1e-5)
+        assert mx.allclose(found, mx.softmax(mx.stack(given) @ weights, axis=-1), atol=1e-5)
+    assert len(names) == 1 if threads == 1 else len(names) > 1
+
+
+def test_an_error_on_a_core_is_raised_once_nobody_is_at_work_any_more(threads, one_thread):
+    begun, ended = [], []
+
+    def work(item):
+        begun.append(item)
+        if item == 3:
+            mx.eval(mx.ones(3) + item)
+            raise MemoryError("no room")
+        time.sleep(0.01)
+        ended.append(item)
+
+    with pytest.raises(MemoryError, match="no room"):
+        each_on_a_core(work, range(100))
+    assert set(begun) == {*ended, 3}
+    assert len(begun) < 10
+    assert one_thread["now"] == 0
+    assert each_on_a_core(lambda item: item, range(6)) == list(range(6))
+
+
+def test_without_a_thread_to_be_had_one_does_what_the_others_would(threads, monkeypatch):
+    class NoThread:
+        def __init__(self, **_):
+            pass
+
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(cores.threading, "Thread", NoThread)
+    assert each_on_a_core(lambda item: -item, range(7)) == [-item for item in range(7)]

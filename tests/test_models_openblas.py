@@ -1,6 +1,7 @@
 """OpenBLAS runs with kernels that suit the CPU, also one that is newer than the library."""
 
 import ast
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,13 @@ import pytest
 
 import alignheads
 from alignheads.runtime.models.cpu import openblas
-from alignheads.runtime.models.cpu.openblas import ADVICE, cpu_flags, kernels_for, suit_threads
+from alignheads.runtime.models.cpu.openblas import (
+    ADVICE,
+    cpu_flags,
+    kernels_for,
+    one_thread,
+    suit_threads,
+)
 
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 SCRIPT = """
@@ -131,3 +138,50 @@ def test_a_small_model_gets_one_thread_and_others_all(monkeypatch):
         assert openblas.thread_count() == 1
     finally:
         library.openblas_set_num_threads(before)
+
+
+class Counting:
+    """An OpenBLAS that knows how many threads it has."""
+
+    def __init__(self, cores):
+        self.cores, self.count = cores, cores
+
+    def openblas_get_num_procs(self):
+        return self.cores
+
+    def openblas_get_num_threads(self):
+        return self.count
+
+    def openblas_set_num_threads(self, count):
+        self.count = count
+
+
+def test_a_block_has_one_thread_and_others_the_usual_ones_after_it(monkeypatch):
+    """Also where blocks overlap, and a model is loaded in the midst of them."""
+    library = Counting(8)
+    monkeypatch.setattr(openblas, "_loaded", lambda: ("used", library))
+    monkeypatch.setattr(openblas, "_threads", openblas._Threads())
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    suit_threads(1024)
+    first, second = one_thread(), one_thread()
+    first.__enter__()
+    second.__enter__()
+    assert library.count == 1
+    first.__exit__(None, None, None)
+    assert library.count == 1
+    second.__exit__(None, None, None)
+    assert library.count == 8
+    with contextlib.suppress(MemoryError), one_thread():
+        suit_threads(128)  # of a small model
+        raise MemoryError
+    assert library.count == 1
+    with one_thread():
+        suit_threads(1024)
+        assert library.count == 1
+    assert library.count == 8
+
+
+def test_without_openblas_there_are_no_threads_to_change(monkeypatch):
+    monkeypatch.setattr(openblas, "_loaded", lambda: ("missing", None))
+    with one_thread():
+        pass

@@ -168,8 +168,8 @@ def test_streams_of_a_model_of_english_alone_share_too(english):
 
 
 def test_each_part_is_passed_through_once_for_all(model, monkeypatch):
-    """What language it is, and the prompts."""
-    counts = {"detected_packed": [], "read_packed": []}
+    """The encoder, what language it is, and the prompts."""
+    counts = {"encoded_each": [], "detected_packed": [], "read_packed": []}
     for name, passes in counts.items():
         real = getattr(room, name)
         monkeypatch.setattr(
@@ -180,11 +180,12 @@ def test_each_part_is_passed_through_once_for_all(model, monkeypatch):
     steps = [step_of(*one) for one in streams(model)]
     take_steps(steps, Limit())
     answers_of(steps)
+    assert counts["encoded_each"] == [5]
     assert counts["detected_packed"] == [4]  # all but the one whose language is given, later on
     assert counts["read_packed"] == [5]
 
 
-@pytest.mark.parametrize("part", ["detected_packed", "read_packed"])
+@pytest.mark.parametrize("part", ["encoded_each", "detected_packed", "read_packed"])
 def test_a_part_that_fails_together_is_made_by_halves(model, monkeypatch, caplog, part):
     expected = alone(model)
     real, passes = getattr(room, part), []

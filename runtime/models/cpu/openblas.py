@@ -8,10 +8,12 @@ alone imports MLX, calls `prefer_openblas` before any of its modules is loaded.
 from __future__ import annotations
 
 import _ctypes
+import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -51,7 +53,51 @@ def suit_threads(width: int) -> None:
     library = _loaded()[1]
     if library is not None and "OPENBLAS_NUM_THREADS" not in os.environ:
         few = width < _SMALL_WIDTH
-        library.openblas_set_num_threads(1 if few else library.openblas_get_num_procs())
+        _threads.set(library, 1 if few else library.openblas_get_num_procs())
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """In the block a product takes one thread, whoever asks for it in the process."""
+    library = _loaded()[1]
+    if library is None:
+        yield
+        return
+    _threads.begin(library)
+    try:
+        yield
+    finally:
+        _threads.end(library)
+
+
+class _Threads:
+    """How many a product takes, while nobody asked for one alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._usual, self._blocks = 1, 0
+
+    def set(self, library: ctypes.CDLL, count: int) -> None:
+        with self._lock:
+            self._usual = count
+            if not self._blocks:
+                library.openblas_set_num_threads(count)
+
+    def begin(self, library: ctypes.CDLL) -> None:
+        with self._lock:
+            if not self._blocks:
+                self._usual = library.openblas_get_num_threads()
+                library.openblas_set_num_threads(1)
+            self._blocks += 1
+
+    def end(self, library: ctypes.CDLL) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                library.openblas_set_num_threads(self._usual)
+
+
+_threads = _Threads()
 
 
 @cache

@@ -160,7 +160,11 @@ class WhisperModel(SpeechModel):
         return self.vocabulary.token_bytes(token_id)
 
     def encode(self, samples: np.ndarray, margin_s: float = math.inf) -> mx.array:
-        """[1, frames, width] of `samples` [n] and the silence after them.
+        """[1, frames, width] of `samples` and the silence after them; see `spectrogram`."""
+        return self.network.encoder(self.spectrogram(samples, margin_s))
+
+    def spectrogram(self, samples: np.ndarray, margin_s: float = math.inf) -> mx.array:
+        """[mel frames, bands] of `samples` [n] and the silence after them.
 
         Args:
             samples: [n] float, no more than `max_audio_s`.
@@ -187,7 +191,7 @@ class WhisperModel(SpeechModel):
         if not np.isfinite(samples).all():
             raise InputError("the samples hold NaN or infinity")
         mel = self.log_mel.padded(samples.astype(np.float32), self._window(len(samples), margin_s))
-        return self.network.encoder(mx.array(mel.T).astype(self.engine_dtype))
+        return mx.array(mel.T).astype(self.engine_dtype)
 
     def frames_read(self, samples: int, margin_s: float) -> int:
         """Audio frames that are encoded of so many samples and a margin of silence."""

@@ -1,4 +1,4 @@
-"""Prompts read, that of one stream or those of several at once, each in a cache of its own."""
+"""Audio and prompts read, those of one stream or of several at once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from mlx_qwen3_asr.decoder import KVCache
 
-from ..backend import mx
+from ..backend import mx, on_gpu
 from ..capture import Capture, Look, Step, said_by
+from ..cpu.cores import each_on_a_core
 from ..laid import MOST_POSITIONS, Laid
 from .network import Cross, attending_to, listening_to
 from .step import logits_of, take_step
@@ -17,7 +18,8 @@ from .step import logits_of, take_step
 if TYPE_CHECKING:
     from .model import WhisperModel
 
-HEARING, READING = 1, 2  # the places of such passes, after the encoder
+ENCODING, HEARING, READING = 0, 1, 2
+"""The places of passes: audio through the encoder, its language found, and prompts read."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,23 @@ class Prompt:
     last: int = 1
     capture: Capture | None = None
     begins: bool = False
+
+
+def encoded(model: WhisperModel, mel: mx.array) -> Cross:
+    """Keys and values of the audio of a spectrogram, perhaps not computed yet."""
+    return model.network.decoder.cross(model.network.encoder(mel))
+
+
+def encoded_each(model: WhisperModel, mels: Sequence[mx.array]) -> list[Cross]:
+    """What `encoded` gives of each, computed. On a CPU each has a core of its own."""
+
+    def one(mel: mx.array) -> Cross:
+        cross = encoded(model, mel)
+        mx.eval(cross)
+        return cross
+
+    mx.eval(mels)
+    return [one(mel) for mel in mels] if on_gpu() else each_on_a_core(one, mels)
 
 
 def read(model: WhisperModel, prompt: Prompt) -> tuple[Step, KVCache]:

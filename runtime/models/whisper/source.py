@@ -29,7 +29,18 @@ from ..work import Work
 from .cost import WhisperCost
 from .languages import NAMES, code_of
 from .network import Cross
-from .reading import HEARING, READING, Prompt, detected_packed, read, read_packed, share
+from .reading import (
+    ENCODING,
+    HEARING,
+    READING,
+    Prompt,
+    detected_packed,
+    encoded,
+    encoded_each,
+    read,
+    read_packed,
+    share,
+)
 from .step import reading
 from .together import together
 
@@ -120,19 +131,19 @@ class WhisperSource:
     ) -> Passes:
         """It returns what is said of the audio, or how it is decoded on from what was read."""
         model, vocabulary = self._model, self._model.vocabulary
-        cross = self._encoded(audio)
+        cross = yield from self._encoded(audio)
         size = len(audio), 0
         known = self._said.answer(size, committed, language, context)
         if known is not None:  # it was given with the language found
             return known
         code, no_speech = None if language is None else code_of(language), 0.0
-        encoded = cross[0][0].shape[2]
+        heard = cross[0][0].shape[2]
         if code is None or not committed:
             detected, no_speech = yield Pass(
                 HEARING, cross, model.detected, partial(detected_packed, model), HEARING,
                 1 / MOST_TOGETHER,
             )  # fmt: skip
-            self.work += self._cost.forward(0, 1, 1, encoded)
+            self.work += self._cost.forward(0, 1, 1, heard)
             code, no_speech = code or detected, 0.0 if committed else no_speech
         prompt = model.prompt_before(code, context, len(committed))
         budget = model.budget(len(audio), len(prompt) + len(committed))
@@ -144,7 +155,7 @@ class WhisperSource:
         self._capture.audio = slice(0, frames)
         last = 1 + len(draft)
         new = len(prompt) + len(committed) + len(draft)
-        self.work += self._cost.forward(0, new, last, encoded, frames)
+        self.work += self._cost.forward(0, new, last, heard, frames)
         step, cache = yield self._reading(
             Prompt([*prompt, *committed, *draft], cross, last, self._capture, not committed)
         )
@@ -187,7 +198,7 @@ class WhisperSource:
 
         `cache`: up to the last of them.
         """
-        model, capture, encoded = self._model, self._capture, cross[0][0].shape[2]
+        model, capture, heard = self._model, self._capture, cross[0][0].shape[2]
         read, goes_on = taken(read, text, stop)
         if not goes_on:
             return ended(read)
@@ -199,14 +210,14 @@ class WhisperSource:
             return go_on(
                 reading(model, [cross], capture), mx.array([read[-1].token]), [cache], [text],
                 capture,
-                is_waited_for=lambda keys: model.is_waited_for(max(keys, encoded)),
+                is_waited_for=lambda keys: model.is_waited_for(max(keys, heard)),
                 is_enough=is_enough,
             )  # fmt: skip
 
         def end(more: list[Row]) -> Hypothesis:
             frames = capture.audio.stop
             for place in range(len(more)):
-                self.work += self._cost.forward(cache.offset + place, 1, 1, encoded, frames)
+                self.work += self._cost.forward(cache.offset + place, 1, 1, heard, frames)
             return ended([*read, *more])
 
         return Wanted(
@@ -214,14 +225,16 @@ class WhisperSource:
             cross=cross, kind=capture.kind, open=partial(together, model),
         )  # fmt: skip
 
-    def _encoded(self, audio: np.ndarray) -> Cross:
-        """Keys and values of the audio; of the same as before, those that were kept."""
+    def _encoded(self, audio: np.ndarray) -> Passes:
+        """It returns keys and values of the audio; of the same as before, those that were kept."""
         if not np.array_equal(audio, self._read_audio):
             self._cross = []
             self._said.forget()
-            encoded = self._model.encode(audio, self._margin_s)
-            self.work += self._cost.encode(encoded.shape[1])
-            self._cross = self._model.network.decoder.cross(encoded)
+            model, mel = self._model, self._model.spectrogram(audio, self._margin_s)
+            self._cross = yield Pass(
+                ENCODING, mel, partial(encoded, model), partial(encoded_each, model), ENCODING
+            )
+            self.work += self._cost.encode(self._cross[0][0].shape[2])
             self._read_audio = audio.copy()
         return self._cross
 
