@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,30 @@ def test_streamed_text_is_append_only_and_nearly_the_offline_one(base, utterance
     best = word_errors(references, offline)
     found = word_errors(references, streamed)
     assert found.errors <= best.errors + 0.05 * best.reference
+
+
+def test_sessions_that_share_their_steps_say_what_each_says_alone(weights, utterances):
+    """Words and times; the last bits of what they are computed from may differ."""
+    model = SpeechModel.load(weights / "whisper-tiny.en")
+    long = [samples for one in utterances if len(samples := one.read()) >= 8 * SAMPLE_RATE]
+    clips = [samples[: 8 * SAMPLE_RATE] for samples in long[:4]]
+    assert len(clips) == 4
+
+    def streamed(samples, wait=lambda: None):
+        stream = StreamDecoder(model)
+        for start in range(0, len(samples), SAMPLE_RATE):
+            wait()
+            stream.feed(samples[start : start + SAMPLE_RATE])
+        stream.finish()
+        return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in stream.words]
+
+    expected = [streamed(clip) for clip in clips]
+    assert all(expected)
+    gate = threading.Barrier(len(clips), timeout=120)
+    with ThreadPoolExecutor(len(clips)) as pool:
+        found = list(pool.map(lambda clip: streamed(clip, gate.wait), clips))
+    same = [one == other for one, other in zip(found, expected, strict=True)]
+    assert sum(same) >= len(clips) - 1, same
 
 
 def test_heads_that_are_found_are_the_published_ones(base, speech):
