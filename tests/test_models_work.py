@@ -16,6 +16,7 @@ from alignheads.runtime.models.qwen3 import reading as qwen3_reading
 from alignheads.runtime.models.qwen3 import source as qwen3_source
 from alignheads.runtime.models.said import Said, draft_after
 from alignheads.runtime.models.whisper import network
+from alignheads.runtime.models.whisper import reading as whisper_reading
 from alignheads.runtime.models.whisper import source as whisper_source
 from alignheads.runtime.models.work import Work
 
@@ -68,7 +69,7 @@ class Profiler:
         watch(audio_encoder, "attention", by_attention)
         watch(network, "attend", by_attention)
         watch(capture.Capture, "observe", by_looks)
-        for module, prompts in ((qwen3_source, qwen3_reading), (whisper_source, whisper_source)):
+        for module, prompts in ((qwen3_source, qwen3_reading), (whisper_source, whisper_reading)):
             self._watch_passes(monkeypatch, module, prompts)
 
     def _watch_passes(self, monkeypatch, module, prompts):
