@@ -10,6 +10,7 @@ def assert_same(found: Hypothesis, expected: Hypothesis):
     assert (found.head_frames == expected.head_frames).all()
     assert (found.frames == expected.frames).all()
     assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+    assert found.no_speech == pytest.approx(expected.no_speech, abs=1e-4)
     assert (found.ended, found.language) == (expected.ended, expected.language)
     assert (found.decoded, found.audio_frames) == (expected.decoded, expected.audio_frames)
     assert (found.weights is None) == (expected.weights is None)

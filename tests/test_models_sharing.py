@@ -16,7 +16,7 @@ from shared_answers import answers_of, assert_same
 from alignheads import DecoderConfig, StreamDecoder
 from alignheads.runtime.models import engine_thread, shared_steps, texts_on_cpu
 from alignheads.runtime.models.backend import mx
-from alignheads.runtime.models.cpu import cores, products
+from alignheads.runtime.models.cpu import activations, cores, products
 from alignheads.runtime.models.engine_thread import step_on_engine_thread
 from alignheads.runtime.models.qwen3 import (
     audio_encoder,
@@ -129,7 +129,7 @@ def test_as_with_a_large_model_each_is_told_the_same(tiny, asked, monkeypatch):
     monkeypatch.setattr(cores, "thread_count", lambda: 3)
     monkeypatch.setattr(products, "LARGE", 1)
     monkeypatch.setattr(texts_on_cpu, "_MANY_KEYS", 0)
-    monkeypatch.setattr(tiny, "largest_score", 50.0)
+    monkeypatch.setattr(tiny, "largest_score", activations._SAFE_SCORE + 1)
     expected, steps = asked("mean")
     take_steps(steps, Limit())
     for found, alone in zip(answers_of(steps), expected, strict=True):

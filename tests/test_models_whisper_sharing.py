@@ -12,6 +12,7 @@ from shared_answers import answers_of, assert_same
 
 from alignheads import DecoderConfig, SpeechModel, StreamDecoder
 from alignheads.runtime.models import engine_thread, texts_on_cpu
+from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import cores, products
 from alignheads.runtime.models.shared_steps import Limit, Waiting, take_steps
 from alignheads.runtime.models.whisper import source as room
@@ -102,6 +103,27 @@ def test_together_each_is_told_what_it_is_told_alone(model, aggregate, kind, mon
     assert max(passes) == len(STREAMS)
     assert len(passes) > texts_on_cpu.ROOM_TOKENS  # the room for what is said has grown
     assert passes == sorted(passes, reverse=True)  # who is done leaves
+
+
+@pytest.mark.parametrize("kind", [WhisperTogetherOnCpu, WhisperTogether])
+def test_no_text_begins_with_a_space_by_itself(model, kind, monkeypatch):
+    """Whatever is likely; later it is a token as any other."""
+    monkeypatch.setattr(together, "on_gpu", lambda: kind is WhisperTogether)
+    blank = model.vocabulary.blank_id
+    likely = mx.zeros(model.dims.n_vocab).at[blank].add(30.0)
+    mx.eval(likely)
+    logits = type(model.network).logits
+    monkeypatch.setattr(
+        type(model.network), "logits", lambda self, rows: logits(self, rows) + likely
+    )
+    expected = alone(model)
+    steps = [step_of(*one) for one in streams(model)]
+    take_steps(steps, Limit())
+    begun = [answer for answer, (_, _, committed, _) in zip(answers_of(steps), STREAMS,
+             strict=True) if not committed]  # fmt: skip
+    assert all(answer.token_ids[0] != blank for answer in begun)
+    for found, said in zip(answers_of(steps), expected, strict=True):
+        assert found.token_ids[0] == said.token_ids[0]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

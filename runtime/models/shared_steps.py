@@ -328,9 +328,9 @@ def _made(passes: list[Pass], limit: Limit) -> list[Any]:
     except BaseException as error:
         if len(passes) == 1:
             return [_Failed(error)]
-        half = len(passes) // 2
         _tell_of_halves(error, len(passes), limit)
-        return _made(passes[:half], limit) + _made(passes[half:], limit)
+    half = len(passes) // 2  # the error has gone, and what it held
+    return _made(passes[:half], limit) + _made(passes[half:], limit)
 
 
 def _go_on(texts: list[_Text], limit: Limit) -> None:

@@ -13,7 +13,7 @@ from ..capture import Capture, Look, Step, said_by
 from ..cpu.cores import each_on_a_core
 from ..laid import MOST_POSITIONS, Laid
 from .network import Cross, attending_to, listening_to
-from .step import logits_of, take_step
+from .step import as_begun, logits_of, take_step
 
 if TYPE_CHECKING:
     from .model import WhisperModel
@@ -45,7 +45,7 @@ def encoded(model: WhisperModel, mel: mx.array) -> Cross:
 
 
 def encoded_each(model: WhisperModel, mels: Sequence[mx.array]) -> list[Cross]:
-    """What `encoded` gives of each, computed. On a CPU each has a core of its own."""
+    """What `encoded` gives of each, computed; on a CPU as `each_on_a_core` does it."""
 
     def one(mel: mx.array) -> Cross:
         cross = encoded(model, mel)
@@ -91,10 +91,10 @@ def steps_packed(
     """What the last positions of each prompt say, computed; the caches are extended in place."""
     looks = [Look(prompt.capture, prompt.last) for prompt in prompts]
     laid = _laid(prompts)
-    parts = laid.wanted(_hidden(model, prompts, caches, looks, laid))
+    logits = laid.wanted(logits_of(model, _hidden(model, prompts, caches, looks, laid)))
     steps = [
-        said_by(logits_of(model, part, begins=prompt.begins), look)
-        for part, prompt, look in zip(parts, prompts, looks, strict=True)
+        said_by(as_begun(model, part) if prompt.begins else part, look)
+        for part, prompt, look in zip(logits, prompts, looks, strict=True)
     ]
     mx.eval([step.arrays for step in steps], [[cache.keys, cache.values] for cache in caches])
     return steps

@@ -45,16 +45,18 @@ def take_step(
         tokens, cache, cross, left_padding=left_padding, audio_mask=audio_mask, last=last,
         observe=None if capture is None else look.observe,
     )  # fmt: skip
-    return said_by(logits_of(model, hidden.reshape(-1, hidden.shape[-1]), begins=begins), look)
+    logits = logits_of(model, hidden.reshape(-1, hidden.shape[-1]))
+    return said_by(as_begun(model, logits) if begins else logits, look)
 
 
-def logits_of(model: WhisperModel, hidden: mx.array, *, begins: bool) -> mx.array:
-    """[positions, vocabulary], of hidden states [positions, width] after the last layer.
+def logits_of(model: WhisperModel, hidden: mx.array) -> mx.array:
+    """[positions, vocabulary], of hidden states [positions, width] after the last layer."""
+    return model.network.logits(hidden) + model.suppress
 
-    `begins`: see `take_step`.
-    """
-    logits = model.network.logits(hidden) + model.suppress
-    return logits.at[0].add(model.suppress_blank) if begins else logits
+
+def as_begun(model: WhisperModel, logits: mx.array) -> mx.array:
+    """Those [positions, vocabulary] of a text that begins after the first of the positions."""
+    return logits.at[0].add(model.suppress_blank)
 
 
 def reading(model: WhisperModel, crosses: Sequence[Cross], capture: Capture | None = None) -> Read:
