@@ -22,9 +22,7 @@ _FEW_TO_WAIT_FOR = 8192  # numbers that are computed in the time it takes to eva
 _BLOCK = 65536  # numbers that stay in a CPU's cache while they go through several operations
 _MANY_SCORES = 4_000_000  # more than a CPU's cache holds: a head at a time is faster
 _SAFE_SCORE = 64.0  # e^64 and e^-64, 10^28, are far from where a float32 ends, with values, too
-_MANY_PAIRS = (
-    1 << 16
-)  # of a query and a key: the norms of these are as quickly told as their maximum
+_MANY_PAIRS = 1 << 16  # of a query and a key: their norms are sooner told than the largest score
 _LEAST_EXPONENT = -80.0  # what is less gives numbers so small (denormal) that products crawl
 # erf(x / sqrt 2) = tanh(x Q(x^2)): the coefficients of Q, from the lowest, fitted for the least
 # greatest error of GELU (7e-8; 6e-7 in float32). The last is positive, so that what lies beyond
