@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shared_answers import answers_of, assert_same
+from shared_answers import (
+    answers_of,
+    assert_same,
+    passes_of,
+    rounds_of,
+    words_at_once,
+    words_of,
+)
 
-from alignheads import DecoderConfig, StreamDecoder
+from alignheads import DecoderConfig
 from alignheads.runtime.models import engine_thread, shared_steps, texts_on_cpu
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import activations, cores, products
@@ -92,20 +99,6 @@ def step_of(source, given):
     return Waiting(Future(), lambda: source._begun(*given), id(source))
 
 
-def failing(monkeypatch, reason, kind=TogetherOnCpu):
-    """Have a pass fail for a `reason(texts)` that is not None; counts the passes by texts."""
-    real, passes = kind.read, []
-
-    def read(self, tokens):
-        passes.append(len(tokens))
-        if (error := reason(self)) is not None:
-            raise error
-        return real(self, tokens)
-
-    monkeypatch.setattr(kind, "read", read)
-    return passes
-
-
 # What each is told
 
 
@@ -114,7 +107,7 @@ def failing(monkeypatch, reason, kind=TogetherOnCpu):
 def test_together_each_is_told_what_it_is_told_alone(asked, aggregate, kind, monkeypatch):
     """Of buffers of any length, with and without a language, and committed words."""
     monkeypatch.setattr(together_on_cpu, "on_gpu", lambda: kind is Qwen3Together)
-    passes = failing(monkeypatch, lambda _: None, kind)
+    passes = passes_of(monkeypatch, kind)
     expected, steps = asked(aggregate)
     take_steps(steps, Limit())
     for found, alone in zip(answers_of(steps), expected, strict=True):
@@ -157,7 +150,7 @@ def test_the_next_step_follows_as_it_does_alone(tiny, demo, make):
 
 
 def test_who_looks_at_other_heads_is_decoded_apart(tiny, demo, monkeypatch):
-    passes = failing(monkeypatch, lambda _: None)
+    passes = passes_of(monkeypatch, TogetherOnCpu)
     clip = demo.utterances[0].read()
     heads = [HEADS, HEADS, HEADS[:1]]
     sources = [Qwen3Source(tiny, one) for one in heads]
@@ -174,31 +167,10 @@ def test_sessions_in_threads_share_their_steps_and_say_what_each_says_alone(
     whole = np.concatenate([u.read() for u in demo.utterances[:6]])
     clips = [whole[start : start + 4 * RATE] for start in range(0, 12 * RATE, 4 * RATE)]
 
-    def streamed(samples, wait=lambda: None):
-        stream = StreamDecoder(tiny, config)
-        for start in range(0, len(samples), RATE):
-            wait()
-            stream.feed(samples[start : start + RATE])
-        stream.finish()
-        return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in stream.words]
-
-    expected = [streamed(clip) for clip in clips]
-    rounds, found, gate = [], [None] * 3, threading.Barrier(3, timeout=60)
-    real = engine_thread.take_steps
-    monkeypatch.setattr(
-        engine_thread, "take_steps", lambda a, limit: (rounds.append(len(a)), real(a, limit))
-    )
-
-    def session(index):
-        found[index] = streamed(clips[index], gate.wait)
-
-    threads = [threading.Thread(target=session, args=(index,)) for index in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == expected
-    assert max(rounds) > 1
+    expected = [words_of(tiny, config, clip) for clip in clips]
+    rounds = rounds_of(monkeypatch)
+    assert words_at_once(tiny, config, clips) == expected
+    assert max(map(len, rounds)) > 1
 
 
 def test_each_part_of_the_model_is_passed_through_once_for_all(tiny, demo, monkeypatch):
@@ -369,7 +341,7 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, ca
         spoilt = any(cache is bad[0] for cache in texts._texts.caches)
         return ValueError("spoilt") if spoilt and texts._texts.said == 2 else None
 
-    failing(monkeypatch, reason)
+    passes_of(monkeypatch, TogetherOnCpu, reason)
     take_steps(steps, Limit())
     failed = [step for step in steps if step.future.exception() is not None]
     assert [str(step.future.exception()) for step in failed] == ["spoilt"]
@@ -382,7 +354,9 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(asked, monkeypatch, ca
 def test_a_batch_that_does_not_fit_in_memory_is_halved_and_said(asked, monkeypatch, caplog):
     expected, steps = asked()
     short = RuntimeError("[malloc] Unable to allocate 1000000000 bytes.")
-    passes = failing(monkeypatch, lambda texts: short if len(texts._texts.caches) > 2 else None)
+    passes = passes_of(
+        monkeypatch, TogetherOnCpu, lambda texts: short if len(texts._texts.caches) > 2 else None
+    )
     limit = Limit()
     with caplog.at_level(logging.WARNING):
         take_steps(steps, limit)
@@ -438,15 +412,7 @@ class Owner:
 @pytest.fixture
 def rounds(monkeypatch):
     """Who is in each round."""
-    found = []
-    real = engine_thread.take_steps
-
-    def watched(asked, limit):
-        found.append([one.asker for one in asked])
-        real(asked, limit)
-
-    monkeypatch.setattr(engine_thread, "take_steps", watched)
-    return found
+    return rounds_of(monkeypatch)
 
 
 def test_who_waits_is_in_the_next_round_before_anybodys_second_step(rounds):

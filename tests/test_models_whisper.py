@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import whisper_checkpoints as made
+from whisper_checkpoints import noise
 
 from alignheads import DecoderConfig, InputError, SpeechModel, StreamDecoder
 from alignheads.runtime.models.backend import mx
@@ -16,11 +17,6 @@ from alignheads.runtime.models.whisper.source import MARGIN_S, WhisperSource
 from alignheads.runtime.models.whisper.vocabulary import Vocabulary
 
 RATE = 16_000
-
-
-def noise(seconds, seed=0):
-    rng = np.random.default_rng(seed)
-    return (0.1 * rng.standard_normal(int(seconds * RATE))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
 import whisper_checkpoints as made
-from shared_answers import answers_of, assert_same
+from shared_answers import answers_of, assert_same, passes_of, rounds_of, words_at_once, words_of
 
-from alignheads import DecoderConfig, SpeechModel, StreamDecoder
-from alignheads.runtime.models import engine_thread, texts_on_cpu
+from alignheads import DecoderConfig, SpeechModel
+from alignheads.runtime.models import texts_on_cpu
 from alignheads.runtime.models.backend import mx
 from alignheads.runtime.models.cpu import cores, products
 from alignheads.runtime.models.shared_steps import Limit, Waiting, take_steps
@@ -29,11 +28,6 @@ STREAMS = [  # seconds, language, tokens committed, what was said before
     (2.0, None, 2, ""),
     (0.3, "English", 0, "word " * 300),
 ]
-
-
-def noise(seconds, seed):
-    rng = np.random.default_rng(seed)
-    return (0.1 * rng.standard_normal(int(seconds * RATE))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +52,7 @@ def streams(model, aggregate="median"):
     for seed, (seconds, language, committed, context) in enumerate(STREAMS):
         ids = list(range(300, 300 + committed))
         source = WhisperSource(model, HEADS, aggregate)
-        found.append((source, (noise(seconds, seed), 0, ids, language, context)))
+        found.append((source, (made.noise(seconds, seed), 0, ids, language, context)))
     return found
 
 
@@ -73,26 +67,12 @@ def step_of(source, given, until=None):
     )
 
 
-def watched(monkeypatch, kind, reason=lambda _: None):
-    """Counts the passes by texts; one fails for a `reason(together)` that is not None."""
-    real, passes = kind.read, []
-
-    def read(self, tokens):
-        passes.append(len(tokens))
-        if (error := reason(self)) is not None:
-            raise error
-        return real(self, tokens)
-
-    monkeypatch.setattr(kind, "read", read)
-    return passes
-
-
 @pytest.mark.parametrize("kind", [WhisperTogetherOnCpu, WhisperTogether])
 @pytest.mark.parametrize("aggregate", ["median", "mean"])
 def test_together_each_is_told_what_it_is_told_alone(model, aggregate, kind, monkeypatch):
     """Of audio of any length, with and without a language, committed words, and a context."""
     monkeypatch.setattr(together, "on_gpu", lambda: kind is WhisperTogether)
-    passes = watched(monkeypatch, kind)
+    passes = passes_of(monkeypatch, kind)
     asked = streams(model, aggregate)
     steps = [step_of(*one) for one in asked]
     take_steps(steps, Limit())
@@ -181,7 +161,7 @@ def test_the_next_step_follows_as_it_does_alone(model):
 
 
 def test_streams_of_a_model_of_english_alone_share_too(english):
-    given = [(noise(seconds, 7), 0, [], None, "") for seconds in (1, 2)]
+    given = [(made.noise(seconds, 7), 0, [], None, "") for seconds in (1, 2)]
     expected = [WhisperSource(english, HEADS).hypothesis(*one) for one in given]
     steps = [step_of(WhisperSource(english, HEADS), one) for one in given]
     take_steps(steps, Limit())
@@ -237,7 +217,7 @@ def test_a_pass_that_fails_for_one_is_repeated_without_it(model, kind, monkeypat
     expected = alone(model)
     asked = streams(model)
     spoilt = asked[2][0]
-    passes = watched(
+    passes = passes_of(
         monkeypatch, kind,
         lambda texts: ValueError("spoilt") if len(passes) > 3 and _holds(texts, spoilt) else None,
     )  # fmt: skip
@@ -286,32 +266,13 @@ def test_audio_that_cannot_be_encoded_is_one_streams_matter(model):
 
 
 def test_sessions_in_threads_share_their_steps_and_say_what_each_says_alone(model, monkeypatch):
-    config = DecoderConfig(model="small", heads=tuple(HEADS), head_count=3, border_s=0.1)
-    clips = [noise(4, seed) for seed in range(3)]
-
-    def streamed(samples, wait=lambda: None):
-        stream = StreamDecoder(model, config, language="en")
-        for start in range(0, len(samples), RATE):
-            wait()
-            stream.feed(samples[start : start + RATE])
-        stream.finish()
-        return [(word.text, word.start_s, word.end_s, word.emitted_s) for word in stream.words]
-
-    expected = [streamed(clip) for clip in clips]
-    assert any(expected)
-    rounds, found, gate = [], [None] * 3, threading.Barrier(3, timeout=60)
-    real = engine_thread.take_steps
-    monkeypatch.setattr(
-        engine_thread, "take_steps", lambda a, limit: (rounds.append(len(a)), real(a, limit))
+    config = DecoderConfig(
+        model="small", heads=tuple(HEADS), head_count=3, border_s=0.1, language="en"
     )
+    clips = [made.noise(4, seed) for seed in range(3)]
 
-    def session(index):
-        found[index] = streamed(clips[index], gate.wait)
-
-    threads = [threading.Thread(target=session, args=(index,)) for index in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == expected
-    assert max(rounds) > 1
+    expected = [words_of(model, config, clip) for clip in clips]
+    assert any(expected)
+    rounds = rounds_of(monkeypatch)
+    assert words_at_once(model, config, clips) == expected
+    assert max(map(len, rounds)) > 1

@@ -7,6 +7,8 @@ import json
 import numpy as np
 from safetensors.numpy import save_file
 
+from alignheads.corpora.audio import SAMPLE_RATE
+
 WIDTH, HEADS, LAYERS, MELS, TEXT_POSITIONS = 32, 2, 2, 80, 448
 MULTILINGUAL, ENGLISH, LARGE_V3 = 51865, 51864, 51866
 ALIGNED = ((1, 0), (1, 1))
@@ -31,6 +33,12 @@ _TRANSFORMERS = (
     ("decoder.token_embedding", "decoder.embed_tokens"),
     ("decoder.positional_embedding", "decoder.embed_positions.weight"),
 )
+
+
+def noise(seconds, seed=0):
+    """Audio without a word."""
+    rng = np.random.default_rng(seed)
+    return (0.1 * rng.standard_normal(int(seconds * SAMPLE_RATE))).astype(np.float32)
 
 
 def tensors(vocabulary=MULTILINGUAL, mels=MELS, seed=0):
